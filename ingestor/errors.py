@@ -1,0 +1,88 @@
+"""The exception tree, split by what the caller does about it: stop, retry, or reject.
+
+IngestorError                     every error of ours; its text speaks to the operator
+├── UsageError                    exit 2: a flag, a path or a format that cannot be right
+│   ├── ConfigError               … a key of the configuration: file, line, key, what would be right
+│   ├── FormatError               … a log format definition: the place in the string and why
+│   └── CheckpointError           … the checkpoint cannot be opened, is locked, or is newer than us
+├── StoppedByUmami                exit 3: only a person can mend it; nothing may be skipped
+│   ├── BadCredentials            … an API key, a user name or a password
+│   ├── UnknownWebsite            … Umami does not know this website id
+│   └── UmamiTooOld               … the server ignores what we must send
+├── TryAgain                      an outage: the same request may succeed later
+└── Rejected                      this one page view can never be stored: dead letter, go on
+"""
+
+from __future__ import annotations
+
+
+class IngestorError(Exception):
+    """Every error of ours. ``str(error)`` says what happened, where, and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(IngestorError):
+    """A flag, a path or a definition that cannot be right."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A key of the configuration file, the environment or the command line is wrong."""
+
+
+class FormatError(UsageError):
+    """A log format definition cannot be compiled, or no format fits a file."""
+
+
+class CheckpointError(UsageError):
+    """The checkpoint cannot be opened, is held by another process, or is of a newer version."""
+
+
+class StoppedByUmami(IngestorError):  # noqa: N818 - named for what happened, as design.md has it
+    """Only a person can mend it: the caller stops, or parks the website; nothing is skipped."""
+
+    exit_code = 3
+
+
+class BadCredentials(StoppedByUmami):
+    """Umami, or what stands before it, refused the API key or the login (401, or 403 not its own)."""
+
+
+class UnknownWebsite(StoppedByUmami):
+    """Umami does not know the website id.
+
+    ``website`` is the id as it was sent.
+    """
+
+    def __init__(self, website: str, message: str) -> None:
+        super().__init__(message)
+        self.website = website
+
+
+class UmamiTooOld(StoppedByUmami):
+    """The server would silently ignore ``timestamp`` or ``userAgent`` (before 2.18)."""
+
+
+class TryAgain(IngestorError):  # noqa: N818 - it names what the caller does
+    """An outage: the same request may succeed later.
+
+    ``retry_after`` is the server's wish in seconds, or None. ``in_doubt`` is true where the
+    request left this machine and no whole answer came: the server may have stored it.
+    """
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, in_doubt: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.in_doubt = in_doubt
+
+
+class Rejected(IngestorError):  # noqa: N818 - it names the outcome
+    """This page view can never be stored. ``answer`` holds Umami's words, at most 2,000 characters."""
+
+    def __init__(self, message: str, *, answer: str = "") -> None:
+        super().__init__(message)
+        self.answer = answer
