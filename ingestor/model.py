@@ -31,6 +31,7 @@ class Reason(StrEnum):
     NO_SITE = "no_site"  # a vhost that matches no site
     DATE = "date"  # outside of --since and --until
     TARGET = "target"  # `*`, CONNECT's host:port: not a page
+    DIRECTIVE = "directive"  # a header line of the log itself (W3C's `#Fields:`), no request
     UNSTORABLE = "unstorable"  # Umami would refuse it for ever, and no repair keeps its meaning
 
 
@@ -82,11 +83,11 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A block of whole lines of one file.
+    r"""A block of whole lines of one file.
 
     ``data`` is contiguous: byte ``i`` of it stands at offset ``start + i``, and
     ``len(data) == end - start``; or it is empty where the bytes are no lines that can be parsed
-    (a NUL hole, a line beyond the length limit). Lines end in ``\\n`` (perhaps ``\\r\\n``); only
+    (a NUL hole, a line beyond the length limit). Lines end in ``\n`` (perhaps ``\r\n``); only
     the last line of a finished file may lack it.
     """
 
