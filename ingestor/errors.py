@@ -2,9 +2,9 @@
 
 IngestorError                     every error of ours; its text speaks to the operator
 ├── UsageError                    exit 2: a flag, a path or a format that cannot be right
-│   ├── ConfigError               … a key of the configuration: file, line, key, what would be right
+│   ├── ConfigError               … a key of the configuration: file, line, key
 │   ├── FormatError               … a log format definition: the place in the string and why
-│   └── CheckpointError           … the checkpoint cannot be opened, is locked, or is newer than us
+│   └── CheckpointError           … the checkpoint is unusable, locked, or newer
 ├── StoppedByUmami                exit 3: only a person can mend it; nothing may be skipped
 │   ├── BadCredentials            … an API key, a user name or a password
 │   ├── UnknownWebsite            … Umami does not know this website id
@@ -29,7 +29,15 @@ class UsageError(IngestorError):
 
 
 class ConfigError(UsageError):
-    """A key of the configuration file, the environment or the command line is wrong."""
+    """A key of the configuration file, the environment or the command line is wrong.
+
+    ``key`` is its dotted path, such as ``pageviews.trusted_proxies[1]``, where the one who raises
+    it knows no more; the configuration then adds file and line.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class FormatError(UsageError):
@@ -40,14 +48,14 @@ class CheckpointError(UsageError):
     """The checkpoint cannot be opened, is held by another process, or is of a newer version."""
 
 
-class StoppedByUmami(IngestorError):  # noqa: N818 - named for what happened, as design.md has it
+class StoppedByUmami(IngestorError):
     """Only a person can mend it: the caller stops, or parks the website; nothing is skipped."""
 
     exit_code = 3
 
 
 class BadCredentials(StoppedByUmami):
-    """Umami, or what stands before it, refused the API key or the login (401, or 403 not its own)."""
+    """Umami, or what stands before it, refused the API key or the login."""
 
 
 class UnknownWebsite(StoppedByUmami):
@@ -65,7 +73,7 @@ class UmamiTooOld(StoppedByUmami):
     """The server would silently ignore ``timestamp`` or ``userAgent`` (before 2.18)."""
 
 
-class TryAgain(IngestorError):  # noqa: N818 - it names what the caller does
+class TryAgain(IngestorError):
     """An outage: the same request may succeed later.
 
     ``retry_after`` is the server's wish in seconds, or None. ``in_doubt`` is true where the
@@ -80,8 +88,8 @@ class TryAgain(IngestorError):  # noqa: N818 - it names what the caller does
         self.in_doubt = in_doubt
 
 
-class Rejected(IngestorError):  # noqa: N818 - it names the outcome
-    """This page view can never be stored. ``answer`` holds Umami's words, at most 2,000 characters."""
+class Rejected(IngestorError):
+    """This page view can never be stored; ``answer`` holds Umami's words, cut at 2,000."""
 
     def __init__(self, message: str, *, answer: str = "") -> None:
         super().__init__(message)
