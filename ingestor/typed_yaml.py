@@ -1,0 +1,260 @@
+"""YAML into frozen dataclasses, by their type hints, with errors that name file, line and key.
+
+A validation library would bring its own words ("Extra inputs are not permitted") and 20 MB; an
+operator is better served by the line, the key, and the nearest right spelling. YAML itself is
+read by PyYAML's safe loader; nothing in a file is ever constructed but plain values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from ingestor.errors import ConfigError
+from ingestor.model import Bytes, Seconds
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# Upper case only: nginx's own ${variables} in a log format are lower case.
+_VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.ASCII | re.IGNORECASE)
+_MAX_SECRET = 65536  # bytes; a secret's file is a line, not a disk
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands: a file and its line, an environment variable, or a flag."""
+
+    source: str
+    line: int | None = None  # 1-based
+
+    def __str__(self) -> str:
+        """``config.yaml:12`` or ``INGESTOR_UMAMI_URL``."""
+        return self.source if self.line is None else f"{self.source}:{self.line}"
+
+
+class Reader:
+    """Reads values of dotted keys from YAML nodes and remembers where each one stood."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.places: dict[str, Place] = {}
+
+    def compose(self, text: str, source: str) -> yaml.Node | None:
+        """Parse YAML text into nodes; ``source`` names it in errors.
+
+        Raises ConfigError where it is not YAML or holds more than one document.
+        """
+        try:
+            return yaml.compose(text, Loader=_LOADER)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            place = Place(source, None if mark is None else mark.line + 1)
+            raise ConfigError(f"{place}: this is not valid YAML: {error.problem}.") from None
+        except (yaml.YAMLError, RecursionError) as error:
+            raise ConfigError(f"{source}: this is not valid YAML: {error}") from None
+
+    def table(self, node: yaml.Node, cls: type[Any], key: str, source: str) -> dict[str, Any]:
+        """Read a mapping as keyword arguments for the dataclass ``cls``; every key is checked."""
+        hints = get_type_hints(cls, include_extras=True)
+        names = {f.name: f for f in dataclasses.fields(cls) if not f.metadata.get("hidden")}
+        values: dict[str, Any] = {}
+        for name, value_node, place in self.pairs(node, key, source):
+            path = f"{key}.{name}" if key else name
+            if name.endswith("_file") and name[:-5] in names and _secret(names[name[:-5]]):
+                name = name[:-5]  # noqa: PLW2901 - the same setting, told in another way
+                if name in values:
+                    raise ConfigError(f"{place}: {path} and {name} are both set; keep one.")
+                values[name] = self._secret_file(value_node, path, place)
+                continue
+            if name not in names:
+                allowed = [*names, *(f"{n}_file" for n, f in names.items() if _secret(f))]
+                raise ConfigError(f"{place}: {unknown('key', name, allowed, prefix=key)}")
+            if name in values:
+                raise ConfigError(f"{place}: {path} is set twice; keep one.")
+            values[name] = self.value(value_node, hints[name], path, source)
+        return values
+
+    def pairs(self, node: yaml.Node, key: str, source: str) -> list[tuple[str, yaml.Node, Place]]:
+        """Read the entries of a mapping node: key, value node, and where the key stands."""
+        if not isinstance(node, yaml.MappingNode):
+            place = Place(source, node.start_mark.line + 1)
+            what = f"{key} has to be" if key else "the configuration has to be"
+            raise ConfigError(f"{place}: {what} a mapping of keys to values, not {_kind(node)}.")
+        found = []
+        for key_node, value_node in node.value:
+            place = Place(source, key_node.start_mark.line + 1)
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigError(f"{place}: a key has to be a word.")
+            self.places[f"{key}.{key_node.value}" if key else key_node.value] = place
+            found.append((key_node.value, value_node, place))
+        return found
+
+    def value(self, node: yaml.Node, hint: Any, key: str, source: str) -> Any:
+        """Read one value as the type ``hint`` says; raises ConfigError naming place and key."""
+        place = Place(source, node.start_mark.line + 1)
+        self.places.setdefault(key, place)
+        origin = get_origin(hint)
+        if origin in (Union, types.UnionType):
+            if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null":
+                if type(None) in get_args(hint):
+                    return None
+                raise ConfigError(f"{place}: {key} may not be empty.")
+            inner = [arg for arg in get_args(hint) if arg is not type(None)]
+            return self.value(node, inner[0], key, source)
+        if origin is tuple:
+            return self._sequence(node, get_args(hint)[0], key, source)
+        if dataclasses.is_dataclass(hint):
+            assert isinstance(hint, type)  # noqa: S101 - a type hint, not an instance
+            return self.build(hint, self.table(node, hint, key, source), key, place)
+        if not isinstance(node, yaml.ScalarNode):
+            raise ConfigError(f"{place}: {key} has to be {_wanted(hint)}, not {_kind(node)}.")
+        if node.tag == "tag:yaml.org,2002:null" and hint is not str:
+            raise ConfigError(f"{place}: {key} is empty; give {_wanted(hint)} or leave it out.")
+        return self._scalar(self._expand(node.value, key, place), hint, key, place)
+
+    def build(self, cls: type[Any], values: Mapping[str, Any], key: str, place: Place) -> Any:
+        """Make the dataclass; a missing required field is a ConfigError at ``place``."""
+        for field in dataclasses.fields(cls):
+            required = (
+                field.default is dataclasses.MISSING
+                and field.default_factory is dataclasses.MISSING
+            )
+            if required and field.name not in values:
+                raise ConfigError(f"{place}: {key}.{field.name} is missing; it has to be set.")
+        try:
+            return cls(**values)
+        except ValueError as error:
+            raise ConfigError(f"{place}: {key}: {error}") from None
+
+    def _sequence(self, node: yaml.Node, hint: Any, key: str, source: str) -> tuple[Any, ...]:
+        if isinstance(node, yaml.SequenceNode):
+            return tuple(
+                self.value(inner, hint, f"{key}[{i}]", source) for i, inner in enumerate(node.value)
+            )
+        place = Place(source, node.start_mark.line + 1)
+        if isinstance(node, yaml.ScalarNode) and node.value and not dataclasses.is_dataclass(hint):
+            raise ConfigError(f"{place}: {key} has to be a list: write [{node.value}].")
+        raise ConfigError(f"{place}: {key} has to be a list, not {_kind(node)}.")
+
+    def _expand(self, text: str, key: str, place: Place) -> str:
+        def variable(match: re.Match[str]) -> str:
+            value = self.environment.get(match[1])
+            if value is None:
+                raise ConfigError(
+                    f"{place}: {key} uses ${{{match[1]}}}, which is not set in the environment."
+                )
+            return value
+
+        return _VARIABLE.sub(variable, text)
+
+    def _scalar(self, text: str, hint: Any, key: str, place: Place) -> Any:
+        if get_origin(hint) is Literal:
+            if text not in get_args(hint):
+                raise ConfigError(f"{place}: {unknown('value', text, get_args(hint), prefix=key)}")
+            return text
+        try:
+            return _CONVERT[hint](text)
+        except ValueError:
+            raise ConfigError(f"{place}: {key} has to be {_wanted(hint)}, not {text!r}.") from None
+
+    def _secret_file(self, node: yaml.Node, key: str, place: Place) -> str:
+        name = self._expand(str(node.value), key, place)
+        try:
+            with Path(name).open(encoding="utf-8") as file:
+                return file.read(_MAX_SECRET).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise ConfigError(
+                f"{place}: {key}: {name} cannot be read: {why}. "
+                f"It has to be readable for the user {_user()}."
+            ) from None
+
+
+def unknown(what: str, name: str, allowed: Sequence[str], *, prefix: str = "") -> str:
+    """Say that ``name`` is not known, with the nearest right spelling or all of them."""
+    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.6)
+    where = f" in {prefix}" if prefix else ""
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(map(str, allowed))}."
+    return f"unknown {what} {name!r}{where}. {hint}"
+
+
+def _secret(field: dataclasses.Field[Any]) -> bool:
+    return not field.repr
+
+
+def _kind(node: yaml.Node) -> str:
+    if isinstance(node, yaml.MappingNode):
+        return "a mapping"
+    if isinstance(node, yaml.SequenceNode):
+        return "a list"
+    return f"{node.value!r}" if node.value else "nothing"
+
+
+def _wanted(hint: Any) -> str:
+    return _WANTED.get(hint, "another value")
+
+
+def _bool(text: str) -> bool:
+    try:
+        return {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}[
+            text.lower()
+        ]
+    except KeyError:
+        raise ValueError(text) from None
+
+
+def seconds(text: str) -> float:
+    """Read ``200ms``, ``60s``, ``5m``, ``2h``, ``1d`` or plain seconds; raises ValueError."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(text)
+    return float(match[1]) * _SECONDS[match[2] or "s"]
+
+
+def size(text: str) -> int:
+    """Read ``64KiB``, ``10MB``, ``1G`` or plain bytes; raises ValueError."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(text)
+    power = " KMGT".index(match[2].upper() or " ")
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+
+
+def _user() -> str:
+    import pwd  # noqa: PLC0415 - only for this message
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+_CONVERT: dict[Any, Callable[[str], Any]] = {
+    str: str,
+    int: int,
+    float: float,
+    bool: _bool,
+    Seconds: seconds,
+    Bytes: size,
+}
+_WANTED: dict[Any, str] = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    Seconds: "a duration such as 200ms, 60s, 5m, 2h or 1d",
+    Bytes: "a size such as 64KiB or 10MB",
+}
