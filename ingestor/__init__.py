@@ -1,0 +1,3 @@
+"""Web-server access logs become truthful page views in Umami."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""What is finished, in memory and on disk."""

@@ -1,0 +1,286 @@
+"""The commands, nothing else: flags in, one call into the pipeline, an exit code out.
+
+Exit codes: 0 fine, 1 finished but something was rejected or failed, 2 wrong usage or
+configuration, 3 stopped by Umami. Imports of the rooms wait until a command needs them, so that
+``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ingestor import __version__
+from ingestor.errors import ConfigError, IngestorError, UsageError
+from ingestor.observe import printable, set_up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ingestor.config import Config, Source
+
+log = logging.getLogger("ingestor")
+
+
+class _Commands(click.Group):
+    """Turns our errors into one line on standard error and their exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except IngestorError as error:
+            click.echo(f"ingestor: {printable(str(error))}", err=True)
+            ctx.exit(error.exit_code)
+        except BrokenPipeError:  # the reader of our output went away: head, less
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lives until exit
+            ctx.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="ingestor %(version)s")
+@click.option("-v", "--verbose", is_flag=True, help="Say more: one line a file and a decision.")
+def main(*, verbose: bool) -> None:
+    r"""Turn web-server access logs into truthful page views in Umami.
+
+    \b
+    Try it without an Umami:
+      ingestor sandbox &                 # prints a URL and a website id
+      ingestor backfill --url URL --website ID /var/log/nginx
+    """
+    set_up(logging.DEBUG if verbose else logging.INFO)
+
+
+def _config_option(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "-c",
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="INGESTOR_CONFIG",
+        help="The configuration file.  [default: /etc/ingestor/config.yaml]",
+    )(command)
+
+
+def _source_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what backfill and preview share: sources, sites and the span of time."""
+    options = [
+        click.argument("paths", nargs=-1, metavar="PATH..."),
+        click.option("--website", metavar="ID", help="Website id: every line counts for it."),
+        click.option("--hostname", metavar="HOST", help="Its hostname, where the log has none."),
+        click.option("--format", "format_", metavar="NAME", help="Log format.  [default: auto]"),
+        click.option("--timezone", metavar="ZONE", help="For formats that write no zone offset."),
+        click.option("--since", metavar="DATE", help="Only page views from DATE on (UTC)."),
+        click.option("--until", metavar="DATE", help="Only page views before DATE (UTC)."),
+        click.option("--json", "json_", is_flag=True, help="One JSON object on standard output."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@main.command()
+@_config_option
+@click.option("--checkpoint", metavar="FILE", help="The checkpoint file.")
+@click.option("--poll", is_flag=True, help="Look at directories by rescans alone, no inotify.")
+def run(*, config: Path | None, checkpoint: str | None, poll: bool) -> None:
+    r"""Follow the configured logs and send their page views as they come: the daemon.
+
+    \b
+    Example:
+      ingestor run -c /etc/ingestor/config.yaml
+    """
+    from ingestor import pipeline  # noqa: PLC0415 - start-up time
+
+    flags = {"checkpoint.path": checkpoint, "follow.watchdog": False if poll else None}
+    settings = _load(config, flags, needs_file=True)
+    if not settings.sources:
+        raise ConfigError("run: there are no sources; name the logs to follow under sources:.")
+    if not settings.sites:
+        raise ConfigError("run: there are no sites; name at least one website under sites:.")
+    sys.exit(asyncio.run(pipeline.run(settings)))
+
+
+@main.command()
+@_config_option
+@_source_options
+@click.option("--url", metavar="URL", help="Where Umami is: https://umami.example.com")
+@click.option("--checkpoint", metavar="FILE", help="The checkpoint file.")
+def backfill(  # noqa: PLR0913 - an argument a flag
+    *,
+    config: Path | None,
+    paths: tuple[str, ...],
+    website: str | None,
+    hostname: str | None,
+    format_: str | None,
+    timezone: str | None,
+    since: str | None,
+    until: str | None,
+    json_: bool,
+    url: str | None,
+    checkpoint: str | None,
+) -> None:
+    r"""Send the page views of logs that are there, rotated ones too, oldest first; then exit.
+
+    PATH is a file, a directory or a glob; `-` reads standard input. Run again, it sends nothing
+    twice.
+
+    \b
+    Example:
+      ingestor backfill --url https://umami.example.com \
+        --website 3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c /var/log/nginx
+    """
+    from ingestor import pipeline  # noqa: PLC0415 - start-up time
+
+    flags = {"umami.url": url, "sites": _sites(website, hostname), "checkpoint.path": checkpoint}
+    suffices = url is not None and website is not None
+    settings = _load(config, flags, needs_file=not suffices, own_state=suffices)
+    if not settings.umami.url:
+        raise ConfigError("backfill: where is Umami? Give --url, or umami.url in a configuration.")
+    if not settings.sites:
+        raise ConfigError("backfill: which website? Give --website, or sites: in a configuration.")
+    job = _job(settings, paths, format_, timezone, since, until)
+    _finish(asyncio.run(pipeline.backfill(settings, job)), json_=json_)
+
+
+@main.command()
+@_config_option
+@_source_options
+@click.option("--lines", is_flag=True, help="A verdict for each line.")
+@click.option("--payloads", is_flag=True, help="The JSON that would be sent, one a line.")
+def preview(  # noqa: PLR0913 - an argument a flag
+    *,
+    config: Path | None,
+    paths: tuple[str, ...],
+    website: str | None,
+    hostname: str | None,
+    format_: str | None,
+    timezone: str | None,
+    since: str | None,
+    until: str | None,
+    json_: bool,
+    lines: bool,
+    payloads: bool,
+) -> None:
+    r"""Show what would be sent and what not, with reasons. Offline: nothing leaves the machine.
+
+    \b
+    Example:
+      ingestor preview --lines /var/log/nginx/access.log | less
+    """
+    from ingestor import pipeline  # noqa: PLC0415 - start-up time
+
+    if lines + payloads + json_ > 1:
+        raise UsageError("--lines, --payloads and --json exclude each other; give one.")
+    settings = _load(config, {"sites": _sites(website, hostname)}, own_state=True)
+    if not settings.sites:
+        settings = _load(config, {"sites": _sites(pipeline.NO_WEBSITE, hostname)}, own_state=True)
+    job = _job(settings, paths, format_, timezone, since, until)
+    show = "lines" if lines else "payloads" if payloads else None
+    _finish(pipeline.preview(settings, job, show=show), json_=json_, quiet=show is not None)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=0, show_default=True, help="Port; 0 picks a free one.")
+@click.option("--db", metavar="FILE", help="SQLite file for page views.  [default: in memory]")
+@click.option("--website", "websites", multiple=True, metavar="ID", help="A website it knows.")
+def sandbox(*, host: str, port: int, db: str | None, websites: tuple[str, ...]) -> None:
+    r"""Receive page views as Umami would: for trying the program out, and for tests.
+
+    \b
+    Example:
+      ingestor sandbox --port 8099 --db /tmp/pageviews.db
+    """
+    from ingestor.sandbox import Sandbox, SandboxOptions  # noqa: PLC0415 - start-up time
+
+    options = SandboxOptions(host=host, port=port, db=db, websites=websites)
+    asyncio.run(_serve(Sandbox(options)))
+
+
+async def _serve(receiver: Any) -> None:
+    from ingestor.pipeline import until_stopped  # noqa: PLC0415 - start-up time
+
+    async with receiver:
+        click.echo(f"{receiver.url} {' '.join(receiver.websites)}")
+        sys.stdout.flush()
+        await until_stopped()
+
+
+def _load(
+    path: Path | None, flags: dict[str, Any], *, needs_file: bool = False, own_state: bool = False
+) -> Config:
+    """Load the configuration: the named one, else the one in /etc, else defaults and flags."""
+    from ingestor import config  # noqa: PLC0415 - start-up time
+
+    if path is None and (needs_file or not own_state) and config.DEFAULT_PATH.exists():
+        path = config.DEFAULT_PATH
+    if path is None and needs_file:
+        path = config.DEFAULT_PATH  # its absence is the error to tell
+    if path is None and own_state and flags.get("checkpoint.path") is None:
+        flags = flags | {"checkpoint.path": _own_checkpoint()}
+    return config.load(path, environment=os.environ, flags=flags)
+
+
+def _own_checkpoint() -> str | None:
+    """Choose where a person without a configuration keeps the checkpoint; root has the default."""
+    if os.geteuid() == 0 or "INGESTOR_CHECKPOINT_PATH" in os.environ:
+        return None
+    base = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
+    return str(Path(base) / "ingestor" / "checkpoint.db")
+
+
+def _sites(website: str | None, hostname: str | None) -> Any:
+    from ingestor.config import sites_of_flags  # noqa: PLC0415 - start-up time
+
+    if hostname is not None and website is None:
+        return None
+    return sites_of_flags(website, hostname)
+
+
+def _job(
+    settings: Config,
+    paths: tuple[str, ...],
+    format_: str | None,
+    timezone: str | None,
+    since: str | None,
+    until: str | None,
+) -> Any:
+    """Put together what to read: the paths given, or the configured sources."""
+    from ingestor.config import Source, check_format, parse_date, replace_source  # noqa: PLC0415
+    from ingestor.pipeline import Job  # noqa: PLC0415 - start-up time
+
+    def moment(flag: str, text: str | None) -> int | None:
+        try:
+            return None if text is None else parse_date(text)
+        except ValueError:
+            raise UsageError(f"{flag}: {text!r} is no date; write 2026-01-31.") from None
+
+    sources: list[Source]
+    if paths:
+        # A directory named by hand: all that is in it, but for the error logs.
+        sources = [Source(path=p, include=("*",)) for p in paths]
+    else:
+        sources = list(settings.sources)
+    if not sources:
+        raise UsageError("which logs? Name files, directories or globs, or `-`.")
+    changes = {"format": format_, "timezone": timezone}
+    sources = [replace_source(source, **changes) for source in sources]
+    for i, source in enumerate(sources):
+        check_format(settings, i, source)
+    return Job(tuple(sources), moment("--since", since), moment("--until", until))
+
+
+def _finish(result: Any, *, json_: bool, quiet: bool = False) -> None:
+    """Print the summary and leave with the run's exit code."""
+    if json_:
+        import orjson  # noqa: PLC0415 - start-up time
+
+        click.echo(orjson.dumps(result.as_json()).decode())
+    else:
+        click.echo(result.as_text(), err=quiet)
+    sys.exit(result.exit_code)

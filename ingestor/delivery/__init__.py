@@ -1,0 +1,1 @@
+"""Page views go to Umami."""

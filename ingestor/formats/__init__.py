@@ -1,0 +1,1 @@
+"""Lines become hits. Pure: no files, no clocks, no network."""

@@ -1,0 +1,1 @@
+"""Hits become page views, or the reason why not. Pure."""

@@ -1,0 +1,304 @@
+"""Real parts that tests are made of: the command, the sandbox, nginx, as processes.
+
+Nothing here is a mock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+WEBSITE = "3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c"
+OTHER_WEBSITE = "7d2a8f4e-5b6c-4d3e-9f1a-0b2c4d6e8f10"
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/142.0.0.0 Safari/537.36"
+)
+
+
+def program(name: str) -> str | None:
+    """Find a program as root would, /usr/sbin included."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The environment without any setting of ours."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("INGESTOR_")}
+    return clean | {"PYTHONWARNINGS": "error"} | extra
+
+
+def until(condition: Callable[[], Any], seconds: float = 30, what: str = "") -> Any:
+    """Wait for a condition; the deadline is only there to fail, nothing is timed by it."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds} s in vain: {what or condition}")
+        time.sleep(0.02)
+    return value
+
+
+@dataclass
+class Running:
+    """A started command, its output in files so that it never blocks on a pipe."""
+
+    process: subprocess.Popen[bytes]
+    stdout: Path
+    stderr: Path
+
+    def stop(self, sig: int = signal.SIGTERM, seconds: float = 40) -> int:
+        """Send a signal and wait; gives the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        return self.process.wait(seconds)
+
+    def log(self) -> str:
+        """What it wrote to standard error so far."""
+        return self.stderr.read_text(errors="replace")
+
+
+@dataclass
+class Command:
+    """``ingestor`` as a user runs it."""
+
+    directory: Path
+    started: list[Running] = field(default_factory=list)
+
+    def __call__(
+        self, *args: str | Path, code: int | None = 0, stdin: bytes = b"", **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it to its end; a code other than the expected one fails, with what it said."""
+        done = subprocess.run(
+            [sys.executable, "-m", "ingestor", *map(str, args)],
+            input=stdin,
+            capture_output=True,
+            env=environment(**env),
+            cwd=self.directory,
+            timeout=100,
+            check=False,
+        )
+        out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        if code is not None:
+            assert done.returncode == code, f"exit {done.returncode}\n{out}\n{err}"
+        assert "Traceback" not in err, err
+        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+    def json(self, *args: str | Path, code: int | None = 0, **env: str) -> dict[str, Any]:
+        """Run it with ``--json`` and read its object."""
+        loaded: dict[str, Any] = json.loads(self(*args, "--json", code=code, **env).stdout)
+        return loaded
+
+    def start(self, *args: str | Path, **env: str) -> Running:
+        """Start it in the background; it is killed at the end of the test."""
+        n = len(self.started)
+        stdout, stderr = self.directory / f"out-{n}", self.directory / f"err-{n}"
+        with stdout.open("wb") as out, stderr.open("wb") as err:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ingestor", *map(str, args)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environment(**env),
+                cwd=self.directory,
+            )
+        running = Running(process, stdout, stderr)
+        self.started.append(running)
+        return running
+
+
+def ingestor(tmp_path: Path) -> Iterator[Command]:
+    command = Command(tmp_path)
+    yield command
+    for running in command.started:
+        if running.process.poll() is None:
+            running.process.kill()
+        running.process.wait()
+
+
+@dataclass
+class SandboxProcess:
+    """The sandbox as a process of its own, its page views in a SQLite file."""
+
+    running: Running
+    url: str
+    websites: list[str]
+    db: Path
+    control: str | None = None
+
+    @property
+    def website(self) -> str:
+        return self.websites[0]
+
+    def rows(self, columns: str = "url_path", where: str = "1") -> list[Any]:
+        """Stored page views in order; single columns come as values, more as tuples."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:
+            found = db.execute(f"SELECT {columns} FROM page_views WHERE {where} ORDER BY id")
+            rows = found.fetchall()
+        return [row[0] for row in rows] if "," not in columns else rows
+
+    def count(self, where: str = "1") -> int:
+        return int(self.rows("count(*)", where)[0])
+
+
+def sandbox(ingestor: Command, tmp_path: Path) -> SandboxProcess:
+    return start_sandbox(ingestor, tmp_path / "umami.db")
+
+
+def start_sandbox(
+    ingestor: Command, db: Path, *args: str, port: int = 0, websites: tuple[str, ...] = ()
+) -> SandboxProcess:
+    """Start ``ingestor sandbox`` and wait until it listens."""
+    named = [a for w in websites or (WEBSITE, OTHER_WEBSITE) for a in ("--website", w)]
+    running = ingestor.start("sandbox", "--port", str(port), "--db", db, *named, *args)
+
+    def first_line() -> str:
+        assert running.process.poll() is None, running.log()
+        text = running.stdout.read_text()
+        return text if text.endswith("\n") else ""
+
+    words = until(first_line, what="the sandbox's line").split()
+    control = next((w.removeprefix("control=") for w in words if w.startswith("control=")), None)
+    ids = [w for w in words[1:] if "=" not in w]
+    return SandboxProcess(running, words[0], ids, db, control)
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port: int = s.getsockname()[1]
+        return port
+
+
+@dataclass
+class Line:
+    """Writes combined log lines that count as page views, one second apart."""
+
+    base: int = 1_794_000_000  # 2026-11-06T19:20:00Z
+
+    def __call__(
+        self,
+        path: str,
+        n: int = 0,
+        *,
+        status: int = 200,
+        agent: str = CHROME,
+        address: str = "203.0.113.7",
+        host: str = "",
+    ) -> bytes:
+        stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(self.base + n))
+        prefix = f"{host} " if host else ""
+        text = f'{prefix}{address} - - [{stamp}] "GET {path} HTTP/1.1" {status} 512 "-" "{agent}"\n'
+        return text.encode()
+
+
+def line() -> Line:
+    return Line()
+
+
+def sample_logs() -> Path:
+    return ROOT / "sample_logs"
+
+
+def real_logs() -> Path:
+    folder = ROOT.parent / "shared" / "logs"
+    if not folder.is_dir():
+        pytest.skip("the folder of real logs (../shared/logs) is not here")
+    return folder
+
+
+@dataclass
+class Nginx:
+    """Debian's nginx on loopback with virtual hosts that log into one folder."""
+
+    port: int
+    directory: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def pid_file(self) -> Path:
+        return self.directory / "nginx.pid"
+
+    def reopen(self) -> None:
+        self.process.send_signal(signal.SIGUSR1)
+
+
+def nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
+    binary = program("nginx")
+    if binary is None:
+        pytest.skip("nginx is not installed (apt install nginx-light)")
+    started: list[Nginx] = []
+
+    def start(hosts: dict[str, str], log_format: str = "", logs: Path | None = None) -> Nginx:
+        """hosts: server name → access_log argument (file and format)."""
+        directory = tmp_path / "nginx"
+        (directory / "temp").mkdir(parents=True, exist_ok=True)
+        port = free_port()
+        servers = "".join(
+            f"server {{ listen 127.0.0.1:{port}; server_name {name}; access_log {target};"
+            f' location / {{ return 200 "ok"; }} location /missing {{ return 404; }} }}\n'
+            for name, target in hosts.items()
+        )
+        temp = "".join(
+            f"{kind}_temp_path {directory}/temp/{kind};\n"
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        user = "user root;" if os.geteuid() == 0 else ""
+        (directory / "nginx.conf").write_text(
+            f"{user} daemon off; worker_processes 1; pid {directory}/nginx.pid;\n"
+            f"error_log {directory}/error.log;\n"
+            "events { worker_connections 256; }\n"
+            f"http {{ keepalive_requests 100000; {temp} {log_format}\n{servers} }}\n"
+        )
+        process = subprocess.Popen(
+            [binary, "-p", str(directory), "-c", str(directory / "nginx.conf")],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        server = Nginx(port, directory, process)
+        started.append(server)
+
+        def listens() -> bool:
+            assert process.poll() is None, (directory / "error.log").read_text()
+            with socket.socket() as s:
+                return s.connect_ex(("127.0.0.1", port)) == 0
+
+        until(listens, what="nginx")
+        return server
+
+    yield start
+    for server in started:
+        server.process.terminate()
+        server.process.wait()
+
+
+def logrotate(tmp_path: Path) -> Callable[[str], None]:
+    binary = program("logrotate")
+    if binary is None:
+        pytest.skip("logrotate is not installed (apt install logrotate)")
+
+    def rotate(configuration: str) -> None:
+        """Rotate now, as the configuration says."""
+        conf = tmp_path / "logrotate.conf"
+        conf.write_text(configuration)
+        conf.chmod(0o644)
+        subprocess.run(
+            [binary, "--force", "--state", str(tmp_path / "logrotate.state"), str(conf)],
+            check=True,
+            capture_output=True,
+        )
+
+    return rotate
