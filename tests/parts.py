@@ -15,7 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,15 +120,6 @@ class Command:
         return running
 
 
-def ingestor(tmp_path: Path) -> Iterator[Command]:
-    command = Command(tmp_path)
-    yield command
-    for running in command.started:
-        if running.process.poll() is None:
-            running.process.kill()
-        running.process.wait()
-
-
 @dataclass
 class SandboxProcess:
     """The sandbox as a process of its own, its page views in a SQLite file."""
@@ -152,10 +143,6 @@ class SandboxProcess:
 
     def count(self, where: str = "1") -> int:
         return int(self.rows("count(*)", where)[0])
-
-
-def sandbox(ingestor: Command, tmp_path: Path) -> SandboxProcess:
-    return start_sandbox(ingestor, tmp_path / "umami.db")
 
 
 def start_sandbox(
@@ -205,21 +192,6 @@ class Line:
         return text.encode()
 
 
-def line() -> Line:
-    return Line()
-
-
-def sample_logs() -> Path:
-    return ROOT / "sample_logs"
-
-
-def real_logs() -> Path:
-    folder = ROOT.parent / "shared" / "logs"
-    if not folder.is_dir():
-        pytest.skip("the folder of real logs (../shared/logs) is not here")
-    return folder
-
-
 @dataclass
 class Nginx:
     """Debian's nginx on loopback with virtual hosts that log into one folder."""
@@ -234,71 +206,3 @@ class Nginx:
 
     def reopen(self) -> None:
         self.process.send_signal(signal.SIGUSR1)
-
-
-def nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
-    binary = program("nginx")
-    if binary is None:
-        pytest.skip("nginx is not installed (apt install nginx-light)")
-    started: list[Nginx] = []
-
-    def start(hosts: dict[str, str], log_format: str = "", logs: Path | None = None) -> Nginx:
-        """hosts: server name → access_log argument (file and format)."""
-        directory = tmp_path / "nginx"
-        (directory / "temp").mkdir(parents=True, exist_ok=True)
-        port = free_port()
-        servers = "".join(
-            f"server {{ listen 127.0.0.1:{port}; server_name {name}; access_log {target};"
-            f' location / {{ return 200 "ok"; }} location /missing {{ return 404; }} }}\n'
-            for name, target in hosts.items()
-        )
-        temp = "".join(
-            f"{kind}_temp_path {directory}/temp/{kind};\n"
-            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        user = "user root;" if os.geteuid() == 0 else ""
-        (directory / "nginx.conf").write_text(
-            f"{user} daemon off; worker_processes 1; pid {directory}/nginx.pid;\n"
-            f"error_log {directory}/error.log;\n"
-            "events { worker_connections 256; }\n"
-            f"http {{ keepalive_requests 100000; {temp} {log_format}\n{servers} }}\n"
-        )
-        process = subprocess.Popen(
-            [binary, "-p", str(directory), "-c", str(directory / "nginx.conf")],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        server = Nginx(port, directory, process)
-        started.append(server)
-
-        def listens() -> bool:
-            assert process.poll() is None, (directory / "error.log").read_text()
-            with socket.socket() as s:
-                return s.connect_ex(("127.0.0.1", port)) == 0
-
-        until(listens, what="nginx")
-        return server
-
-    yield start
-    for server in started:
-        server.process.terminate()
-        server.process.wait()
-
-
-def logrotate(tmp_path: Path) -> Callable[[str], None]:
-    binary = program("logrotate")
-    if binary is None:
-        pytest.skip("logrotate is not installed (apt install logrotate)")
-
-    def rotate(configuration: str) -> None:
-        """Rotate now, as the configuration says."""
-        conf = tmp_path / "logrotate.conf"
-        conf.write_text(configuration)
-        conf.chmod(0o644)
-        subprocess.run(
-            [binary, "--force", "--state", str(tmp_path / "logrotate.state"), str(conf)],
-            check=True,
-            capture_output=True,
-        )
-
-    return rotate
