@@ -1,0 +1,167 @@
+"""The visitor's own address: which one of a chain of proxies, in its canonical spelling, masked.
+
+Umami neither checks nor normalises ``ip``: every other spelling would be another visitor
+(umami-api.md, "Field by field").
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING, TypeAlias
+
+from ingestor.errors import ConfigError
+from ingestor.pageviews.remembered import Remembered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ingestor.pageviews.options import PageViewOptions
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_MAX_HOPS = 32  # of a forwarded list, from the right; no real chain of proxies is as long
+_MAX_REMEMBERED = 256  # characters of either field
+_BRACKETS = re.compile(r"\[([^\]]*)\](?::\d*)?")
+_PORT = re.compile(r"([^:]*):\d*")
+_OCTETS_KEPT = 0xFFFFFF00
+_V6_KEPT = ((1 << 48) - 1) << 80
+_V6_BITS = 128
+# What may be an address in a line; the parser decides. Runs are as long as they can be, so that
+# each byte is looked at once.
+_CANDIDATE = re.compile(rb"(?<![0-9A-Za-z.:_-])[0-9A-Fa-f:.]{3,45}(?![0-9A-Za-z_])")
+
+
+class Addresses:
+    """Client addresses, as configured; answers are remembered."""
+
+    def __init__(self, options: PageViewOptions) -> None:
+        self._trusted = networks(options.trusted_proxies, "pageviews.trusted_proxies")
+        self._include = networks(options.include_addresses, "pageviews.include_addresses")
+        self._exclude = networks(options.exclude_addresses, "pageviews.exclude_addresses")
+        self._anonymize = options.anonymize_ip
+        self._alone: Remembered[str, str | None] = Remembered(
+            lambda logged: self._client(logged, None), limit=16384, longest=64
+        )
+        self._behind: Remembered[tuple[str, str], str | None] = Remembered(
+            lambda pair: self._client(*pair), limit=16384
+        )
+
+    def client(self, logged: str, forwarded_for: str | None) -> str | None:
+        """The address to send; "" where the operator excludes it, None where there is none.
+
+        ``logged`` is the address field, perhaps itself a list; ``forwarded_for`` the whole list
+        of X-Forwarded-For. Read from the right, the first address that is no trusted proxy is
+        the visitor: what stands left of it was written by the visitor's side and may be invented.
+        """
+        if not forwarded_for or not self._trusted:
+            return self._alone[logged]
+        if len(forwarded_for) > _MAX_REMEMBERED or len(logged) > _MAX_REMEMBERED:
+            return self._client(logged, forwarded_for)
+        return self._behind[logged, forwarded_for]
+
+    def _client(self, logged: str, forwarded_for: str | None) -> str | None:
+        address = self._visitor(logged, forwarded_for)
+        if address is None:
+            return None
+        if within(address, self._exclude) and not within(address, self._include):
+            return ""
+        return str(masked(address)) if self._anonymize else str(address)
+
+    def _visitor(self, logged: str, forwarded_for: str | None) -> Address | None:
+        hops = logged.rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]
+        if not self._trusted:
+            # The nearest hop is the only one that the server saw itself.
+            return parse(hops[-1])
+        if forwarded_for:
+            hops = forwarded_for.rsplit(",", _MAX_HOPS)[-_MAX_HOPS:] + hops
+        furthest = None
+        for hop in reversed(hops):
+            address = parse(hop)
+            if address is None:  # "unknown", "unix:", an obfuscated name: ask the next
+                continue
+            if not within(address, self._trusted):
+                return address
+            furthest = address
+        return furthest
+
+
+def parse(text: str) -> Address | None:
+    """One address in any of the spellings that logs and proxies have; None: it is none.
+
+    Ports, brackets, quotes, an IPv6 scope, and the ``for=`` of a Forwarded header go;
+    ``::ffff:192.0.2.1`` is 192.0.2.1.
+    """
+    text = text.strip(" \t\"'")
+    if text[:4].lower() == "for=":
+        text = text[4:].partition(";")[0].strip(" \t\"'")
+    if len(text) > 64:  # noqa: PLR2004 - beyond any address with scope, brackets and port
+        return None
+    match = _BRACKETS.fullmatch(text) or _PORT.fullmatch(text)
+    if match is not None:
+        text = match[1]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        return address.ipv4_mapped or address
+    return address
+
+
+def masked(address: Address) -> Address:
+    """Without its last octet, or without the last 80 of its 128 bits."""
+    if isinstance(address, IPv4Address):
+        return IPv4Address(int(address) & _OCTETS_KEPT)
+    return IPv6Address(int(address) & _V6_KEPT)
+
+
+def mask_addresses(line: bytes) -> bytes:
+    """The line with everything that reads as an address masked, wherever it stands in it."""
+    return _CANDIDATE.sub(_mask_candidate, line)
+
+
+def _mask_candidate(match: re.Match[bytes]) -> bytes:
+    text = match[0].decode("ascii")
+    if "." not in text and text.count(":") < 2:  # noqa: PLR2004 - IPv6 has two colons at least
+        return match[0]
+    # A sentence's full stop or a port may follow: the address is what can be parsed of it.
+    for candidate in (text, text.rstrip(".:"), text.rpartition(":")[0]):
+        try:
+            address = ip_address(candidate)
+        except ValueError:
+            continue
+        rest = text[len(candidate) :]
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        shown = f"::ffff:{masked(mapped)}" if mapped is not None else str(masked(address))
+        return f"{shown}{rest}".encode()
+    return match[0]
+
+
+def within(address: Address, among: Sequence[Network]) -> bool:
+    """Whether the address lies in one of the networks."""
+    return any(address in network for network in among)
+
+
+def networks(texts: Sequence[str], key: str) -> tuple[Network, ...]:
+    """CIDR networks; raises ConfigError naming the place in the list and what would be right."""
+    found = []
+    for i, text in enumerate(texts):
+        try:
+            found.append(ipaddress.ip_network(text.strip()))
+        except ValueError:
+            raise ConfigError(_wrong_network(text, f"{key}[{i}]"), key=f"{key}[{i}]") from None
+    return tuple(found)
+
+
+def _wrong_network(text: str, key: str) -> str:
+    try:
+        meant = ipaddress.ip_network(text.strip(), strict=False)
+    except ValueError:
+        return (
+            f"{key}: {text!r} is no network. Write an address or a network in CIDR notation, such "
+            "as 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32."
+        )
+    return f"{key}: {text!r} has bits set beyond its prefix. Did you mean {str(meant)!r}?"

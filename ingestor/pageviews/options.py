@@ -1,0 +1,104 @@
+"""What an operator can say about page views; the defaults here are the documented ones.
+
+For paths, hosts, addresses, user agents and referrers there are two lists each: what matches
+``include_…`` counts whatever ``exclude_…`` says, what matches ``exclude_…`` does not count, and
+everything else counts. So ``exclude_paths: ["*"]`` with ``include_paths: [/blog/*]`` counts the
+blog alone. The notation of patterns is that of `patterns.py`; addresses are CIDR networks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# By extension, without the dot. What a browser fetches by itself, and files that are downloaded
+# rather than looked at. No txt and xml: people read the one, sitemaps and feeds are paths below.
+ASSETS = (
+    # style and script
+    "css", "js", "mjs", "cjs", "map", "ts", "jsx", "tsx", "vue", "wasm", "scss", "less",
+    # pictures
+    "png", "jpg", "jpeg", "jpe", "gif", "svg", "svgz", "ico", "cur", "webp", "avif", "bmp",
+    "apng", "jxl", "heic", "tif", "tiff", "psd", "ai", "eps", "jp2", "jfif",
+    # fonts
+    "woff", "woff2", "ttf", "otf", "eot",
+    # sound and film
+    "mp3", "ogg", "oga", "ogv", "opus", "wav", "flac", "aac", "m4a", "m4v", "mp4", "mpg", "mpeg",
+    "webm", "avi", "mov", "mkv", "wmv", "flv", "m3u8", "m4s", "mpd", "vtt", "srt", "swf",
+    # data
+    "json", "jsonld", "geojson", "webmanifest", "manifest", "appcache", "csv", "ics", "vcf",
+    "pbf", "mvt", "kml", "gpx", "dat", "bin",
+    # documents and downloads
+    "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp", "rtf", "epub", "mobi",
+    "zip", "gz", "tgz", "bz2", "xz", "zst", "7z", "rar", "tar", "jar", "war", "deb", "rpm",
+    "apk", "ipa", "exe", "msi", "dmg", "pkg", "iso", "img", "torrent", "asc", "sig", "crx", "xpi",
+    # leftovers of backups and deployments, only ever asked for by scanners
+    "sql", "bak", "old", "swp", "env", "log", "ini", "conf", "yml", "yaml", "toml", "lock",
+)  # fmt: skip
+
+PATHS = (
+    # for robots and browsers, not for people
+    "*/robots.txt", "*/sitemap*.xml", "*/sitemap*.txt", "*/ads.txt", "*/app-ads.txt",
+    "*/humans.txt", "*/llms*.txt", "*/security.txt", "*/crossdomain.xml", "*/browserconfig.xml",
+    "*/wlwmanifest.xml", "*/opensearch.xml", "*/.well-known/*", "*/.git/*",
+    # feeds
+    "*/feed", "*/feed/", "*/feed/atom", "*/feed/atom/", "*/feed/rss", "*/feed/rss/",
+    "*/feed/rss2", "*/feed/rss2/", "*/feed/rdf", "*/feed/rdf/", "*/feeds/*",
+    "*/rss", "*/rss/", "/atom", "/atom/", "*.rss", "*.atom", "*.rdf",
+    "*/feed.xml", "*/feed.php", "*/rss.xml", "*/rss2.xml", "*/rss.php", "*/atom.xml",
+    "*/atom.php", "*/feeds.xml", "*/index.xml", "*/podcast.xml",
+    # health checks
+    "/health", "/health/*", "/healthz", "/healthz/*", "/health-check", "/healthcheck",
+    "/health_check", "/health.php", "/health.html", "/_health", "/_healthz", "/-/health",
+    "/-/healthy", "/-/ready", "/livez", "/readyz", "/liveness", "/readiness", "/heartbeat",
+    "/ping", "/server-status", "/server-info", "/nginx_status", "/nginx-status", "/stub_status",
+    "/basic_status", "/fpm-status", "/fpm-ping", "/metrics",
+    # programs talking to programs
+    "/api/*", "*/wp-json", "*/wp-json/*", "*/wp-admin", "*/wp-admin/*", "*/wp-login.php",
+    "*/xmlrpc.php", "*/wp-cron.php", "*/graphql", "/graphql/*", "/socket.io", "/socket.io/*",
+)  # fmt: skip
+
+SECRETS = (
+    "*token*", "*password*", "*passwd*", "*passphrase*", "pass", "pwd", "*_pwd", "*secret*",
+    "key", "*_key", "*-key", "*.key", "*apikey*", "*api-key*", "*api_key*", "*accesskey*",
+    "*authkey*", "*privatekey*", "*licensekey*", "*resetkey*",
+    "*session*", "sid", "*_sid", "*jsessionid*", "*sessid*", "cfid", "cftoken",
+    "*email*", "*e-mail*", "*e_mail*", "mail", "*_mail", "phone", "*_phone", "telephone",
+    "code", "authcode", "auth_code", "*authorization*", "*verification*", "*activation*",
+    "*invit*code*", "*otp*code*", "otp", "*_otp", "totp", "pin", "*mfa*",
+    "auth", "*_auth", "auth_*", "authkey", "bearer", "*credential*", "*login_hint*", "login",
+    "username", "user_name", "passcode", "*signature*", "sig", "*_sig", "hmac", "*_hmac",
+    "nonce", "*_nonce", "ticket", "*samlresponse*", "*samlrequest*", "assertion", "jwt", "*_jwt",
+    "*csrf*", "*xsrf*", "*ssn*id", "iban", "*card*number*", "cvv", "cvc",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PageViewOptions:
+    """Which hits are page views, and what is sent of them."""
+
+    methods: tuple[str, ...] = ("GET",)
+    # Codes, ranges, and with "!" what is not meant. 304: the browser showed its own copy.
+    statuses: tuple[str, ...] = ("200-299", "304", "!204", "!206")
+    assets: tuple[str, ...] = ASSETS  # extensions that are no page; include_paths wins over it
+
+    include_paths: tuple[str, ...] = ()
+    exclude_paths: tuple[str, ...] = PATHS
+    include_hosts: tuple[str, ...] = ()  # the vhost, lower case, without port
+    exclude_hosts: tuple[str, ...] = ()
+    include_addresses: tuple[str, ...] = ()  # CIDR: 192.0.2.0/24, 2001:db8::/32, or one address
+    exclude_addresses: tuple[str, ...] = ()
+    include_user_agents: tuple[str, ...] = ()
+    exclude_user_agents: tuple[str, ...] = ()
+    include_referrers: tuple[str, ...] = ()  # as logged; without a slash: the referrer's host
+    exclude_referrers: tuple[str, ...] = ()
+
+    filter_bots: bool = True
+    also_bots: tuple[str, ...] = ()  # user agents that are bots as well
+    never_bots: tuple[str, ...] = ()  # user agents that are people; wins over also_bots
+    require_user_agent: bool = True  # a hit without one is no page view
+    filter_prefetch: bool = True  # Sec-Purpose, Purpose, X-Moz: fetched ahead, perhaps never seen
+
+    trusted_proxies: tuple[str, ...] = ()  # CIDR; only behind these X-Forwarded-For is believed
+    anonymize_ip: bool = False  # last octet of IPv4, last 80 bits of IPv6, before anything is kept
+    strip_query: tuple[str, ...] = ()  # parameters taken out of url and referrer
+    mask_secrets: bool = True  # values of the next are taken out of url, referrer, dead letters
+    secret_parameters: tuple[str, ...] = SECRETS

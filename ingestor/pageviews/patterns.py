@@ -1,0 +1,82 @@
+"""Lists of globs and regular expressions, as an operator writes them, compiled once.
+
+One notation everywhere. A glob stands for the whole value, in upper or lower case: ``*`` is any
+text, with slashes, ``?`` is one character, ``[abc]`` one of these. ``re:`` begins a regular
+expression (Python's ``re``, as written, found anywhere in the value).
+
+Visitors choose the values, so ordinary globs never become regular expressions: ``x``, ``x*``,
+``*x`` and ``*x*`` are looked up as they are, in time that grows with the value's length alone.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from typing import TYPE_CHECKING
+
+from ingestor.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SPECIAL = re.compile(r"[*?\[]")
+_SIMPLE = re.compile(r"(\*?)([^*?\[]*)(\*?)")
+PREFIX = "re:"
+
+
+class Patterns:
+    """Does a value match one of a list? Empty: nothing matches. ``key`` names it in errors."""
+
+    def __init__(self, patterns: Sequence[str], key: str) -> None:
+        exact: set[str] = set()
+        starts: list[str] = []
+        ends: list[str] = []
+        inside: list[str] = []
+        globs: list[str] = []
+        self._regexes: list[re.Pattern[str]] = []
+        for i, pattern in enumerate(patterns):
+            if pattern.startswith(PREFIX):
+                self._regexes.append(_regex(pattern, f"{key}[{i}]"))
+                continue
+            lowered = pattern.lower()
+            match = _SIMPLE.fullmatch(lowered)
+            if match is None:
+                globs.append(fnmatch.translate(lowered))
+                continue
+            place = {("", ""): exact.add, ("", "*"): starts.append, ("*", ""): ends.append}
+            place.get((match[1], match[3]), inside.append)(match[2])
+        self._exact = frozenset(exact)
+        self._starts = tuple(starts)
+        self._ends = tuple(ends)
+        self._inside = tuple(inside)
+        self._globs = re.compile("|".join(globs)) if globs else None
+        self._any = bool(patterns)
+
+    def __bool__(self) -> bool:
+        return self._any
+
+    def match(self, value: str) -> bool:
+        """Whether one of the patterns matches ``value``."""
+        if not self._any:
+            return False
+        lowered = value.lower()
+        return (
+            lowered in self._exact
+            or lowered.startswith(self._starts)
+            or lowered.endswith(self._ends)
+            or any(part in lowered for part in self._inside)
+            or (self._globs is not None and self._globs.match(lowered) is not None)
+            or any(regex.search(value) is not None for regex in self._regexes)
+        )
+
+
+def _regex(pattern: str, key: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern[len(PREFIX) :])
+    except re.error as error:
+        where = "" if error.pos is None else f" at character {error.pos + 1}"
+        raise ConfigError(
+            f"{key}: {pattern!r} is no regular expression: {error.msg}{where} after 're:'. "
+            "Without 're:' it is a glob, such as /private/*.",
+            key=key,
+        ) from None

@@ -1,0 +1,338 @@
+"""Is a hit a page view? The order of the reasons, and the verdicts for the hot loop.
+
+The order is the same everywhere, so that counts never depend on the way a line took, and cheap
+before dear: method, target, asset, path; status; no_user_agent, bot, user_agent; prefetch; host,
+no_site; bad_address, address; referrer; date; unstorable.
+
+`Rules.request_reason`, `status_reason` and `user_agent_reason` judge the raw fields of a line,
+before anything is parsed. They are pure functions of the bytes, and where the bytes are not
+plain enough to be sure what a parser would make of them, they do not decide (None), and
+`Rules.decide` does. Where they decide, they decide as `decide` does; a test holds them to it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import unquote
+
+from ingestor.errors import ConfigError
+from ingestor.model import Reason
+from ingestor.pageviews.addresses import Addresses, mask_addresses
+from ingestor.pageviews.bots import Bots
+from ingestor.pageviews.patterns import Patterns
+from ingestor.pageviews.payload import (
+    MAX_USER_AGENT,
+    Shaper,
+    absolute_host,
+    is_page_target,
+    origin_form,
+    plain_text,
+)
+from ingestor.pageviews.queries import Queries
+from ingestor.pageviews.remembered import Remembered
+from ingestor.pageviews.sites import Sites, vhost_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ingestor.model import Hit
+    from ingestor.pageviews.options import PageViewOptions
+    from ingestor.pageviews.sites import Place, Site
+
+Payload: TypeAlias = dict[str, str | int]
+Verdict: TypeAlias = Reason | tuple[str, Payload]
+"""A reason, or the website (lower-case UUID) and Umami's payload, complete but for the tag."""
+
+_STATUS = re.compile(r"(!?)\s*(\d{3})(?:\s*-\s*(\d{3}))?", re.ASCII)
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# A request that every parser reads alike: one method, one target of plain ASCII without
+# backslash or quote, one protocol.
+_PLAIN_REQUEST = re.compile(rb"([A-Z]+) ([!#-\[\]-~]+) HTTP/\d(?:\.\d)?")
+_PLAIN_AGENT = re.compile(rb"[ !#-\[\]-~]*")
+_MAX_TIME = 8_640_000_000_000  # Unix seconds; Umami answers 500 for ever beyond
+_SLASHES = re.compile(r"//+")
+_PARAMETERS = re.compile(r";[^/]*")
+_PREFETCHES = ("prefetch", "prerender", "preview", "preload")
+
+
+class Rules:
+    """The rules as configured. Raises ConfigError naming the key where one cannot be right.
+
+    ``since`` and ``until`` are Unix seconds; a hit counts from ``since`` to just before
+    ``until``. For a prefilter: ``assets`` holds the lower-case extensions of assets without the
+    dot, and ``paths_override_assets`` says that the extension alone does not decide.
+    """
+
+    request_reason: Callable[[bytes], Reason | None]
+    """Method, target, asset and path of a quoted request, ``GET /x HTTP/1.1``."""
+    status_reason: Callable[[bytes], Reason | None]
+    """Of a status as logged, ``200``."""
+    user_agent_reason: Callable[[bytes], Reason | None]
+    """No_user_agent, bot and user_agent, of a user agent as logged, ``-`` included."""
+
+    def __init__(
+        self,
+        options: PageViewOptions,
+        sites: Sequence[Site],
+        *,
+        since: int | None = None,
+        until: int | None = None,
+    ) -> None:
+        self._options = options
+        self._methods = _methods(options.methods)
+        self._statuses = _statuses(options.statuses)
+        self.assets = frozenset(text.lower().lstrip("*.") for text in options.assets)
+        self._include_paths = Patterns(options.include_paths, "pageviews.include_paths")
+        self._exclude_paths = Patterns(options.exclude_paths, "pageviews.exclude_paths")
+        self.paths_override_assets = bool(self._include_paths)
+        self._include_hosts = Patterns(options.include_hosts, "pageviews.include_hosts")
+        self._exclude_hosts = Patterns(options.exclude_hosts, "pageviews.exclude_hosts")
+        self._include_agents = Patterns(
+            options.include_user_agents, "pageviews.include_user_agents"
+        )
+        self._exclude_agents = Patterns(
+            options.exclude_user_agents, "pageviews.exclude_user_agents"
+        )
+        self._include_referrers = Patterns(options.include_referrers, "pageviews.include_referrers")
+        self._exclude_referrers = Patterns(options.exclude_referrers, "pageviews.exclude_referrers")
+        self._bots = Bots(also=options.also_bots, never=options.never_bots)
+        self._addresses = Addresses(options)
+        self._queries = Queries(options)
+        self._shaper = Shaper(self._queries)
+        self._sites = Sites(sites)
+        self._since = since
+        self._until = until
+        self.masks_lines = options.anonymize_ip or self._queries.masks
+        self._remember()
+
+    def _remember(self) -> None:
+        self._targets: Remembered[str, Reason | None] = Remembered(
+            self._judge_target, limit=8192, longest=256
+        )
+        self._agents: Remembered[str, tuple[str, Reason | None]] = Remembered(
+            self._judge_agent, limit=8192
+        )
+        self._vhosts: Remembered[str, tuple[str, Reason | None]] = Remembered(
+            self._judge_vhost, limit=4096
+        )
+        self._referrer_excluded: Remembered[str, bool] = Remembered(
+            self._judge_referrer, limit=4096
+        )
+        requests: Remembered[bytes, Reason | None] = Remembered(
+            self._judge_request, limit=8192, longest=256
+        )
+        statuses: Remembered[bytes, Reason | None] = Remembered(self._judge_status, limit=1024)
+        agents: Remembered[bytes, Reason | None] = Remembered(self._judge_raw_agent, limit=8192)
+        self.request_reason = requests.__getitem__
+        self.status_reason = statuses.__getitem__
+        self.user_agent_reason = agents.__getitem__
+
+    def decide(self, hit: Hit, default: Site | None = None) -> Verdict:
+        """Judge a hit. ``default`` is the source's own site, for lines without a vhost."""
+        if hit.method not in self._methods:
+            return Reason.METHOD
+        reason = self._targets[hit.target]
+        if reason is not None:
+            return reason
+        if hit.status not in self._statuses:
+            return Reason.STATUS
+        reason = self._agents[hit.user_agent or ""][1]
+        if reason is not None:
+            return reason
+        return self.page_view(hit, default)
+
+    def page_view(self, hit: Hit, default: Site | None = None) -> Verdict:
+        """Judge a hit whose request, status and user agent have passed already."""
+        if hit.purpose and self._options.filter_prefetch and _is_prefetch(hit.purpose):
+            return Reason.PREFETCH
+        place = self._place(hit, default)
+        if isinstance(place, Reason):
+            return place
+        address = self._addresses.client(hit.address, hit.forwarded_for)
+        if not address:
+            return Reason.BAD_ADDRESS if address is None else Reason.ADDRESS
+        if self._exclude_referrers and self._referrer_excluded[hit.referrer or ""]:
+            return Reason.REFERRER
+        if self._outside_of_dates(hit.time):
+            return Reason.DATE
+        return self._payload(hit, place, address)
+
+    def mask_line(self, line: bytes) -> bytes:
+        """A raw line as it may be kept: addresses and secret values masked where configured."""
+        if not self.masks_lines:
+            return line
+        if self._options.anonymize_ip:
+            line = mask_addresses(line)
+        if self._queries.masks and (b"=" in line or b"%3" in line):
+            line = self._queries.mask(line.decode("latin-1")).encode("latin-1")
+        return line
+
+    def _place(self, hit: Hit, default: Site | None) -> Place | Reason:
+        logged = hit.host or absolute_host(hit.target) or ""
+        vhost, reason = self._vhosts[logged]
+        if reason is None:
+            return self._sites.place(vhost, default) or Reason.NO_SITE
+        return reason
+
+    def _outside_of_dates(self, time: int) -> bool:
+        return (self._since is not None and time < self._since) or (
+            self._until is not None and time >= self._until
+        )
+
+    def _payload(self, hit: Hit, place: Place, address: str) -> Verdict:
+        site, hostname, _ = place
+        url = self._shaper.url(hit.target, hostname)
+        if url is None or not 0 < hit.time <= _MAX_TIME:
+            return Reason.UNSTORABLE
+        language = hit.accept_language and self._shaper.language(hit.accept_language)
+        return site.website.lower(), {
+            "website": site.website.lower(),
+            "hostname": hostname,
+            "language": language or site.language,
+            "referrer": self._referrer_for(hit, place),
+            "screen": site.screen,
+            "title": site.title,
+            "url": url,
+            "ip": address,
+            "userAgent": self._agents[hit.user_agent or ""][0],
+            "timestamp": hit.time,
+        }
+
+    def _referrer_for(self, hit: Hit, place: Place) -> str:
+        """The referrer, "" where it is the page's own host.
+
+        Umami's tracker leaves out its own origin. Logs rarely know scheme and port as the
+        visitor saw them, so the host decides; and where the log does not even tell the host, any
+        name of the site's may be the page's own.
+        """
+        if not hit.referrer or hit.referrer == "-":
+            return ""
+        url, host = self._shaper.referrer(hit.referrer)
+        if host == place.hostname or (not place.sure and self._sites.owns(place.site, host)):
+            return ""
+        return url
+
+    def _judge_request(self, request: bytes) -> Reason | None:
+        match = _PLAIN_REQUEST.fullmatch(request)
+        if match is None:
+            return None
+        if match[1].decode("ascii") not in self._methods:
+            return Reason.METHOD
+        return self._judge_target(match[2].decode("ascii"))
+
+    def _judge_target(self, target: str) -> Reason | None:
+        if not is_page_target(target):
+            return Reason.TARGET
+        path = path_of(target)
+        if self._include_paths.match(path):
+            return None
+        if extension_of(path) in self.assets:
+            return Reason.ASSET
+        return Reason.PATH if self._exclude_paths.match(path) else None
+
+    def _judge_status(self, status: bytes) -> Reason | None:
+        if len(status) != 3 or not status.isdigit():  # noqa: PLR2004 - no parser takes another
+            return None
+        return None if int(status) in self._statuses else Reason.STATUS
+
+    def _judge_raw_agent(self, raw: bytes) -> Reason | None:
+        if _PLAIN_AGENT.fullmatch(raw) is None:
+            return None
+        text = raw.decode("ascii")
+        return self._judge_agent("" if text == "-" else text)[1]
+
+    def _judge_agent(self, logged: str) -> tuple[str, Reason | None]:
+        """The user agent as it would be sent, and the reason against it."""
+        text = plain_text(logged[: MAX_USER_AGENT + 1]).strip()
+        if not text:
+            return "", Reason.NO_USER_AGENT if self._options.require_user_agent else None
+        sent = text[:MAX_USER_AGENT]
+        if self._options.filter_bots and self._bots.is_bot(text):
+            return sent, Reason.BOT
+        if self._exclude_agents.match(sent) and not self._include_agents.match(sent):
+            return sent, Reason.USER_AGENT
+        return sent, None
+
+    def _judge_vhost(self, logged: str) -> tuple[str, Reason | None]:
+        vhost = vhost_of(logged)
+        excluded = vhost and self._exclude_hosts.match(vhost)
+        if excluded and not self._include_hosts.match(vhost):
+            return vhost, Reason.HOST
+        return vhost, None
+
+    def _judge_referrer(self, logged: str) -> bool:
+        if logged in ("", "-"):
+            return False
+        host = self._shaper.referrer(logged).host
+        excluded, included = self._exclude_referrers, self._include_referrers
+        return (excluded.match(logged) or excluded.match(host)) and not (
+            included.match(logged) or included.match(host)
+        )
+
+
+def path_of(target: str) -> str:
+    """The path that rules look at.
+
+    Without query and fragment, percent-decoded once, repeated slashes as one, dot segments
+    resolved, without the ``;parameters`` of segments. So ``//favicon.ico``, ``/%66avicon.ico``
+    and ``/favicon.ico;v=1`` are all the same asset.
+    """
+    path = origin_form(target).partition("?")[0].partition("#")[0]
+    if "%" in path:
+        path = unquote(path)
+    if ";" in path:
+        path = _PARAMETERS.sub("", path)
+    if "//" in path:
+        path = _SLASHES.sub("/", path)
+    return _without_dots(path) if "/." in path else path
+
+
+def extension_of(path: str) -> str:
+    """The last segment's extension in lower case, without dot; "" where it has none."""
+    name = path.rpartition("/")[2].rstrip(". ")
+    return name.rpartition(".")[2].lower() if "." in name else ""
+
+
+def _without_dots(path: str) -> str:
+    segments: list[str] = []
+    parts = path.split("/")[1:]
+    for part in parts:
+        if part == "..":
+            del segments[-1:]
+        elif part != ".":
+            segments.append(part)
+    if parts[-1] in (".", ".."):
+        segments.append("")
+    return "/" + "/".join(segments)
+
+
+def _is_prefetch(purpose: str) -> bool:
+    lowered = purpose[:256].lower()
+    return any(word in lowered for word in _PREFETCHES)
+
+
+def _methods(methods: Sequence[str]) -> frozenset[str]:
+    for i, method in enumerate(methods):
+        if _METHOD.fullmatch(method) is None:
+            key = f"pageviews.methods[{i}]"
+            raise ConfigError(f"{key}: {method!r} is no HTTP method, such as GET.", key=key)
+    return frozenset(method.upper() for method in methods)
+
+
+def _statuses(texts: Sequence[str]) -> frozenset[int]:
+    """Codes and ranges; what begins with "!" is taken out again, wherever it stands."""
+    meant: set[int] = set()
+    unmeant: set[int] = set()
+    for i, text in enumerate(texts):
+        match = _STATUS.fullmatch(text.strip())
+        first, last = (int(match[2]), int(match[3] or match[2])) if match else (1, 0)
+        if match is None or first > last:
+            key = f"pageviews.statuses[{i}]"
+            raise ConfigError(
+                f"{key}: {text!r} is no status. Write a code such as 304, a range such as "
+                "200-299, or either with ! in front to leave it out.",
+                key=key,
+            )
+        (unmeant if match[1] else meant).update(range(first, last + 1))
+    return frozenset(meant - unmeant)
