@@ -1,0 +1,214 @@
+"""``ingestor backfill`` and ``preview`` as a user runs them, against the sandbox as a process."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from parts import WEBSITE, Command, Line, SandboxProcess, until
+
+
+def summed(counts: dict[str, Any]) -> int:
+    """The invariant's right-hand side."""
+    sent = counts["would_send"] if "would_send" in counts else counts["accepted"]
+    filtered = sum(counts["filtered"].values())
+    rest = counts["refused_as_bot"] + counts["rejected"] + counts["in_flight"]
+    return int(counts["malformed"] + filtered + sent + rest)
+
+
+def flags(sandbox: SandboxProcess, *paths: Path | str) -> list[str]:
+    return [
+        *("--url", sandbox.url, "--website", sandbox.website),
+        *("--hostname", "example.com", "--checkpoint", "checkpoint.db"),
+        *map(str, paths),
+    ]
+
+
+def test_the_summary_agrees_with_what_umami_stored_and_a_second_run_sends_nothing(
+    ingestor: Command, sandbox: SandboxProcess, sample_logs: Path
+) -> None:
+    first = ingestor.json("backfill", *flags(sandbox, sample_logs))
+    assert first["accepted"] == sandbox.count() > 50
+    assert first["lines"] == summed(first)
+    assert first["in_flight"] == first["rejected"] == 0
+    second = ingestor.json("backfill", *flags(sandbox, sample_logs))
+    assert second["lines"] == second["accepted"] == 0
+    assert sandbox.count() == first["accepted"]
+
+
+def test_preview_says_what_backfill_then_sends(
+    ingestor: Command, sandbox: SandboxProcess, sample_logs: Path
+) -> None:
+    shown = ingestor.json("preview", "--website", WEBSITE, sample_logs)
+    assert shown["lines"] == summed(shown)
+    sent = ingestor.json("backfill", *flags(sandbox, sample_logs))
+    assert sent["accepted"] + sent["refused_as_bot"] == shown["would_send"]
+    assert sent["filtered"] == shown["filtered"]
+    assert sent["malformed"] == shown["malformed"]
+
+
+def test_payloads_are_the_exact_json_that_goes_out(
+    ingestor: Command, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(line("/a?utm_source=x", 5))
+    done = ingestor(
+        "preview", "--payloads", "--website", WEBSITE, "--hostname", "example.com", "access.log"
+    )
+    (only,) = done.stdout.splitlines()
+    body = json.loads(only)
+    assert body["type"] == "event"
+    payload = body["payload"]
+    assert payload.pop("userAgent").startswith("Mozilla/5.0 (Windows NT 10.0")
+    assert payload == {
+        "website": WEBSITE,
+        "hostname": "example.com",
+        "language": "",
+        "referrer": "",
+        "screen": "",
+        "title": "",
+        "url": "/a?utm_source=x",
+        "ip": "203.0.113.7",
+        "timestamp": line.base + 5,
+    }
+
+
+def test_a_verdict_for_each_line(ingestor: Command, tmp_path: Path, line: Line) -> None:
+    content = line("/page") + line("/a.css") + b"garbage\n" + line("/x", agent="curl/8.5.0")
+    (tmp_path / "access.log").write_bytes(content)
+    out = ingestor("preview", "--lines", "access.log").stdout.splitlines()
+    assert len(out) == 4
+    for verdict, row in zip(("page view", "asset", "no_match", "bot"), out, strict=True):
+        assert verdict in row
+
+
+def test_a_hostile_line_cannot_write_control_characters_to_the_terminal(
+    ingestor: Command, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(line("/\x1b[31mred") + line("/b"))
+    for show in ("--lines", "--payloads"):
+        out = ingestor("preview", show, "access.log").stdout
+        assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(
+    ("suffix", "compress"),
+    [
+        ("gz", gzip.compress),
+        ("bz2", bz2.compress),
+        ("xz", lzma.compress),
+        ("zst", zstandard.compress),
+    ],
+)
+def test_compressed_logs_are_read_and_their_plain_twin_is_not_read_again(
+    ingestor: Command,
+    sandbox: SandboxProcess,
+    tmp_path: Path,
+    line: Line,
+    suffix: str,
+    compress: Any,
+) -> None:
+    content = b"".join(line(f"/{i}", i) for i in range(30))
+    (tmp_path / f"access.log.1.{suffix}").write_bytes(compress(content))
+    first = ingestor.json("backfill", *flags(sandbox, f"access.log.1.{suffix}"))
+    assert first["accepted"] == 30
+    (tmp_path / "access.log.1").write_bytes(content)
+    again = ingestor.json("backfill", *flags(sandbox, "access.log.1"))
+    assert again["accepted"] == 0
+    assert sandbox.rows() == [f"/{i}" for i in range(30)]
+
+
+def test_standard_input_is_read_without_a_checkpoint_and_says_so(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    done = ingestor("backfill", *flags(sandbox, "-"), stdin=line("/a") + line("/b"))
+    assert "no checkpoint" in done.stderr
+    assert not (tmp_path / "checkpoint.db").exists()
+    assert sandbox.rows() == ["/a", "/b"]
+
+
+def test_since_and_until_bound_what_is_sent(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    day = 86400
+    content = b"".join(line(f"/{i}", i * day) for i in range(4))  # 6th to 9th November
+    (tmp_path / "access.log").write_bytes(content)
+    span = ["--since", "2026-11-07", "--until", "2026-11-09"]
+    counts = ingestor.json("backfill", *span, *flags(sandbox, "access.log"))
+    assert sandbox.rows() == ["/1", "/2"]
+    assert counts["filtered"] == {"date": 2}
+
+
+def test_a_wrong_website_id_stops_with_3_and_the_checkpoint_has_not_moved(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(b"".join(line(f"/{i}", i) for i in range(300)))
+    wrong = flags(sandbox, "access.log")
+    wrong[3] = "11111111-2222-4333-8444-555555555555"
+    done = ingestor("backfill", *wrong, code=3)
+    assert "11111111-2222-4333-8444-555555555555" in done.stderr
+    right = ingestor.json("backfill", *flags(sandbox, "access.log"))
+    assert right["accepted"] == right["lines"] == 300
+
+
+def test_sigterm_drains_and_a_second_run_finishes_the_rest(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    n = 40_000
+    (tmp_path / "access.log").write_bytes(b"".join(line(f"/{i}", i) for i in range(n)))
+    running = ingestor.start("backfill", *flags(sandbox, "access.log"))
+    until(lambda: sandbox.count() > 200, what="the first page views")
+    assert running.stop(signal.SIGTERM) == 0
+    sent = sandbox.count()
+    assert 200 < sent < n
+    rest = ingestor.json("backfill", *flags(sandbox, "access.log"))
+    assert rest["accepted"] == n - sent
+    assert sorted(sandbox.rows(), key=lambda p: int(p[1:])) == [f"/{i}" for i in range(n)]
+
+
+def test_killed_at_random_moments_nothing_is_missing_and_little_is_double(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    n, crashes = 30_000, 5
+    (tmp_path / "access.log").write_bytes(b"".join(line(f"/{i}", i) for i in range(n)))
+    for crash in range(crashes):
+        running = ingestor.start("backfill", *flags(sandbox, "access.log"))
+        goal = (crash + 1) * n // (crashes + 2)
+        until(lambda goal=goal: sandbox.count() >= goal, what="progress")
+        assert running.stop(signal.SIGKILL) == -signal.SIGKILL
+    ingestor.json("backfill", *flags(sandbox, "access.log"))
+    rows = sandbox.rows()
+    assert set(rows) == {f"/{i}" for i in range(n)}
+    assert len(rows) - n <= crashes * 4 * 50
+
+
+def test_a_file_that_no_format_explains_is_named_and_the_rest_goes_on(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.log").write_text("this is\nno access log\n" * 20)
+    (tmp_path / "logs" / "b.log").write_bytes(line("/b"))
+    done = ingestor("backfill", *flags(sandbox, "logs"), code=1)
+    assert "a.log" in done.stderr
+    assert sandbox.rows() == ["/b"]
+
+
+def test_an_empty_file_and_an_empty_directory_are_fine(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "access.log").write_bytes(b"")
+    assert ingestor.json("backfill", *flags(sandbox, "logs"))["lines"] == 0
+
+
+def test_a_path_that_is_not_there_is_wrong_usage(
+    ingestor: Command, sandbox: SandboxProcess
+) -> None:
+    done = ingestor("backfill", *flags(sandbox, "nowhere.log"), code=2)
+    assert "nowhere.log" in done.stderr

@@ -1,0 +1,246 @@
+"""``ingestor run``: the daemon over real files, real nginx and the real logrotate."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from parts import (
+    OTHER_WEBSITE,
+    WEBSITE,
+    Command,
+    Line,
+    Nginx,
+    Running,
+    SandboxProcess,
+    free_port,
+    start_sandbox,
+    until,
+)
+
+CHROME = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/142.0.0.0 Safari/537.36"
+)
+
+
+def configure(directory: Path, url: str, *, start: str = "beginning", extra: str = "") -> Path:
+    logs = directory / "logs"
+    logs.mkdir(exist_ok=True)
+    config = directory / "config.yaml"
+    config.write_text(f"""\
+umami: {{url: {url}}}
+sites:
+  - {{website: {WEBSITE}, hostname: example.com}}
+  - {{website: {OTHER_WEBSITE}, hostname: example.org}}
+sources:
+  - {{path: {logs}, site: example.com}}
+run: {{start: {start}}}
+checkpoint: {{path: {directory}/checkpoint.db}}
+{extra}
+""")
+    return config
+
+
+@pytest.fixture(params=[(), ("--poll",)], ids=["inotify", "polling"])
+def follow(
+    request: pytest.FixtureRequest, ingestor: Command, sandbox: SandboxProcess, tmp_path: Path
+) -> Callable[..., Running]:
+    """Start the daemon over tmp_path/logs, with watchdog and without."""
+
+    def start(*, begin: str = "beginning") -> Running:
+        config = configure(tmp_path, sandbox.url, start=begin)
+        running = ingestor.start("run", "-c", config, *request.param)
+        until(lambda: "following" in running.log(), what="the daemon")
+        return running
+
+    return start
+
+
+def append(path: Path, content: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(content)
+
+
+def test_appended_lines_arrive_and_a_partial_line_waits_for_its_newline(
+    follow: Callable[..., Running], sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    follow()
+    log = tmp_path / "logs" / "access.log"
+    append(log, line("/one"))
+    until(lambda: sandbox.rows() == ["/one"])
+    whole = line("/two", 1)
+    append(log, whole[:30])
+    append(tmp_path / "logs" / "other-access.log", line("/three", 2))
+    until(lambda: sandbox.count() == 2)
+    assert sandbox.rows() == ["/one", "/three"]
+    append(log, whole[30:])
+    until(lambda: sandbox.rows() == ["/one", "/three", "/two"])
+
+
+def test_at_the_very_first_start_old_lines_are_left_to_a_backfill(
+    follow: Callable[..., Running],
+    ingestor: Command,
+    sandbox: SandboxProcess,
+    tmp_path: Path,
+    line: Line,
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    append(logs / "access.log", line("/old-1") + line("/old-2", 1))
+    follow(begin="end")
+    append(logs / "access.log", line("/new", 2))
+    until(lambda: sandbox.rows() == ["/new"])
+    done = ingestor.json("backfill", "-c", "config.yaml")
+    assert done["accepted"] == 2
+    assert sandbox.rows() == ["/new", "/old-1", "/old-2"]
+
+
+def test_it_goes_on_where_it_stopped(
+    follow: Callable[..., Running], sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    log = tmp_path / "logs" / "access.log"
+    running = follow()
+    append(log, line("/1"))
+    until(lambda: sandbox.count() == 1)
+    assert running.stop() == 0
+    append(log, line("/2", 1))
+    running = follow()
+    until(lambda: sandbox.count() == 2)
+    assert running.stop(signal.SIGINT) == 0
+    assert sandbox.rows() == ["/1", "/2"]
+
+
+@pytest.mark.parametrize("how", ["create", "copytruncate"])
+@pytest.mark.parametrize("down", [False, True], ids=["running", "down"])
+def test_logrotate_loses_nothing_and_doubles_nothing(
+    how: str,
+    down: bool,
+    follow: Callable[..., Running],
+    logrotate: Callable[[str], None],
+    sandbox: SandboxProcess,
+    tmp_path: Path,
+    line: Line,
+) -> None:
+    log = tmp_path / "logs" / "access.log"
+    configuration = f"{log} {{ rotate 5\n {how}\n su {_owner()} }}\n"
+    running = follow()
+    append(log, b"".join(line(f"/{i}", i) for i in range(100)))
+    until(lambda: sandbox.count() == 100)
+    if down:
+        assert running.stop() == 0
+    append(log, b"".join(line(f"/{i}", i) for i in range(100, 150)))
+    if not down:
+        until(lambda: sandbox.count() == 150)
+    logrotate(configuration)
+    append(log, b"".join(line(f"/{i}", i) for i in range(150, 200)))
+    if down:
+        follow()
+    until(lambda: sandbox.count() >= 200)
+    assert sorted(sandbox.rows(), key=lambda p: int(p[1:])) == [f"/{i}" for i in range(200)]
+
+
+def _owner() -> str:
+    import grp  # noqa: PLC0415
+    import pwd  # noqa: PLC0415
+
+    return f"{pwd.getpwuid(os.getuid()).pw_name} {grp.getgrgid(os.getgid()).gr_name}"
+
+
+def test_umami_away_for_a_while_loses_nothing(
+    ingestor: Command, tmp_path: Path, line: Line
+) -> None:
+    port = free_port()
+    config = configure(tmp_path, f"http://127.0.0.1:{port}")
+    running = ingestor.start("run", "-c", config)
+    log = tmp_path / "logs" / "access.log"
+    append(log, b"".join(line(f"/{i}", i) for i in range(500)))
+    until(lambda: "Umami" in running.log(), what="the word that Umami is away")
+    first = start_sandbox(ingestor, tmp_path / "umami.db", port=port)
+    until(lambda: first.count() == 500)
+    first.running.stop(signal.SIGKILL)
+    append(log, b"".join(line(f"/{i}", i) for i in range(500, 900)))
+    second = start_sandbox(ingestor, tmp_path / "umami.db", port=port)
+    until(lambda: second.count() >= 900)
+    assert sorted(second.rows(), key=lambda p: int(p[1:])) == [f"/{i}" for i in range(900)]
+
+
+def test_an_unknown_website_is_parked_while_other_sites_go_on(
+    ingestor: Command, tmp_path: Path, line: Line
+) -> None:
+    sandbox = start_sandbox(ingestor, tmp_path / "umami.db", websites=(WEBSITE,))
+    config = configure(tmp_path, sandbox.url)
+    log = tmp_path / "logs" / "access.log"
+    content = b"".join(
+        line(f"/{i}", i, host=("example.com", "example.org")[i % 2]) for i in range(200)
+    )
+    log.write_bytes(content)
+    running = ingestor.start("run", "-c", config)
+    until(lambda: sandbox.count() == 100)
+    until(lambda: OTHER_WEBSITE in running.log(), what="the alarm")
+    assert running.stop() == 0
+    sandbox.running.stop(signal.SIGTERM)
+    both = start_sandbox(ingestor, tmp_path / "umami.db")
+    text = config.read_text().replace(sandbox.url, both.url)
+    config.write_text(text)
+    ingestor.start("run", "-c", config)
+    until(lambda: both.count() == 200)
+    assert sorted(both.rows(), key=lambda p: int(p[1:])) == [f"/{i}" for i in range(200)]
+
+
+def test_a_second_daemon_on_the_same_checkpoint_is_refused(
+    follow: Callable[..., Running], ingestor: Command, tmp_path: Path
+) -> None:
+    running = follow()
+    done = ingestor("run", "-c", "config.yaml", code=2)
+    assert str(running.process.pid) in done.stderr
+
+
+def test_real_nginx_with_two_vhosts_under_load_and_logrotate(
+    follow: Callable[..., Running],
+    nginx: Callable[..., Nginx],
+    logrotate: Callable[[str], None],
+    sandbox: SandboxProcess,
+    tmp_path: Path,
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    server = nginx(
+        {"example.com": f"{logs}/access.log vhost", "example.org": f"{logs}/org.access.log vhost"},
+        log_format=(
+            "log_format vhost '$host:$server_port $remote_addr - $remote_user [$time_local] "
+            '"$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"\';'
+        ),
+    )
+    follow()
+    sent = {"example.com": 0, "example.org": 0}
+
+    def load(host: str, n: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        for i in range(n):
+            connection.request("GET", f"/{i}", headers={"Host": host, "User-Agent": CHROME})
+            connection.getresponse().read()
+            sent[host] += 1
+        connection.close()
+
+    threads = [threading.Thread(target=load, args=(host, 600)) for host in sent]
+    for thread in threads:
+        thread.start()
+    for _ in range(2):
+        goal = sum(sent.values()) + 200
+        until(lambda goal=goal: sum(sent.values()) >= goal, what="load")
+        logrotate(
+            f"{logs}/*.log {{ rotate 5\n create\n sharedscripts\n su {_owner()}\n"
+            f" postrotate\n kill -USR1 {server.process.pid}\n endscript }}\n"
+        )
+    for thread in threads:
+        thread.join()
+    until(lambda: sandbox.count() >= 1200)
+    for host, website in (("example.com", WEBSITE), ("example.org", OTHER_WEBSITE)):
+        rows = sandbox.rows(where=f"website = '{website}'")
+        assert sorted(rows, key=lambda p: int(p[1:])) == [f"/{i}" for i in range(sent[host])]
