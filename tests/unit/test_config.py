@@ -1,0 +1,159 @@
+"""The configuration: order of precedence, and errors that name file, line and key."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from parts import ROOT, WEBSITE
+
+from ingestor.config import Config, load
+from ingestor.errors import ConfigError
+
+GOOD = f"""\
+umami: {{url: https://umami.example.com}}
+sites:
+  - {{website: {WEBSITE}, hostname: example.com}}
+sources:
+  - {{path: /var/log/nginx, site: example.com}}
+"""
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Any:
+    def read(text: str, environment: dict[str, str] | None = None, **flags: Any) -> Config:
+        path = tmp_path / "config.yaml"
+        path.write_text(text)
+        dotted = {key.replace("__", "."): value for key, value in flags.items()}
+        return load(path, environment=environment or {}, flags=dotted)
+
+    return read
+
+
+def test_the_example_loads_to_exactly_the_defaults() -> None:
+    example = load(ROOT / "config.example.yaml", environment={})
+    bare = load(None, environment={})
+    for section in fields(Config):
+        if section.name in ("sites", "sources", "places", "umami"):
+            continue
+        assert getattr(example, section.name) == getattr(bare, section.name), section.name
+
+
+def test_the_example_documents_every_key() -> None:
+    text = (ROOT / "config.example.yaml").read_text()
+    document = yaml.safe_load(text)
+    for section in fields(Config):
+        if section.name == "places":
+            continue
+        value = document[section.name]
+        keys = set(value[0]) if isinstance(value, list) else set(value)
+        default = getattr(load(ROOT / "config.example.yaml", environment={}), section.name)
+        example = default[0] if isinstance(default, tuple) else default
+        assert is_dataclass(example)
+        for field in fields(example):
+            told = field.name in keys or re.search(
+                rf"^\s*#? ?-? ?{field.name}:", text, re.MULTILINE
+            )
+            assert told, f"{section.name}.{field.name} is not in config.example.yaml"
+
+
+def test_flag_beats_environment_beats_file_beats_default(loaded: Any) -> None:
+    text = GOOD + "delivery: {workers: 7, batch_size: 11}\n"
+    environment = {"INGESTOR_DELIVERY_BATCH_SIZE": "12", "INGESTOR_DELIVERY_LINGER": "500ms"}
+    config = loaded(text, environment, delivery__linger=0.0)
+    assert config.delivery.workers == 7
+    assert config.delivery.batch_size == 12
+    assert config.delivery.linger == 0.0
+    assert config.delivery.timeout == 60.0
+
+
+def test_zero_false_and_empty_survive(loaded: Any) -> None:
+    text = GOOD + "delivery: {linger: 0}\npageviews: {require_user_agent: false, methods: []}\n"
+    config = loaded(text)
+    assert config.delivery.linger == 0
+    assert config.pageviews.require_user_agent is False
+    assert config.pageviews.methods == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("delivery: {worker: 3}", 6, ["'worker'", "'workers'"]),
+        ("delivry: {}", 6, ["'delivry'", "'delivery'"]),
+        ("delivery: {workers: many}", 6, ["delivery.workers", "whole number", "many"]),
+        ("delivery:\n  linger: 3 parsecs", 7, ["delivery.linger", "200ms"]),
+        ("delivery: {mode: bacth}", 6, ["'bacth'", "'batch'"]),
+        ("delivery: [1]", 6, ["delivery", "mapping"]),
+        ("pageviews: {methods: GET}", 6, ["pageviews.methods", "[GET]"]),
+        ("pageviews: {bots: perhaps}", 6, ["pageviews.bots", "true or false"]),
+        ("pageviews:\n  trusted_proxies:\n    - 10.0.0.0/8\n    - 10.0.0.0/99", 9, ["10.0.0.0/99"]),
+        ("run: {start: yesterday}", 6, ["run.start", "beginning"]),
+        ("run: {}\nrun: {}", 7, ["run", "twice"]),
+        ("umami: {url: x, url: y}", 6, ["umami", "twice"]),
+        ("a: [", 7, ["YAML"]),
+        ("umami: {password: '${NOT_SET}'}", 6, ["NOT_SET"]),
+        ("checkpoint: {path: !!python/object:os.system x}", 6, ["checkpoint"]),
+    ],
+)
+def test_a_mistake_names_file_line_and_key(
+    loaded: Any, text: str, line: int, words: list[str]
+) -> None:
+    base = "\n".join(row for row in GOOD.splitlines() if "umami" not in row or "umami" not in text)
+    shift = len(GOOD.splitlines()) - len(base.splitlines())
+    with pytest.raises(ConfigError) as caught:
+        loaded(base + "\n" + text + "\n").rules()
+    said = str(caught.value)
+    assert f"config.yaml:{line - shift}" in said or "twice" in said
+    for word in words:
+        assert word in said
+
+
+def test_a_source_names_a_site_that_exists(loaded: Any) -> None:
+    with pytest.raises(ConfigError, match=r"config.yaml:5.*'exmaple.com'.*'example.com'"):
+        loaded(GOOD.replace("site: example.com", "site: exmaple.com"))
+
+
+def test_a_bad_website_id_format_and_zone_are_named(loaded: Any) -> None:
+    for old, new, word in (
+        (WEBSITE, "123", "UUID"),
+        ("path: /var", "format: combind, path: /var", "combined"),
+        ("path: /var", "timezone: Mars/Olympus, path: /var", "Europe/Berlin"),
+        ("path: /var", "timezone: ../etc/passwd, path: /var", "Europe/Berlin"),
+    ):
+        with pytest.raises(ConfigError, match=word):
+            loaded(GOOD.replace(old, new))
+
+
+def test_secrets_come_from_the_environment_or_a_file_and_never_show(
+    loaded: Any, tmp_path: Path
+) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("hunter2\n")
+    text = GOOD.replace(
+        "url:", f"api_key: '${{KEY}}', username: admin, password_file: {secret}, url:"
+    )
+    config = loaded(text, {"KEY": "k-123"})
+    assert config.umami.api_key == "k-123"
+    assert config.umami.password == "hunter2"  # noqa: S105
+    assert "hunter2" not in repr(config)
+    assert "k-123" not in repr(config)
+
+
+def test_an_unknown_environment_variable_of_ours_is_a_mistake(loaded: Any) -> None:
+    with pytest.raises(ConfigError, match="INGESTOR_DELIVERY_WORKERS"):
+        loaded(GOOD, {"INGESTOR_DELIVERY_WORKER": "3"})
+
+
+def test_a_format_definition_keeps_its_dollars(loaded: Any) -> None:
+    definition = '$remote_addr - ${remote_user} [$time_local] "$request" $status'
+    text = GOOD.replace("path: /var", f"format: '{definition}', path: /var")
+    assert loaded(text).sources[0].format == definition
+
+
+def test_a_file_that_is_missing_says_how_to_name_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="-c FILE"):
+        load(tmp_path / "none.yaml", environment={})
