@@ -1,0 +1,244 @@
+"""Opening the checkpoint file: made whole or not at all, proven sound, and set aside when damaged.
+
+A fresh file is built under another name and moved into place, so that an empty or half-made one
+is always damage and never a beginning.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import stat
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ingestor.checkpoint import schema
+from ingestor.errors import CheckpointError, IngestorError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from ingestor.checkpoint.options import Sync
+
+_log = logging.getLogger(__name__)
+
+_BUSY_S = 0.25  # how long a commit may wait for another process's, on the event loop
+_OPEN_BUSY_S = 5.0
+_SIDECARS = ("-wal", "-shm", "-journal")
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class CheckpointUnavailable(IngestorError):
+    """The checkpoint cannot be written at the moment: disk full, I/O error, locked.
+
+    Nothing that was to be written is lost: it stays in memory, and a later commit carries it.
+    """
+
+
+class Damaged(Exception):
+    """The file is no checkpoint, or not a whole one; ``str`` says what was found."""
+
+
+def open_database(path: Path, sync: Sync) -> sqlite3.Connection:
+    """Open the checkpoint for writing, making or migrating it where needed.
+
+    The caller holds the opening lock. The connection is in autocommit mode and writes a WAL.
+    Raises CheckpointError, and Damaged where the file must be set aside first.
+    """
+    with speaking(path):
+        _look_at(path)
+        if not path.exists():
+            _set_aside_orphans(path)
+            _make(path)
+        connection = _connect(path)
+        try:
+            _verify(connection, path)
+            _configure(connection, path, sync)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def open_or_set_aside(
+    path: Path, sync: Sync, *, may_move: Callable[[], bool]
+) -> tuple[sqlite3.Connection, Path | None]:
+    """As `open_database`, but a damaged file is moved away and a fresh one begun.
+
+    Returns the connection, and the damaged file's new name or None. `may_move` tells whether no
+    other process works with the file; raises CheckpointError where one does.
+    """
+    try:
+        return open_database(path, sync), None
+    except Damaged as error:
+        if not may_move():
+            raise CheckpointError(
+                f"the checkpoint {path} is damaged ({error}) while another ingestor works with "
+                f"it; stop that one, then start again"
+            ) from error
+        aside = set_aside(path, str(error))
+    return open_database(path, sync), aside
+
+
+def set_aside(path: Path, why: str) -> Path:
+    """Rename a damaged checkpoint and what belongs to it, and say so; returns its new name."""
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    aside = path.with_name(f"{path.name}.damaged-{moment}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.damaged-{moment}-{number}")
+    with speaking(path):
+        for suffix in ("", *_SIDECARS):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
+        _sync_directory(path.parent)
+    _log.error(
+        "the checkpoint %s is damaged (%s): kept as %s for a look, and a fresh one begun; "
+        "what was read before is not known any more, so run.start applies",
+        path,
+        why,
+        aside.name,
+    )
+    return aside
+
+
+@contextmanager
+def speaking(path: Path) -> Iterator[None]:
+    """Turn what the system and SQLite say while opening into CheckpointError or Damaged."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = primary_code(error)
+        if code in _DAMAGE:
+            raise Damaged(str(error)) from error
+        raise CheckpointError(f"cannot open the checkpoint {path}: {advice(error)}") from error
+    except schema.NotOurs as error:
+        raise CheckpointError(
+            f"{path} is the database of some other program; name another file as checkpoint.path"
+        ) from error
+    except schema.Newer as error:
+        raise CheckpointError(
+            f"the checkpoint {path} was written by a newer ingestor (its schema is "
+            f"{error.version}, this one knows {len(schema.STEPS)}); upgrade ingestor again, or "
+            f"name another checkpoint"
+        ) from error
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot use the checkpoint {path}: {error.strerror}; the user that runs ingestor "
+            f"must own the file and have write permission in {path.parent}"
+        ) from error
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code, 0 where Python raised the error itself."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def advice(error: sqlite3.Error) -> str:
+    """SQLite's words, and what a person can do about them."""
+    hints = {
+        sqlite3.SQLITE_FULL: "make room on that disk",
+        sqlite3.SQLITE_IOERR: "check the disk and the system's log",
+        sqlite3.SQLITE_BUSY: "another program keeps it locked; close it",
+        sqlite3.SQLITE_READONLY: "the file or its file system is read-only for this user",
+        sqlite3.SQLITE_CANTOPEN: "check that the directory exists and may be written",
+        sqlite3.SQLITE_PROTOCOL: "it needs a local disk",
+        sqlite3.SQLITE_CORRUPT: "the file is damaged; stop ingestor and start it again",
+        sqlite3.SQLITE_NOTADB: "the file is damaged; stop ingestor and start it again",
+    }
+    hint = hints.get(primary_code(error))
+    return f"{error}; {hint}" if hint else str(error)
+
+
+def open_in_memory() -> sqlite3.Connection:
+    """Build a checkpoint that lives as long as its connection, for standard input and previews."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    schema.migrate(connection)
+    return connection
+
+
+def _look_at(path: Path) -> None:
+    """Raise what is wrong about the file before SQLite puts it less clearly."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise CheckpointError(f"{path} is not a regular file; checkpoint.path names a file")
+    if found.st_size == 0:
+        raise Damaged("it is empty")
+    for suffix in ("", *_SIDECARS):
+        part = path.with_name(path.name + suffix)
+        if part.exists() and part.stat().st_mode & 0o077:
+            part.chmod(0o600)
+
+
+def _set_aside_orphans(path: Path) -> None:
+    """Move a write-ahead log away that lost its database: SQLite would play it into a fresh one."""
+    if any(path.with_name(path.name + suffix).exists() for suffix in _SIDECARS):
+        set_aside(path, "the file itself is gone, its write-ahead log is still there")
+
+
+def _make(path: Path) -> None:
+    fresh = path.with_name(f"{path.name}.new")
+    for suffix in ("", *_SIDECARS):
+        fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
+    os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        connection = sqlite3.connect(fresh, isolation_level=None)
+        try:
+            schema.migrate(connection)
+        finally:
+            connection.close()
+        fresh.rename(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        path, isolation_level=None, timeout=_OPEN_BUSY_S, check_same_thread=False
+    )
+
+
+def _verify(connection: sqlite3.Connection, path: Path) -> None:
+    schema.check(connection)  # before anything is written: it may be somebody else's
+    problems = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+    if problems != ["ok"]:
+        raise Damaged("; ".join(str(problem) for problem in problems)[:300])
+    try:
+        steps = schema.migrate(connection)
+    except sqlite3.OperationalError as error:
+        if primary_code(error) == sqlite3.SQLITE_ERROR:  # the tables are not what they should be
+            raise Damaged(str(error)) from error
+        raise
+    if steps:
+        _log.info("the checkpoint %s was brought to schema %d", path, len(schema.STEPS))
+
+
+def _configure(connection: sqlite3.Connection, path: Path, sync: Sync) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise CheckpointError(
+            f"{path} is on a file system without shared memory, which SQLite's write-ahead log "
+            f"needs; put the checkpoint on a local disk"
+        )
+    connection.execute(f"PRAGMA synchronous = {sync.upper()}")
+    connection.execute(f"PRAGMA busy_timeout = {round(_BUSY_S * 1000)}")
+    connection.execute("PRAGMA journal_size_limit = 16777216")
+    connection.execute("PRAGMA temp_store = MEMORY")

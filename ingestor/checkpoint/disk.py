@@ -1,0 +1,182 @@
+"""The open checkpoint file and the locks around it: transactions, and who else is at work."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ingestor.checkpoint import database
+from ingestor.checkpoint.database import CheckpointUnavailable
+from ingestor.checkpoint.locks import Lock, holder
+from ingestor.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ingestor.checkpoint.journal import Role
+    from ingestor.checkpoint.options import CheckpointOptions
+
+_STARTING_S = 10.0
+
+
+class Disk:
+    """One role's connection. Whoever uses it holds `guard`: any thread may.
+
+    ``quarantined`` is the name that a damaged file was given when this one was opened, or None.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        role: Role,
+        *,
+        full: bool = False,
+        path: Path | None = None,
+        lock: Lock | None = None,
+        quarantined: Path | None = None,
+    ) -> None:
+        self.connection = connection
+        self.guard = threading.RLock()
+        self.path = path  # None: in memory
+        self.quarantined = quarantined
+        self._role = role
+        self._full = full
+        self._lock = lock
+
+    @classmethod
+    def open(cls, options: CheckpointOptions, role: Role) -> Disk:
+        """Lock the role, open its file, or begin a fresh one. Raises CheckpointError."""
+        path = resolved(options.path)
+        lock = Lock.acquire(lock_path(path, role), held_by=f"another `ingestor {role}`")
+        try:
+            connection, aside = database.open_or_set_aside(
+                path, options.sync, may_move=lambda: holder(lock_path(path, role.other)) is None
+            )
+        except BaseException:
+            lock.release()
+            raise
+        full = options.sync == "full"
+        return cls(connection, role, full=full, path=path, lock=lock, quarantined=aside)
+
+    def close(self) -> None:
+        """Let go of the file, then of the lock."""
+        self.connection.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def transaction(self, *, hard: bool = True) -> _Transaction:
+        """One transaction, as a context manager. Raises sqlite3.Error, with everything undone.
+
+        A soft one skips the fsync of `sync: full`. That is safe for what nothing depends on yet:
+        the write-ahead log keeps its order, so the next hard one syncs all that came before.
+        """
+        return _Transaction(self.connection, soft=self._full and not hard)
+
+    @contextmanager
+    def speaking(self) -> Iterator[None]:
+        """Turn sqlite3.Error into CheckpointUnavailable, which says what to do."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise CheckpointUnavailable(
+                f"cannot write the checkpoint {self.path}: {database.advice(error)}"
+            ) from error
+
+    def look_for_the_file(self) -> None:
+        """Raise CheckpointUnavailable where the file was removed under us.
+
+        SQLite goes on writing into a removed file; nobody would ever find it again.
+        """
+        if self.path is None:
+            return
+        try:
+            self.path.stat()
+        except FileNotFoundError:
+            raise CheckpointUnavailable(
+                f"the checkpoint {self.path} was removed while in use; restart ingestor, which "
+                f"begins a fresh one"
+            ) from None
+        except OSError as error:
+            raise CheckpointUnavailable(
+                f"cannot see the checkpoint {self.path}: {error.strerror}"
+            ) from error
+
+    def other_lives(self) -> bool:
+        """Whether a process of the other role has the checkpoint open."""
+        return self.path is not None and (
+            holder(lock_path(self.path, self._role.other)) is not None
+        )
+
+    def lock_other(self) -> Lock | None:
+        """Keep the other role from starting; None where it runs, or nobody could."""
+        if self.path is None:
+            return None
+        try:
+            return Lock.acquire(
+                lock_path(self.path, self._role.other), held_by="the other", patience_s=0.0
+            )
+        except CheckpointError:
+            return None
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE … COMMIT; a class because commits are counted in microseconds."""
+
+    __slots__ = ("_connection", "_soft")
+
+    def __init__(self, connection: sqlite3.Connection, *, soft: bool) -> None:
+        self._connection = connection
+        self._soft = soft
+
+    def __enter__(self) -> sqlite3.Connection:
+        if self._soft:
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            self._harden()
+            raise
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            self._harden()
+
+    def _harden(self) -> None:
+        if self._soft:
+            self._connection.execute("PRAGMA synchronous = FULL")
+
+
+@contextmanager
+def opening(options: CheckpointOptions) -> Iterator[None]:
+    """Let one process at a time make, migrate or set aside a file. Raises CheckpointError."""
+    gate = Lock.acquire(
+        lock_path(resolved(options.path)),
+        held_by="another ingestor that is starting",
+        patience_s=_STARTING_S,
+    )
+    try:
+        yield
+    finally:
+        gate.release()
+
+
+def lock_path(path: Path, role: Role | None = None) -> Path:
+    """Where a role's lock is, or the one that is held while a checkpoint is opened."""
+    return path.with_name(f"{path.name}.{role or 'opening'}.lock")
+
+
+def resolved(path: Path) -> Path:
+    """Follow symlinks: a checkpoint with two names has one set of locks."""
+    try:
+        return path.expanduser().resolve()
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(f"cannot use the checkpoint {path}: {error}") from error

@@ -1,0 +1,189 @@
+"""Looking at a checkpoint beside whoever works with it: `status`, `checkpoint show`, `forget`.
+
+A look is one short read transaction of its own connection. SQLite's write-ahead log lets it see
+one consistent moment, without waiting for a writer and without making one wait.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ingestor.checkpoint import database, files, schema
+from ingestor.checkpoint.disk import lock_path, resolved
+from ingestor.checkpoint.journal import JournalEntry, Role, load_journal
+from ingestor.checkpoint.locks import Lock, holder
+from ingestor.checkpoint.pending import forget as delete
+from ingestor.checkpoint.watermark import Intervals, union, watermark
+from ingestor.errors import CheckpointError
+from ingestor.model import Identity, Marker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BUSY_S = 2.0  # only where the file has to be recovered after a crash first
+
+
+@dataclass(frozen=True, slots=True)
+class FileSnapshot:
+    """What the checkpoint says of one file; sizes and offsets in decompressed bytes."""
+
+    key: int
+    path: bytes  # where it was seen last
+    identity: Identity
+    marker: Marker | None
+    origin: int  # the daemon reads from here on
+    watermark: int  # everything from the origin up to here is acked
+    acked: int  # bytes, wherever they are
+    beyond: int  # acked bytes past the watermark
+    holes: int  # stretches between the watermark and the last ack that are not acked
+    archived: bool
+    claimed_by: tuple[Role, ...]  # by live processes
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The checkpoint at one moment."""
+
+    path: Path
+    files: tuple[FileSnapshot, ...]  # in the order in which they were met
+    journal: tuple[JournalEntry, ...]  # oldest first
+    totals: dict[Role, dict[str, dict[str, int]]]  # role → source → outcome or reason → lines
+    notes: dict[str, Any]
+    alive: dict[Role, int] = field(default_factory=dict)  # role → pid, 0 where it hides
+
+    @property
+    def in_flight(self) -> int:
+        """Page views in batches that live processes sent and that may still be answered."""
+        return sum(entry.count for entry in self.journal if not self._is_in_doubt(entry))
+
+    @property
+    def in_doubt(self) -> int:
+        """Page views in batches whose answer did not come: so many may be stored double."""
+        return sum(entry.count for entry in self.journal if self._is_in_doubt(entry))
+
+    def _is_in_doubt(self, entry: JournalEntry) -> bool:
+        return entry.in_doubt or entry.role not in self.alive
+
+
+def read(path: Path) -> Snapshot:
+    """Look at a checkpoint, whether or not somebody works with it.
+
+    Raises CheckpointError where there is none, or where it cannot be read.
+    """
+    path = resolved(path)
+    alive = {role: pid for role in Role if (pid := holder(lock_path(path, role))) is not None}
+    with _speaking(path), closing(_connect(path)) as connection:
+        schema.check(connection)
+        connection.execute("BEGIN")
+        claims: dict[int, list[Role]] = {}
+        for file, role in connection.execute("SELECT file, role FROM claims ORDER BY role DESC"):
+            if role in alive:
+                claims.setdefault(file, []).append(Role(role))
+        run = files.load_spans(connection, Role.RUN)
+        backfill = files.load_spans(connection, Role.BACKFILL)
+        none = Intervals()
+        seen = tuple(
+            _snap(
+                file,
+                run.get(file.key, none),
+                backfill.get(file.key, none),
+                tuple(claims.get(file.key, ())),
+            )
+            for file in files.load_files(connection)
+        )
+        totals: dict[Role, dict[str, dict[str, int]]] = {role: {} for role in Role}
+        for role, source, counts in connection.execute("SELECT role, source, counts FROM totals"):
+            totals[Role(role)][source] = json.loads(counts)
+        notes = {
+            name: json.loads(value)
+            for name, value in connection.execute("SELECT name, value FROM notes")
+        }
+        return Snapshot(path, seen, tuple(load_journal(connection)), totals, notes, alive)
+
+
+def forget(path: Path, file: bytes) -> int:
+    """Forget every file that was seen last under this path: it will be read like a new one.
+
+    Returns how many there were. Raises CheckpointError while a process works with the
+    checkpoint, where there is none, or where it cannot be written.
+    """
+    path = resolved(path)
+    if not path.exists():
+        raise CheckpointError(f"there is no checkpoint {path}")
+    locks: list[Lock] = []
+    try:
+        for role in Role:
+            locks.append(Lock.acquire(lock_path(path, role), held_by=f"`ingestor {role}`"))  # noqa: PERF401 - each is to be released
+        with _speaking(path), closing(database.open_database(path, "full")) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            rows = connection.execute("SELECT key FROM files WHERE path = ?", (file,)).fetchall()
+            delete(connection, [key for (key,) in rows])
+            connection.execute("COMMIT")
+            return len(rows)
+    finally:
+        for lock in locks:
+            lock.release()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        with path.open("rb"):
+            pass
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"there is no checkpoint {path}; it appears when `ingestor run` or `backfill` starts"
+        ) from error
+    except PermissionError as error:
+        raise CheckpointError(
+            f"may not read the checkpoint {path}; run this as root or as the user of the service"
+        ) from error
+    # No write-ahead log and no right to make one: nobody writes, so the file stands still.
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_S
+    )
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        if path.with_name(path.name + "-wal").exists():
+            raise
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None
+        )
+    return connection
+
+
+@contextmanager
+def _speaking(path: Path) -> Iterator[None]:
+    try:
+        with database.speaking(path):
+            yield
+    except (database.Damaged, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"the checkpoint {path} is damaged ({error}); the next `ingestor run` sets it aside"
+        ) from error
+
+
+def _snap(
+    file: files.TrackedFile, run: Intervals, backfill: Intervals, claimed_by: tuple[Role, ...]
+) -> FileSnapshot:
+    acked = union(run, backfill)
+    reached = watermark(file.origin, acked)
+    return FileSnapshot(
+        key=file.key,
+        path=file.path,
+        identity=file.identity,
+        marker=file.marker,
+        origin=file.origin,
+        watermark=reached,
+        acked=acked.size(),
+        beyond=acked.size(reached),
+        holes=sum(1 for start, _ in acked if start > reached),
+        archived=file.archived,
+        claimed_by=claimed_by,
+    )

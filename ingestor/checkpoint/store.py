@@ -1,0 +1,312 @@
+"""The checkpoint file: which logs are known, what of them is finished, what was sent unanswered.
+
+One SQLite file serves one daemon and one backfill at a time. Whatever a caller reports changes
+memory at once and the disk with the next `commit`; a commit that fails loses nothing. Only what
+two processes could disagree about (a new file, a claim) goes to the disk at once.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from ingestor.checkpoint import database
+from ingestor.checkpoint.disk import Disk, opening
+from ingestor.checkpoint.journal import Role, load_journal, pack, spans_of
+from ingestor.checkpoint.options import CheckpointOptions
+from ingestor.checkpoint.pending import Pending
+from ingestor.checkpoint.registry import Registry
+from ingestor.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from ingestor.checkpoint.journal import JournalEntry
+    from ingestor.model import Batch, Span, Tally
+
+Note = str | int | float | bool | None
+
+_BATCH_BITS = 36  # batches in one session: two years at a thousand a second
+_FIRST_SESSIONS = 1 << 26  # a fresh checkpoint starts somewhere in here
+
+
+class Store(Registry):
+    """The open checkpoint of one role. Use `open`, and close it; it is a context manager.
+
+    Any thread may call any public method. ``session`` counts openings: it never repeats within a
+    checkpoint, and hardly among several. ``quarantined`` is the name that a damaged checkpoint
+    was given, else None: then all that was known is gone, and `run.start` decides anew.
+    """
+
+    def __init__(self, disk: Disk, options: CheckpointOptions, role: Role) -> None:
+        self.path = disk.path
+        self.quarantined = disk.quarantined
+        self._totals: dict[str, dict[str, int]] = {}
+        self._dirty_totals: set[str] = set()
+        self._notes: dict[str, Note] = {}
+        self._closed = False
+        with _reading(disk.path or Path(":memory:")):
+            super().__init__(disk, options, role, _begin_session(disk, role))
+        self._batches = iter(range((self.session << _BATCH_BITS) + 1, 1 << 63))
+
+    @classmethod
+    def open(cls, options: CheckpointOptions, role: Role) -> Self:
+        """Open the checkpoint for a role, making a fresh one where there is none.
+
+        Raises CheckpointError: held by another process of that role, of a newer version, not
+        ours, directory missing or not writable.
+        """
+        with opening(options):
+            disk = Disk.open(options, role)
+            try:
+                return cls(disk, options, role)
+            except database.Damaged as error:
+                why = str(error)
+                may_move = disk.path is not None and not disk.other_lives()
+                disk.close()
+            except BaseException:
+                disk.close()
+                raise
+            if disk.path is None or not may_move:
+                raise CheckpointError(
+                    f"the checkpoint {disk.path} is damaged ({why}) while another ingestor works "
+                    f"with it; stop that one, then start again"
+                )
+            aside = database.set_aside(disk.path, why)
+            disk = Disk.open(options, role)
+            disk.quarantined = aside
+            return cls(disk, options, role)
+
+    @classmethod
+    def in_memory(cls, role: Role = Role.BACKFILL) -> Self:
+        """Build a checkpoint that is gone when it is closed, for standard input and previews."""
+        return cls(Disk(database.open_in_memory(), role), CheckpointOptions(), role)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give every claim back, commit, and let go of the file; a second call does nothing.
+
+        Raises CheckpointUnavailable where that commit failed; the file is let go all the same.
+        """
+        with self._disk.guard:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                for key in list(self._claimed):
+                    self.release(key)
+                self.commit()
+            finally:
+                self._disk.close()
+
+    def count(self, source: str, counts: Mapping[str, int]) -> None:
+        """Add to the totals of a source: outcome or reason → lines."""
+        with self._memory:
+            totals = self._totals.setdefault(source, {})
+            for name, number in counts.items():
+                totals[name] = totals.get(name, 0) + number
+            self._dirty_totals.add(source)
+
+    def count_tally(self, source: str, tally: Tally) -> None:
+        """Add a chunk's malformed and filtered lines, as `malformed.time` or `filtered.bot`."""
+        counts = {f"malformed.{name}": number for name, number in tally.malformed.items()}
+        counts.update((f"filtered.{name}", number) for name, number in tally.filtered.items())
+        if counts:
+            self.count(source, counts)
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        """Everything this role ever counted, by source."""
+        with self._memory:
+            return {source: dict(counts) for source, counts in self._totals.items()}
+
+    def next_batch_id(self) -> int:
+        """Draw a number for a batch: unique in the checkpoint, rising within a role."""
+        with self._memory:
+            return next(self._batches)
+
+    def journal(self, batch: Batch, *, bodies: bytes | None = None) -> None:
+        """Note a batch that is about to be sent; on disk with the next commit.
+
+        `bodies` is what is needed to send it again (with exactly-once), given back by `in_doubt`.
+        """
+        spans = spans_of(batch)
+        row = (
+            batch.id,
+            self.role,
+            batch.website,
+            len(batch.page_views),
+            pack(spans),
+            batch.tag,
+            bodies,
+            int(time.time()),
+        )
+        with self._memory:
+            self._flying[batch.id] = spans
+            self._pending.journal[batch.id] = row
+
+    def mark_in_doubt(self, batch_id: int) -> None:
+        """Say that a sent batch's answer did not come, for `status`."""
+        with self._memory:
+            if batch_id in self._flying:
+                self._pending.doubts.add(batch_id)
+
+    def answered(self, batch_id: int, acked: Iterable[Span] = ()) -> None:
+        """Strike a batch off and ack spans of it, in one transaction.
+
+        What is not among `acked` is unread again: journal a new batch with it in the same
+        breath, or read it once more. With no spans at all this gives the whole batch up.
+        """
+        with self._memory:
+            self.ack(acked)
+            self._flying.pop(batch_id, None)
+            self._left.pop(batch_id, None)
+            self._pending.doubts.discard(batch_id)
+            if self._pending.journal.pop(batch_id, None) is None:
+                self._pending.struck.add(batch_id)
+
+    def in_doubt(self) -> list[JournalEntry]:
+        """Batches of this role that an earlier session sent and saw no answer to, oldest first.
+
+        Each stays until `answered`. Without bodies, its spans are unread and will be sent again.
+        """
+        with self._memory:
+            return list(self._left.values())
+
+    def adopt(self, websites: Collection[str]) -> int:
+        """Take over what a dead process of the other role left in doubt and could send again.
+
+        Only of these websites, and only with bodies; then `in_doubt` lists them too. Returns how
+        many. Raises CheckpointUnavailable.
+        """
+        with self._disk.guard, self._memory, self._disk.speaking():
+            guard = self._disk.lock_other()
+            if guard is None:
+                return 0
+            try:
+                with self._disk.transaction() as connection:
+                    found = [
+                        replace(entry, role=self.role, in_doubt=True)
+                        for entry in load_journal(connection, self.role.other)
+                        if entry.website in websites and entry.bodies is not None
+                    ]
+                    connection.executemany(
+                        "UPDATE journal SET role = ?, doubt = 1 WHERE id = ?",
+                        [(self.role, entry.id) for entry in found],
+                    )
+            finally:
+                guard.release()
+            self._left.update((entry.id, entry) for entry in found)
+            return len(found)
+
+    def note(self, name: str, value: Note) -> None:
+        """Remember a small fact under a name, or forget it with None."""
+        with self._memory:
+            self._notes[name] = value
+            self._pending.notes[name] = None if value is None else json.dumps(value)
+
+    def noted(self, name: str) -> Note:
+        """What `note` was given last, by this process or an earlier one; None if nothing."""
+        with self._memory:
+            return self._notes.get(name)
+
+    @property
+    def uncommitted(self) -> bool:
+        """Whether anything waits for a commit."""
+        return bool(self._dirty_spans or self._dirty_totals or self._dirty_files or self._pending)
+
+    def commit(self) -> None:
+        """Write everything that waits, in one transaction.
+
+        Raises CheckpointUnavailable where the disk refuses; then all of it goes on waiting.
+        """
+        with self._disk.guard:
+            with self._memory:
+                pending = self._take()
+            if not pending:
+                return
+            try:
+                self._disk.look_for_the_file()
+                with self._disk.speaking(), self._disk.transaction() as connection:
+                    pending.write(connection, self.role)
+            except BaseException:
+                with self._memory:
+                    self._give_back(pending)
+                raise
+
+    # -- behind the curtain --------------------------------------------------------------------
+
+    def _load(self) -> None:
+        super()._load()
+        connection = self._disk.connection
+        self._left = {entry.id: entry for entry in load_journal(connection, self.role)}
+        for source, counts in connection.execute(
+            "SELECT source, counts FROM totals WHERE role = ?", (self.role,)
+        ):
+            self._totals[source] = {name: int(n) for name, n in json.loads(counts).items()}
+        for name, value in connection.execute("SELECT name, value FROM notes"):
+            self._notes[name] = json.loads(value)
+
+    def _take(self) -> Pending:
+        pending, self._pending = self._pending, Pending()
+        for key in self._dirty_files:
+            pending.files[key] = self._files[key].row()
+        for key in self._dirty_spans:
+            changes = self._files[key].own.take_changes()
+            if changes:
+                pending.spans[key] = changes
+        for source in self._dirty_totals:
+            pending.totals[source] = json.dumps(self._totals[source])
+        self._dirty_files.clear()
+        self._dirty_spans.clear()
+        self._dirty_totals.clear()
+        return pending
+
+    def _give_back(self, old: Pending) -> None:
+        """Put what could not be written under what came since."""
+        new = self._pending
+        self._dirty_files |= old.files.keys() & self._files.keys()
+        for key in old.spans.keys() & self._files.keys():
+            self._files[key].own.restore_changes(old.spans[key])
+            self._dirty_spans.add(key)
+        self._dirty_totals |= old.totals.keys()
+        new.claims = {**old.claims, **new.claims}
+        new.notes = {**old.notes, **new.notes}
+        new.copies = {**old.copies, **new.copies}
+        new.doubts |= old.doubts & self._flying.keys()
+        new.struck |= old.struck
+        new.forgotten |= old.forgotten
+        unanswered = {id_: row for id_, row in old.journal.items() if id_ in self._flying}
+        new.journal = {**unanswered, **new.journal}
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Take rows that make no sense for damage. Raises Damaged and CheckpointError."""
+    with database.speaking(path):
+        try:
+            yield
+        except (ValueError, TypeError, AttributeError) as error:
+            raise database.Damaged(f"a row cannot be read: {error}") from error
+
+
+def _begin_session(disk: Disk, role: Role) -> int:
+    """Count this opening, void the claims of the last one, and take its open batches for lost."""
+    with disk.transaction() as connection:
+        row = connection.execute("SELECT value FROM notes WHERE name = 'session'").fetchone()
+        session = 1 + (secrets.randbelow(_FIRST_SESSIONS) if row is None else int(row[0]))
+        connection.execute(
+            "INSERT OR REPLACE INTO notes (name, value) VALUES ('session', ?)", (str(session),)
+        )
+        connection.execute("DELETE FROM claims WHERE role = ?", (role,))
+        connection.execute("UPDATE journal SET doubt = 1 WHERE role = ?", (role,))
+    return session
