@@ -1,0 +1,303 @@
+"""/api/send and /api/batch over HTTP: reads, lets the faults have their way, works off, answers.
+
+A request goes on after its client hung up, as it does in Umami.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from aiohttp import web
+
+from ingestor.sandbox.answers import Answer, bad_request, server_error, unauthorized
+from ingestor.sandbox.collector import Collector, Sender, version_of
+from ingestor.sandbox.faults import BY_ENTRY, REPLACING, Fault, Faults, Look
+from ingestor.sandbox.javascript import parse_json
+from ingestor.sandbox.schema import batch_errors
+from ingestor.sandbox.visitors import read as read_token
+
+if TYPE_CHECKING:
+    from ingestor.sandbox.counters import Counters
+    from ingestor.sandbox.options import SandboxOptions
+    from ingestor.sandbox.outage import Outage
+    from ingestor.sandbox.store import Store
+
+SEND: Final = "/api/send"
+BATCH: Final = "/api/batch"
+API_HEADERS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Headers": "*",
+    "Access-Control-Allow-Methods": "GET, DELETE, POST, PUT",
+    "Access-Control-Max-Age": "86400",
+    "Cache-Control": "no-cache",
+}
+
+_SLICE: Final = 100  # entries between two commits, when nothing slows them down
+_ADDRESS_HEADERS: Final = (
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "x-nf-client-connection-ip",
+    "do-connecting-ip",
+    "x-real-ip",
+    "x-appengine-user-ip",
+    "x-forwarded-for",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded",
+)
+_PROXY_PAGE: Final = (
+    "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>"
+    "\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+)
+_TITLES: Final = {
+    200: "Welcome",
+    403: "403 Forbidden",
+    413: "413 Request Entity Too Large",
+    429: "429 Too Many Requests",
+    502: "502 Bad Gateway",
+    503: "503 Service Temporarily Unavailable",
+}
+
+
+def json_response(answer: Answer) -> web.Response:
+    """An answer as Umami's API writes it."""
+    return web.Response(
+        body=orjson.dumps(answer.body),
+        status=answer.status,
+        content_type="application/json",
+        headers=API_HEADERS,
+    )
+
+
+def page_response(status: int, headers: dict[str, str] | None = None) -> web.Response:
+    """An HTML page from something that stands before Umami."""
+    text = _PROXY_PAGE.format(title=_TITLES[status])
+    return web.Response(text=text, status=status, content_type="text/html", headers=headers)
+
+
+class Receiver:
+    """The two routes that store."""
+
+    def __init__(
+        self,
+        options: SandboxOptions,
+        store: Store,
+        collector: Collector,
+        faults: Faults,
+        counters: Counters,
+    ) -> None:
+        self._options = options
+        self._store = store
+        self._collector = collector
+        self._faults = faults
+        self._counters = counters
+        self._has_batch = version_of(options.version) >= (2, 17)
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether this version of Umami has /api/batch."""
+        return self._has_batch
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a POST to either route."""
+        raw = await read_up_to(request, self._options.body_limit)
+        if self._options.instant:
+            return self._instant(request.path, raw)
+        body = parse_json(raw)
+        look = look_at(request.path, body, len(raw))
+        hurdle = await self._hurdles(look)
+        if hurdle is not None and not hurdle.stored:
+            return self._replace(hurdle)
+        if self._faults.hit(("drop-before",), look):
+            return hang_up(request)
+        if (key := self._options.api_key) and request.headers.get("x-umami-api-key") != key:
+            return json_response(unauthorized())
+        late = self._faults.hit(("store-late",), look)
+        if late is not None:
+            hang_up(request)
+        answer = await self._work_off(body, self._sender(request), look, late)
+        return self._replace(hurdle) if hurdle else await self._reply(request, answer, look)
+
+    async def _reply(
+        self, request: web.BaseRequest, answer: Answer, look: Look
+    ) -> web.StreamResponse:
+        if self._faults.hit(("drop-after",), look):
+            return hang_up(request)
+        if self._faults.hit(("cut",), look):
+            return await cut_short(request, json_response(answer))
+        return json_response(answer)
+
+    async def _hurdles(self, look: Look) -> Fault | None:
+        """Freeze and slow down; then the fault that replaces the answer, if one does."""
+        if (frozen := self._faults.hit(("freeze",), look)) is not None:
+            await frozen.over.wait()
+        if (slow := self._faults.hit(("slow",), look)) is not None:
+            await asyncio.sleep(slow.request)
+        return self._faults.hit(REPLACING, look)
+
+    def _replace(self, fault: Fault) -> web.Response:
+        headers = {}
+        if fault.retry_after is not None:
+            headers["Retry-After"] = fault.retry_after
+        if fault.retry_after_date is not None:
+            moment = time.time() + fault.retry_after_date
+            headers["Retry-After"] = formatdate(moment, usegmt=True)
+        if fault.kind == "401":
+            return json_response(unauthorized())
+        if fault.kind == "500-whole":
+            return json_response(server_error(None))
+        return page_response(int(fault.kind[:3]), headers)
+
+    def _sender(self, request: web.BaseRequest) -> Sender:
+        token = request.headers.get("x-umami-cache")
+        return Sender(
+            user_agent=_clean(request.headers.get("user-agent", "")),
+            address=_clean(sender_address(request)),
+            claims=read_token(token, self._store.secret) if token else None,
+        )
+
+    async def _work_off(
+        self, body: object, sender: Sender, look: Look, late: Fault | None
+    ) -> Answer:
+        try:
+            if look.path == SEND:
+                await self._before_entry(look, late)
+                return self._collector.collect(body, sender, outage=self._outage(body, look))
+            return await self._work_off_batch(body, sender, look, late)
+        finally:
+            self._store.commit()
+
+    async def _work_off_batch(
+        self, body: object, sender: Sender, look: Look, late: Fault | None
+    ) -> Answer:
+        errors = batch_errors(body)
+        if errors is not None or not isinstance(body, list):
+            self._counters.rejected += 1
+            return bad_request(**(errors or {}))
+        self._counters.batches[len(body)] += 1
+        details = []
+        cache: dict[str, Any] = {"cache": None}
+        for index, entry in enumerate(body):
+            if late or self._faults.is_on("freeze", "slow", "saturate"):
+                self._store.commit()
+                await self._before_entry(look, late)
+            elif index % _SLICE == _SLICE - 1:
+                self._store.commit()
+                await asyncio.sleep(0)
+            answer = self._collector.collect(
+                entry,
+                sender,
+                outage=self._outage(entry, look),
+                token=cache.get("cache") is None,
+            )
+            if answer.status != 200:  # noqa: PLR2004 - HTTP
+                details.append({"index": index, "response": answer.body})
+            elif cache.get("cache") is None:  # a bot's answer has none, and takes the key away
+                token = answer.body.get("cache")
+                cache = {} if token is None else {"cache": token}
+        failed = len(details)
+        counts = {"size": len(body), "processed": len(body) - failed, "errors": failed}
+        return Answer(200, {**counts, "details": details, **cache})
+
+    async def _before_entry(self, look: Look, late: Fault | None) -> None:
+        """Wait as long as the faults that are on want each entry to take."""
+        if late is not None:
+            await asyncio.sleep(late.entry)
+        for fault in self._faults:
+            if not fault.concerns(look):
+                continue
+            if fault.kind == "freeze" and not fault.over.is_set():
+                await fault.over.wait()
+            elif fault.kind == "slow" and fault.entry:
+                await asyncio.sleep(fault.entry)
+            elif fault.threads is not None:
+                async with fault.threads:
+                    self._faults.counters[fault.spec] += 1
+                    fault.fired += 1
+                    await asyncio.sleep(fault.entry)
+
+    def _outage(self, entry: object, look: Look) -> Outage | None:
+        if not self._faults.is_on(*BY_ENTRY):
+            return None
+        payload = entry.get("payload") if isinstance(entry, dict) else None
+        if not isinstance(payload, dict):
+            return None
+        website, url = payload.get("website"), payload.get("url")
+        return self._faults.entry_outage(look, str(website).lower(), str(url))
+
+    def _instant(self, path: str, raw: bytes) -> web.Response:
+        token = {"cache": "instant", "sessionId": _NO_ID, "visitId": _NO_ID}
+        if path == SEND:
+            self._counters.entries += 1
+            return json_response(Answer(200, token))
+        size = len(orjson.loads(raw))
+        self._counters.entries += size
+        counts = {"size": size, "processed": size, "errors": 0, "details": []}
+        return json_response(Answer(200, {**counts, "cache": "instant" if size else None}))
+
+
+_NO_ID: Final = "00000000-0000-4000-8000-000000000000"
+
+
+async def read_up_to(request: web.BaseRequest, limit: int) -> bytes:
+    """The body, cut at ``limit`` bytes; what is beyond is read and thrown away."""
+    parts: list[bytes] = []
+    size = 0
+    if request.headers.get("expect") == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    async for part in request.content.iter_any():
+        if size < limit:
+            parts.append(part[: limit - size])
+        size += len(part)
+    return b"".join(parts)
+
+
+def look_at(path: str, body: object, size: int) -> Look:
+    """What the faults' filters see of a request."""
+    entries = body if isinstance(body, list) else [body]
+    payloads = (entry.get("payload") for entry in entries if isinstance(entry, dict))
+    websites = frozenset(
+        str(payload.get("website")).lower() for payload in payloads if isinstance(payload, dict)
+    )
+    return Look(path, websites, size, len(entries))
+
+
+def sender_address(request: web.BaseRequest) -> str:
+    """The address that Umami falls back to: a proxy's header, else the connection's."""
+    for name in _ADDRESS_HEADERS:
+        if found := request.headers.get(name):
+            return found.split(",")[0].strip()
+    return request.remote or ""
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def hang_up(request: web.BaseRequest) -> web.Response:
+    """Cut the connection without an answer (the response that is returned goes nowhere)."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+async def cut_short(request: web.BaseRequest, whole: web.Response) -> web.StreamResponse:
+    """Send the head and half of the body, then close."""
+    body = whole.body if isinstance(whole.body, bytes) else b""
+    part = web.StreamResponse(status=whole.status, headers=whole.headers)
+    part.content_length = len(body)
+    await part.prepare(request)
+    await part.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return part
+
+
+def method_not_allowed() -> web.Response:
+    """405 without a body, as for GET /api/send."""
+    return web.Response(status=405, headers=API_HEADERS)
