@@ -150,7 +150,7 @@ class PageView(NamedTuple):
     payload: dict[str, str | int]  # Umami's payload, complete but for the tag
     span: Span  # from the end of the page view before (or the chunk's start) to this line's end
     line_start: int  # offset of the line itself; the line ends at span.end
-    line: bytes  # the raw line without its newline, already masked where that is configured
+    line: bytes  # the raw line without its newline; masked before it is kept anywhere
     again: bool = False  # its line was counted when it was read for the first time
 
 

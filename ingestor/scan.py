@@ -8,18 +8,27 @@ reasons, so the counts do not depend on which way a line took.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ingestor.model import Chunk, Hit, Malformed, PageView, Reason, Scanned, Span, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ingestor.pageviews import Rules, Site
+    from ingestor.pageviews import Payload, Rules, Site
 
     Columns = Sequence[bytes]
 
 _DAY = 86400  # seconds; a line may be this far ahead of our clock
+
+
+class Judged(NamedTuple):
+    """One line and its verdict."""
+
+    start: int  # offset of the line
+    end: int  # just past its newline
+    line: bytes  # without the newline
+    verdict: Reason | Malformed | tuple[str, Payload]
 
 
 class LineFormat(Protocol):
@@ -61,6 +70,19 @@ class Scanner:
         self._rules = rules
         self._site = site
         self._clock = clock
+        columns = line_format.columns
+        # Raw fields and who judges them, in the rules' own order; what a format lacks is left to
+        # the hit.
+        judges: list[tuple[int, Callable[[bytes], Reason | None]]] = []
+        for name, judge in (
+            ("request", rules.request_reason),
+            ("status", rules.status_reason),
+            ("user_agent", rules.user_agent_reason),
+        ):
+            if name not in columns:
+                break
+            judges.append((columns[name], judge))
+        self._judges = judges
 
     def scan(self, chunk: Chunk) -> Scanned:
         """Judge every line of a chunk. Never raises for anything that stands in a log."""
@@ -71,32 +93,21 @@ class Scanner:
         page_views: list[PageView] = []
         lines = chunk.oversized
         piece = chunk.start
-        for start, end, line, verdict in self.verdicts(chunk):
+        for judged in self.verdicts(chunk):
             lines += 1
+            verdict = judged.verdict
             if isinstance(verdict, Reason):
                 filtered[verdict] += 1
             elif isinstance(verdict, Malformed):
                 malformed[verdict] += 1
             else:
-                website, payload, masked = verdict
-                span = Span(chunk.file, piece, end)
-                page_views.append(
-                    PageView(website, payload, span, start, masked or line, chunk.again)
-                )
-                piece = end
-        tally = Tally(lines, dict(malformed), dict(filtered))
-        return Scanned(chunk, page_views, tally)
+                span = Span(chunk.file, piece, judged.end)
+                page_views.append(PageView(*verdict, span, judged.start, judged.line, chunk.again))
+                piece = judged.end
+        return Scanned(chunk, page_views, Tally(lines, dict(malformed), dict(filtered)))
 
-    def verdicts(
-        self, chunk: Chunk
-    ) -> Iterator[
-        tuple[int, int, bytes, Reason | Malformed | tuple[str, dict[str, str | int], bytes | None]]
-    ]:
-        """Judge line by line: start offset, end offset (exclusive), the line, and its verdict.
-
-        The verdict of a page view is its website, its payload, and the masked line where
-        addresses are anonymised.
-        """
+    def verdicts(self, chunk: Chunk) -> Iterator[Judged]:
+        """Judge line by line."""
         data, position = chunk.data, chunk.start
         if not data:
             return
@@ -104,7 +115,22 @@ class Scanner:
         lines = data.split(b"\n")
         if not lines[-1]:
             lines.pop()
+        split, judges = self.format.split, self._judges
         for line in lines:
-            end = min(position + len(line) + 1, chunk.end)
-            yield position, end, line, self._judge(line, latest)
-            position = end
+            start, position = position, min(position + len(line) + 1, chunk.end)
+            columns = split(line)
+            if columns is not None:
+                for index, judge in judges:
+                    reason = judge(columns[index])
+                    if reason is not None:
+                        yield Judged(start, position, line, reason)
+                        break
+                else:
+                    yield self._decide(start, position, line, self.format.hit(columns, latest))
+            else:
+                yield self._decide(start, position, line, self.format.parse(line, latest))
+
+    def _decide(self, start: int, end: int, line: bytes, hit: Hit | Malformed | Reason) -> Judged:
+        if not isinstance(hit, Hit):
+            return Judged(start, end, line, hit)
+        return Judged(start, end, line, self._rules.decide(hit, self._site))

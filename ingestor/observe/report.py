@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ingestor.model import Outcome
 
 if TYPE_CHECKING:
-    from ingestor.model import PageView, Scanned, Tally
+    from ingestor.model import Scanned, Tally
 
 
 @dataclass(slots=True)
@@ -28,6 +28,7 @@ class Counts:
     accepted_unsettled: int = 0  # among the accepted: Umami may have judged the agent a bot
     refused_as_bot: int = 0
     rejected: int = 0
+    doubted: int = 0  # sent again although Umami may have stored them
     files: int = 0  # files
     bytes: int = 0  # decompressed bytes read
 
@@ -49,15 +50,15 @@ class Counts:
         self.malformed.update(tally.malformed)
         self.filtered.update(tally.filtered)
 
-    def outcome(self, page_view: PageView, outcome: Outcome, *, settled: bool) -> None:  # noqa: ARG002 - the protocol of delivery
-        """Count what became of one page view."""
+    def finished(self, outcome: Outcome, count: int, *, unsettled: int = 0) -> None:
+        """Count what became of page views; ``unsettled`` of the accepted ones may be bots."""
         if outcome is Outcome.ACCEPTED:
-            self.accepted += 1
-            self.accepted_unsettled += not settled
+            self.accepted += count
+            self.accepted_unsettled += unsettled
         elif outcome is Outcome.REFUSED_AS_BOT:
-            self.refused_as_bot += 1
+            self.refused_as_bot += count
         else:
-            self.rejected += 1
+            self.rejected += count
 
     def as_json(self, seconds: float, *, preview: bool = False) -> dict[str, Any]:
         """The object that ``--json`` prints; with ``preview``, ``would_send`` for ``accepted``."""
@@ -75,6 +76,7 @@ class Counts:
                 "accepted_unsettled": self.accepted_unsettled,
                 "refused_as_bot": self.refused_as_bot,
                 "rejected": self.rejected,
+                "doubted": self.doubted,
                 "in_flight": self.in_flight,
             }
         )

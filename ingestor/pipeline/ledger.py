@@ -1,0 +1,138 @@
+"""Where delivery meets the checkpoint: every page view is journalled, acked and counted here.
+
+Implements delivery's ``Journal`` and ``Report`` over the store, the committer and the counts of
+this run. It decides nothing; it is the one place where an outcome becomes an ack.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from ingestor.model import Outcome, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ingestor.checkpoint import Committer, Store
+    from ingestor.model import Batch, PageView, Scanned
+    from ingestor.observe import Counts
+
+log = logging.getLogger("ingestor")
+
+
+class Ledger:
+    """The books of one run: what was sent, what became of it, what is held back.
+
+    ``store`` and ``committer`` are None where no checkpoint is kept (standard input).
+    """
+
+    def __init__(self, counts: Counts, store: Store | None, committer: Committer | None) -> None:
+        self.counts = counts
+        self.away_since: float | None = None  # Unix seconds
+        self.held: dict[str, list[Span]] = defaultdict(list)  # by parked website
+        self.on_unparked: Callable[[Sequence[Span]], None] | None = None
+        self._store = store
+        self._committer = committer
+        self._batch_id = 0
+
+    # What the reading side tells.
+
+    def scanned(self, scanned: Scanned) -> None:
+        """Count a chunk and ack what is finished by being scanned."""
+        self.counts.scanned(scanned)
+        if self._store is not None and scanned.tail is not None:
+            self._store.ack([scanned.tail])
+
+    # Delivery's journal.
+
+    def next_batch_id(self) -> int:
+        """Give a number that this checkpoint never gave before."""
+        if self._store is not None:
+            return self._store.next_batch_id()
+        self._batch_id += 1
+        return self._batch_id
+
+    async def before_send(self, batch: Batch) -> None:
+        """Return when the batch is on disk."""
+        if self._committer is not None:
+            await self._committer.journalled(batch)
+
+    def answered(self, batch: Batch, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+        """Strike the batch off and ack what is finished of it."""
+        if self._store is not None:
+            self._store.answered(batch.id, [page_view.span for page_view, _ in finished])
+
+    def unsent(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+        """Ack page views that were finished without a request."""
+        if self._store is not None:
+            self._store.ack([page_view.span for page_view, _ in finished])
+
+    # Delivery's report.
+
+    def finished(
+        self,
+        website: str,  # noqa: ARG002 - counted by website once metrics are
+        outcome: Outcome,
+        count: int,
+        *,
+        unsettled: int = 0,
+    ) -> None:
+        """Count page views that came to an end."""
+        self.counts.finished(outcome, count, unsettled=unsettled)
+
+    def resettled(self, user_agent: str, outcome: Outcome, count: int) -> None:  # noqa: ARG002
+        """Amend the counts: a user agent was settled after its page views were accepted."""
+        self.counts.accepted_unsettled -= count
+        if outcome is Outcome.REFUSED_AS_BOT:
+            self.counts.accepted -= count
+            self.counts.refused_as_bot += count
+
+    def doubted(self, website: str, count: int) -> None:
+        """Say that page views are sent again although they may be stored."""
+        self.counts.doubted += count
+        log.warning(
+            "%d page views of website %s are sent again: Umami may have stored them before.",
+            count,
+            website,
+        )
+
+    def away(self, since: float | None, why: str) -> None:
+        """Remember since when Umami is away."""
+        if since is not None and self.away_since is None:
+            log.warning("Umami is away: %s. Reading waits; nothing is lost.", why.rstrip("."))
+        elif since is None and self.away_since is not None:
+            log.info("Umami is back.")
+        self.away_since = since
+
+    def parked(self, website: str, why: str) -> None:
+        """Alarm: a person has to mend this website."""
+        log.error(
+            "Website %s is parked, the others go on: %s Its page views are held in the logs.",
+            website,
+            why,
+        )
+
+    def deferred(self, page_views: Sequence[PageView]) -> None:
+        """Note what to read again when the website works."""
+        for page_view in page_views:
+            self.held[page_view.website].append(page_view.span)
+
+    def unparked(self, website: str) -> None:
+        """Have the held page views of a website read again."""
+        log.info("Website %s works again.", website)
+        spans = self.held.pop(website, [])
+        if spans and self.on_unparked is not None:
+            self.on_unparked(merged(spans))
+
+
+def merged(spans: Sequence[Span]) -> list[Span]:
+    """Join spans that touch, file by file, so that each stretch is read once."""
+    found: list[Span] = []
+    for span in sorted(spans):
+        if found and found[-1].file == span.file and found[-1].end >= span.start:
+            found[-1] = Span(span.file, found[-1].start, max(found[-1].end, span.end))
+        else:
+            found.append(span)
+    return found
