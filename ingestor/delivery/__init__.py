@@ -1,1 +1,20 @@
-"""Page views go to Umami."""
+"""Page views to Umami: batches, workers, retries, dead letters."""
+
+from ingestor.delivery.deadletters import DeadLetter, DeadLetters
+from ingestor.delivery.deadletters import read as read_dead_letters
+from ingestor.delivery.delivery import Delivery
+from ingestor.delivery.options import DeliveryOptions, UmamiOptions
+from ingestor.delivery.ports import Journal, Report
+from ingestor.delivery.umami import ServerFacts
+
+__all__ = [
+    "DeadLetter",
+    "DeadLetters",
+    "Delivery",
+    "DeliveryOptions",
+    "Journal",
+    "Report",
+    "ServerFacts",
+    "UmamiOptions",
+    "read_dead_letters",
+]

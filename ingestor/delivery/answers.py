@@ -1,0 +1,357 @@
+"""Reads Umami's answers, which may lie: a status is believed only together with its body.
+
+Pure. Everything here comes from the table of a real Umami's answers: which 400 and 500 can
+never succeed, which are an outage, and which cannot be told apart by one answer (a ``suspect``).
+An answer is read page view by page view; what speaks for the request as a whole is raised.
+"""
+
+from __future__ import annotations
+
+import re
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from typing import NamedTuple
+
+import orjson
+
+from ingestor.errors import BadCredentials, TryAgain
+
+WORDS_MAX = 2_000  # characters of Umami's words that are kept
+RETRY_AFTER_MAX = 600.0  # seconds; a server that wishes for more is asked again all the same
+
+
+class Verdict(Enum):
+    """What one answer says about one page view."""
+
+    STORED = auto()  # alone by /api/send: a row is there
+    BOT = auto()  # alone by /api/send: dropped for its user agent
+    COUNTED = auto()  # in a batch without an error: stored, or dropped as a bot without a word
+    REJECTED = auto()  # can never be stored
+    AGAIN = auto()  # an outage; a row may have been stored
+    SUSPECT = auto()  # a 500 that is either: only trying it alone can tell
+    UNKNOWN_WEBSITE = auto()  # nothing of this website can be stored before a person mends it
+
+
+class Raw(NamedTuple):
+    """An HTTP answer as it came, its body cut at a limit."""
+
+    status: int
+    body: bytes
+    retry_after: str | None = None
+    location: str | None = None
+
+
+class Reading(NamedTuple):
+    """The verdict on one page view, and Umami's words for it (printable, cut)."""
+
+    verdict: Verdict
+    words: str = ""
+
+
+class Readings(NamedTuple):
+    """The verdicts on a batch, one a page view, in its order.
+
+    ``token``: an ``x-umami-cache`` token of the batch's website, if one came. ``whole``: the
+    server failed over the request as such, so that the readings are one verdict repeated.
+    """
+
+    readings: list[Reading]
+    token: str | None = None
+    whole: bool = False
+
+
+class TooLarge(Exception):
+    """The request as a whole is refused, and half of it may pass.
+
+    ``by_size``: a 413; else a 400 for the whole, as for a body that Umami cut at its limit.
+    """
+
+    def __init__(self, words: str, *, by_size: bool) -> None:
+        super().__init__(words)
+        self.words = words
+        self.by_size = by_size
+
+
+class NoSuchRoute(TryAgain):
+    """HTML 404 or 405: another server, a wrong URL, or an Umami that lacks the route."""
+
+
+_COUNTED = Reading(Verdict.COUNTED)
+
+# An outage by what Prisma, PostgreSQL or Node call it. Passing wins over permanent, so that an
+# outage never makes a dead letter.
+_PASSING_CODES = frozenset(
+    {"P2024", "P2028", "P2034", "P2037"}  # pool timeout, transaction trouble, too many connections
+    | {"ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EPIPE", "EAI_AGAIN", "ENOTFOUND"}
+    | {"EHOSTUNREACH", "ENETUNREACH", "ENOSPC", "EMFILE"}
+    | {"DatabaseNotReachable", "ConnectionClosed", "SocketTimeout", "TooManyConnections"}
+    | {"TransactionWriteConflict", "TransactionAlreadyClosed", "DatabaseAccessDenied"}
+    | {"AuthenticationFailed", "TlsConnectionError", "DatabaseDoesNotExist"}
+    | {"PrismaClientInitializationError", "PrismaClientRustPanicError"}
+)
+_PASSING_PRISMA = re.compile(r"P10\d\d\Z")  # P1000-P1017: cannot reach or use the database
+# SQLSTATE classes: connection, transaction state, authorization, catalog, rollback, resources,
+# object state, operator intervention, system error.
+_PASSING_STATES = frozenset({"08", "25", "28", "3D", "40", "53", "55", "57", "58"})
+_PERMANENT_CODES = frozenset(
+    {"P2000", "P2005", "P2006", "P2007", "P2020", "P2033"}
+    | {"ERR_INVALID_URL", "PrismaClientValidationError"}
+    | {"LengthMismatch", "ValueOutOfRange", "InvalidInputValue"}
+)
+_SQLSTATE = re.compile(r"[0-9][0-9A-Z]{4}\Z")
+_CODE_KEYS = ("code", "originalCode", "kind", "name")
+_NESTED_KEYS = ("errorObject", "cause", "meta", "driverAdapterError")
+_DEPTH_MAX = 6
+_NOT_FOUND = "website not found"
+
+
+def printable(text: str | bytes, limit: int = 300) -> str:
+    """``text`` fit for a terminal and a log line: no control characters, cut at ``limit``."""
+    if isinstance(text, bytes):
+        text = text[: limit * 4].decode("utf-8", "replace")
+    shown = "".join(c if c.isprintable() else " " for c in text[:limit])
+    return shown + "…" if len(text) > limit else shown
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """Seconds to wait from a Retry-After header (seconds or an HTTP date), capped; or None.
+
+    ``now`` is the Unix time that a date is measured against.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value[:9]), RETRY_AFTER_MAX)
+    try:
+        seconds = parsedate_to_datetime(value).timestamp() - now
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), RETRY_AFTER_MAX)
+
+
+def read_send(raw: Raw, *, now: float) -> tuple[Reading, str | None]:
+    """Read the answer to one page view by /api/send: its reading, and a token if one came.
+
+    Raises TryAgain, BadCredentials or TooLarge where the answer speaks for no page view.
+    """
+    _raise_for_transport(raw, now)
+    body = _json(raw.body)
+    words = printable(raw.body, WORDS_MAX)
+    if raw.status == 200:  # noqa: PLR2004 - HTTP statuses are what this file is about
+        if isinstance(body, dict) and "error" not in body:
+            if body.get("beep") == "boop":
+                return Reading(Verdict.BOT), None
+            token = body.get("cache")
+            if isinstance(token, str) and token:
+                return Reading(Verdict.STORED), token
+        raise _disbelieved(raw)
+    if raw.status == 500:  # noqa: PLR2004 - likewise
+        return Reading(_classify(body), words), None
+    return _refused(raw, body, words), None
+
+
+def read_batch(raw: Raw, size: int, *, now: float) -> Readings:
+    """Read the answer to ``size`` page views by /api/batch, one reading each, in order.
+
+    Raises what ``read_send`` raises; TooLarge also for a 400 for the whole, which says that the
+    body was cut or that one element spoils it: halving finds out.
+    """
+    _raise_for_transport(raw, now)
+    body = _json(raw.body)
+    if raw.status == 200:  # noqa: PLR2004 - likewise
+        return _counted(raw, body, size)
+    words = printable(raw.body, WORDS_MAX)
+    if raw.status == 500:  # noqa: PLR2004 - likewise
+        return Readings([Reading(_classify(body), words)] * size, whole=True)
+    reading = _refused(raw, body, words)
+    if reading.verdict is Verdict.UNKNOWN_WEBSITE:
+        return Readings([reading] * size, whole=True)
+    raise TooLarge(words, by_size=False)
+
+
+def read_fields(raw: Raw, *, now: float) -> frozenset[str]:
+    """Read the answer to the probe of fields: which of those asked about the server knows.
+
+    Raises TryAgain or BadCredentials where the answer is not Umami's.
+    """
+    _raise_for_transport(raw, now)
+    body = _json(raw.body)
+    if raw.status != 400 or not (isinstance(body, dict) and "error" in body):  # noqa: PLR2004 - likewise
+        raise _disbelieved(raw)
+    # The shape differs between versions (a tree in 3.x, a list of issues before), the names do
+    # not, and nothing else in this answer can contain them.
+    text = raw.body.decode("utf-8", "replace")
+    fields = ("timestamp", "userAgent", "ip", "id")
+    return frozenset(name for name in fields if re.search(rf'"{name}"', text))
+
+
+def read_presence(raw: Raw, *, now: float) -> bool:
+    """Read the answer to a bot's visit of a real website: whether the website id exists.
+
+    Raises TryAgain while that cannot be told, BadCredentials where the request was refused.
+    """
+    reading, _ = read_send(raw, now=now)
+    if reading.verdict is Verdict.UNKNOWN_WEBSITE:
+        return False
+    if reading.verdict in {Verdict.AGAIN, Verdict.SUSPECT}:
+        raise TryAgain(f"Umami answers with an error of its own: {printable(reading.words)}")
+    return True  # `beep boop`, or past the bot check: either comes after the website's look-up
+
+
+def _raise_for_transport(raw: Raw, now: float) -> None:
+    """Raise for what is no word of Umami's on a page view: proxies, redirects, overload."""
+    status = raw.status
+    if status in {200, 400, 500}:
+        return
+    words = printable(raw.body)
+    if 300 <= status < 400:  # noqa: PLR2004 - likewise
+        msg = (
+            f"Umami's URL redirects ({status}) to {printable(raw.location or 'nowhere')}: "
+            "umami.url is wrong, or a login page stands before it"
+        )
+        raise TryAgain(msg)
+    if status in {401, 403}:
+        if status == 403 and _error_code(_json(raw.body)) == "forbidden":  # noqa: PLR2004 - likewise
+            return
+        raise BadCredentials(
+            f"access refused with {status}: {words or 'no words'}; mend umami.api_key, or what "
+            "stands before Umami"
+        )
+    if status in {404, 405, 410}:
+        msg = f"no Umami answers there ({status}); is umami.url right, with Umami's base path?"
+        raise NoSuchRoute(msg)
+    if status == 413:  # noqa: PLR2004 - likewise
+        raise TooLarge(words or "413 Content Too Large", by_size=True)
+    wait = retry_after(raw.retry_after, now) if status in {408, 425, 429} or status > 500 else None  # noqa: PLR2004 - likewise
+    # 429 and 503 come from a limiter that let nothing through; of the others nobody knows.
+    raise TryAgain(
+        f"answered {status}: {words}", retry_after=wait, in_doubt=status not in {425, 429, 503}
+    )
+
+
+def _counted(raw: Raw, body: object, size: int) -> Readings:
+    """A 200 of /api/batch, believed only if its shape and its counts add up."""
+    if not isinstance(body, dict) or "error" in body:
+        raise _disbelieved(raw)
+    details, errors = body.get("details"), body.get("errors")
+    if not isinstance(details, list) or not isinstance(errors, int):
+        raise _disbelieved(raw)
+    sound = (
+        body.get("size") == size
+        and body.get("processed") == size - errors
+        and len(details) == errors
+    )
+    if not sound:
+        raise _disbelieved(raw)
+    readings = [_COUNTED] * size
+    seen = set()
+    for detail in details:
+        index = detail.get("index") if isinstance(detail, dict) else None
+        response = detail.get("response") if isinstance(detail, dict) else None
+        if type(index) is not int or not 0 <= index < size or not isinstance(response, dict):
+            raise _disbelieved(raw)
+        readings[index] = _detail(response)
+        seen.add(index)
+    if len(seen) != errors:
+        raise _disbelieved(raw)
+    token = body.get("cache")
+    return Readings(readings, token if isinstance(token, str) and token else None)
+
+
+def _detail(response: dict[str, object]) -> Reading:
+    """One failed page view of a batch: the body that /api/send would have given."""
+    words = printable(orjson.dumps(response), WORDS_MAX)
+    error = response.get("error")
+    if _is_unknown_website(error):
+        return Reading(Verdict.UNKNOWN_WEBSITE, words)
+    status = error.get("status") if isinstance(error, dict) else None
+    code = _error_code(response)
+    if status == 400 or code == "bad-request" or _is_schema(error):  # noqa: PLR2004 - likewise
+        return Reading(Verdict.REJECTED, words)
+    if code == "forbidden":
+        return Reading(Verdict.REJECTED, words)
+    if isinstance(status, int) and (status > 500 or status in {408, 429}):  # noqa: PLR2004 - likewise
+        return Reading(Verdict.AGAIN, words)
+    return Reading(_classify(response), words)
+
+
+def _refused(raw: Raw, body: object, words: str) -> Reading:
+    """A 400 or a 403 `forbidden`, in Umami's own shape or not believed."""
+    if not isinstance(body, dict) or "error" not in body:
+        raise TryAgain(f"answered {raw.status}, but not in Umami's words: {printable(raw.body)}")
+    if raw.status == 400 and _is_unknown_website(body["error"]):  # noqa: PLR2004 - likewise
+        return Reading(Verdict.UNKNOWN_WEBSITE, words)
+    return Reading(Verdict.REJECTED, words)
+
+
+def _is_unknown_website(error: object) -> bool:
+    """`Website not found.`, or a website id that is no UUID: no page view of it can pass."""
+    if isinstance(error, str):
+        return _NOT_FOUND in error.lower()
+    if not isinstance(error, dict):
+        return False
+    message = error.get("message")
+    if isinstance(message, str) and _NOT_FOUND in message.lower():
+        return True
+    fields: object = error
+    for key in ("properties", "payload", "properties"):
+        fields = fields.get(key) if isinstance(fields, dict) else None
+    return isinstance(fields, dict) and "website" in fields
+
+
+def _is_schema(error: object) -> bool:
+    """A refusal by the schema as 2.x words it."""
+    return isinstance(error, dict) and (error.get("name") == "ZodError" or "issues" in error)
+
+
+def _error_code(body: object) -> object:
+    error = body.get("error") if isinstance(body, dict) else None
+    return error.get("code") if isinstance(error, dict) else None
+
+
+def _classify(body: object) -> Verdict:
+    """Tell an outage from a page view that can never be stored, or say that it cannot be told.
+
+    `P2010` alone proves nothing: it is what Prisma says of any raw query.
+    """
+    codes = set(_codes(body.get("error") if isinstance(body, dict) else None))
+    if any(_passes(code) for code in codes):
+        return Verdict.AGAIN
+    if any(
+        code in _PERMANENT_CODES or (code[:2] == "22" and _SQLSTATE.match(code)) for code in codes
+    ):
+        return Verdict.REJECTED
+    return Verdict.SUSPECT
+
+
+def _passes(code: str) -> bool:
+    return (
+        code in _PASSING_CODES
+        or _PASSING_PRISMA.match(code) is not None
+        or (code[:2] in _PASSING_STATES and _SQLSTATE.match(code) is not None)
+    )
+
+
+def _codes(node: object, depth: int = 0) -> list[str]:
+    """All codes, kinds and names of an error, in every place where Prisma's layers put them."""
+    if not isinstance(node, dict) or depth > _DEPTH_MAX:
+        return []
+    found = [node[key] for key in _CODE_KEYS if isinstance(node.get(key), str)]
+    for key in _NESTED_KEYS:
+        found.extend(_codes(node.get(key), depth + 1))
+    return found
+
+
+def _json(body: bytes) -> object:
+    """The body as JSON, or None where it is none (orjson bounds the depth)."""
+    try:
+        parsed: object = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return parsed
+
+
+def _disbelieved(raw: Raw) -> TryAgain:
+    words = printable(raw.body) or "nothing"
+    return TryAgain(f"answered {raw.status}, but not in Umami's words: {words}", in_doubt=True)

@@ -1,0 +1,207 @@
+"""Page views on their way to a worker: gathered by website, bounded, and fair.
+
+An idle worker gets what is there at once. While all are busy, page views gather; the next free
+worker takes a website whose batch is full or has waited long enough, in turn, else whichever is
+next. The room for page views counts them until they are finished, so that readers wait while
+workers are behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ingestor.model import PageView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Page views of one website that a worker takes on together.
+
+    ``tries``: how often it failed so that it may be its own fault; ``points``: how much of that
+    was beside proof that Umami works; ``mark``: how many page views Umami had stored in this
+    process at the last such failure.
+    """
+
+    website: str
+    page_views: tuple[PageView, ...]
+    tries: int = 0
+    points: int = 0
+    mark: int = 0
+
+    def halves(self) -> list[Parcel]:
+        """Split it in two, to find out which part is at fault."""
+        middle = len(self.page_views) // 2
+        return [
+            replace(self, page_views=half)
+            for half in (self.page_views[:middle], self.page_views[middle:])
+        ]
+
+    def first_and_others(self) -> list[Parcel]:
+        """Split its first page view off."""
+        return [
+            replace(self, page_views=self.page_views[:1]),
+            replace(self, page_views=self.page_views[1:]),
+        ]
+
+    def singles(self) -> list[Parcel]:
+        """Split it into its page views."""
+        return [replace(self, page_views=(page_view,)) for page_view in self.page_views]
+
+
+@dataclass(slots=True)
+class _Queue:
+    page_views: deque[PageView]
+    since: float  # monotonic; when its oldest began to wait
+
+
+class Batcher:
+    """The only place where page views wait. ``room`` bounds those held in every state."""
+
+    def __init__(self, *, room: int, size: int, linger: float, clock: Callable[[], float]) -> None:
+        self._room = room
+        self._linger = linger
+        self._clock = clock
+        self.size = size  # page views a batch
+        self.held = 0  # page views from submission to their end
+        self._queues: dict[str, _Queue] = {}  # in the order of their turns
+        self._returned: deque[Parcel] = deque()  # tried before, to be taken as they are
+        self._workers: deque[asyncio.Future[None]] = deque()  # idle ones
+        self._entrance: deque[asyncio.Future[None]] = deque()  # submitters without room
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+        self.error: Exception | None = None  # what ended delivery
+
+    async def room(self) -> int:
+        """Wait for one's turn and for room; how many page views there is room for, at most a batch.
+
+        Raises the error that delivery was closed with. Whoever asked calls ``put`` before it
+        awaits anything else.
+        """
+        first = True
+        while True:
+            if self.error is not None:
+                raise self.error
+            if self.held < self._room and not (first and self._entrance):
+                return min(self._room - self.held, max(self.size, 1))
+            first = False
+            turn = asyncio.get_running_loop().create_future()
+            self._entrance.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self._admit()
+                raise
+
+    def put(self, page_views: Sequence[PageView]) -> None:
+        """Queue page views that there is room for, and wake workers."""
+        for page_view in page_views:
+            queue = self._queues.get(page_view.website)
+            if queue is None:
+                queue = self._queues[page_view.website] = _Queue(deque(), self._clock())
+            queue.page_views.append(page_view)
+        self.held += len(page_views)
+        if self.held:
+            self._emptied.clear()
+        self._wake(-(-len(page_views) // self.size))
+        self._admit()
+
+    def give_back(self, parcel: Parcel) -> None:
+        """Queue a parcel that was tried before; its page views still have their room."""
+        self._returned.append(parcel)
+        self._wake(1)
+
+    async def wait(self) -> bool:
+        """Wait until something is queued; False: delivery was closed."""
+        while self.error is None and not (self._returned or self._queues):
+            idle = asyncio.get_running_loop().create_future()
+            self._workers.append(idle)
+            await idle
+        return self.error is None
+
+    def take(self, alone: Callable[[PageView], bool]) -> Parcel | None:
+        """Take the next parcel, or None where nothing is queued.
+
+        ``alone(page_view)`` says of the first page view whether it shall travel by itself.
+        """
+        if self._returned:
+            return self._returned.popleft()
+        website = self._next()
+        if website is None:
+            return None
+        queue = self._queues.pop(website)
+        waiting = queue.page_views
+        count = min(self.size, len(waiting))
+        if count > 1 and alone(waiting[0]):
+            count = 1
+        if count == len(waiting):
+            taken = tuple(waiting)
+        else:
+            taken = tuple(waiting.popleft() for _ in range(count))
+            queue.since = self._clock()
+            self._queues[website] = queue  # at the end of the turns
+        if self._queues:
+            self._wake(1)
+        return Parcel(website, taken)
+
+    def drop(self, website: str) -> list[PageView]:
+        """Give up everything queued of a website, with its room."""
+        queue = self._queues.pop(website, None)
+        dropped = list(queue.page_views) if queue else []
+        for parcel in [p for p in self._returned if p.website == website]:
+            self._returned.remove(parcel)
+            dropped.extend(parcel.page_views)
+        self.release(len(dropped))
+        return dropped
+
+    def release(self, count: int) -> None:
+        """Give up the room of ``count`` page views that are finished or handed back."""
+        self.held -= count
+        if not self.held:
+            self._emptied.set()
+        self._admit()
+
+    async def emptied(self) -> None:
+        """Wait until no page view is held, or delivery was closed."""
+        await self._emptied.wait()
+
+    def close(self, error: Exception) -> None:
+        """End everything by an error (the first one stays), and let nobody wait any more."""
+        if self.error is not None:
+            return
+        self.error = error
+        self._emptied.set()
+        self._wake(len(self._workers))
+        while self._entrance:
+            self._admit_one()
+
+    def _next(self) -> str | None:
+        """Whose turn is it? A full batch or one that waited first; else the first in turn."""
+        ripe = self._clock() - self._linger
+        for website, queue in self._queues.items():
+            if len(queue.page_views) >= self.size or queue.since <= ripe:
+                return website
+        return next(iter(self._queues), None)
+
+    def _wake(self, workers: int) -> None:
+        while workers > 0 and self._workers:
+            idle = self._workers.popleft()
+            if not idle.done():
+                idle.set_result(None)
+                workers -= 1
+
+    def _admit(self) -> None:
+        if self.held < self._room and self._entrance:
+            self._admit_one()
+
+    def _admit_one(self) -> None:
+        while self._entrance:
+            turn = self._entrance.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return

@@ -1,0 +1,197 @@
+"""What an answer means for each page view: acks, counts, dead letters, verdicts on bots.
+
+The only place where page views end. Dead letters are on disk before their spans are acked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ingestor.delivery.answers import WORDS_MAX, Reading, Readings, Verdict, printable
+from ingestor.delivery.deadletters import DeadLetter, DeadLetters
+from ingestor.delivery.settling import agent_of
+from ingestor.model import Outcome, PageView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ingestor.delivery.batcher import Batcher
+    from ingestor.delivery.ports import Journal, Report
+    from ingestor.delivery.settling import Settling
+    from ingestor.model import Batch
+
+logger = logging.getLogger(__name__)
+
+_Finished = list[tuple[PageView, Outcome]]
+
+
+@dataclass(slots=True)
+class Rest:
+    """What an answer left unfinished, and whether Umami works at all."""
+
+    again: list[PageView] = field(default_factory=list)  # an outage took them
+    suspects: list[PageView] = field(default_factory=list)  # an outage, or they themselves
+    homeless: list[PageView] = field(default_factory=list)  # their website is unknown
+    words: str = ""  # Umami's, for the last of them
+    took: int = 0  # page views that Umami stored or dropped as a bot's
+
+
+class Books:
+    """Enters answers: what is finished goes to the journal, the report and the dead letters.
+
+    ``file_path`` gives the path, for people, of a span's file.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        report: Report,
+        batcher: Batcher,
+        settling: Settling,
+        letters: DeadLetters | None,
+        file_path: Callable[[int], bytes],
+        wall: Callable[[], float],
+    ) -> None:
+        self._journal = journal
+        self._report = report
+        self._batcher = batcher
+        self._settling = settling
+        self._letters = letters
+        self._file_path = file_path
+        self._wall = wall
+        self.stored = 0  # page views that Umami took, in this process: proof that it works
+
+    async def enter(self, batch: Batch, readings: Readings) -> Rest:
+        """Enter the answer to a batch; the rest is still the caller's."""
+        rest = Rest()
+        finished: _Finished = []
+        rejected: list[tuple[PageView, str]] = []
+        unsettled: Counter[str] = Counter()
+        counted = self._judge_counted(batch, readings)
+        for page_view, reading in zip(batch.page_views, readings.readings, strict=True):
+            verdict = reading.verdict
+            if verdict is Verdict.COUNTED:
+                outcome = counted
+                if outcome is Outcome.ACCEPTED:
+                    user_agent = agent_of(page_view)
+                    bot = self._settling.verdict(user_agent)
+                    if bot is None:
+                        unsettled[user_agent] += 1
+                    elif bot:
+                        outcome = Outcome.REFUSED_AS_BOT
+                finished.append((page_view, outcome))
+                rest.took += 1
+            elif verdict is Verdict.REJECTED:
+                rejected.append((page_view, reading.words))
+                finished.append((page_view, Outcome.REJECTED))
+            elif verdict in {Verdict.STORED, Verdict.BOT}:
+                finished.append((page_view, self._enter_alone(page_view, readings)))
+                rest.took += 1
+            else:
+                _keep(rest, page_view, reading)
+        if rejected:
+            await self._bury(rejected, "Umami refuses it for ever")
+        self._journal.answered(batch, finished)
+        self._count(batch.website, finished, unsettled)
+        self.stored += rest.took
+        return rest
+
+    def enter_known_bots(self, website: str, page_views: Sequence[PageView]) -> None:
+        """End page views whose user agent Umami is known to drop, without a request."""
+        finished = [(page_view, Outcome.REFUSED_AS_BOT) for page_view in page_views]
+        self._journal.unsent(finished)
+        self._count(website, finished, Counter())
+
+    async def reject(self, page_view: PageView, reason: str, answer: str) -> None:
+        """End a page view, of no batch in flight, that can never be stored."""
+        await self._bury([(page_view, printable(answer, WORDS_MAX))], reason)
+        finished = [(page_view, Outcome.REJECTED)]
+        self._journal.unsent(finished)
+        self._count(page_view.website, finished, Counter())
+
+    def learn(self, user_agent: str, *, bot: bool) -> None:
+        """Note Umami's verdict on a user agent, and amend what was counted without it."""
+        count = self._settling.learn(user_agent, bot=bot)
+        if count:
+            outcome = Outcome.REFUSED_AS_BOT if bot else Outcome.ACCEPTED
+            self._report.resettled(user_agent, outcome, count)
+
+    def _judge_counted(self, batch: Batch, readings: Readings) -> Outcome:
+        """What a batch's token, or its absence, says of the page views without an error.
+
+        A batch of bots has no token. That settles a user agent where all page views are of it;
+        of several, a token tells nothing about each.
+        """
+        counted = {
+            agent_of(page_view)
+            for page_view, reading in zip(batch.page_views, readings.readings, strict=True)
+            if reading.verdict is Verdict.COUNTED
+        }
+        if not counted:
+            return Outcome.ACCEPTED
+        bots = self._settling.batch_answered(batch.website, readings.token)
+        if len(counted) > 1:
+            return Outcome.ACCEPTED
+        if bots or readings.token is not None:
+            self.learn(counted.pop(), bot=bots)
+        return Outcome.REFUSED_AS_BOT if bots else Outcome.ACCEPTED
+
+    def _enter_alone(self, page_view: PageView, readings: Readings) -> Outcome:
+        bot = readings.readings[0].verdict is Verdict.BOT
+        self.learn(agent_of(page_view), bot=bot)
+        if readings.token is not None:
+            self._settling.stored_alone(page_view.website, readings.token)
+        return Outcome.REFUSED_AS_BOT if bot else Outcome.ACCEPTED
+
+    def _count(self, website: str, finished: _Finished, unsettled: Counter[str]) -> None:
+        for outcome, count in Counter(outcome for _, outcome in finished).items():
+            doubtful = unsettled.total() if outcome is Outcome.ACCEPTED else 0
+            self._report.finished(website, outcome, count, unsettled=doubtful)
+        for user_agent, count in unsettled.items():
+            self._settling.sent_unsettled(user_agent, count)
+        self._batcher.release(len(finished))
+
+    async def _bury(self, rejected: Sequence[tuple[PageView, str]], reason: str) -> None:
+        """Write dead letters. A full disk loses no line: it is still in its log, and named."""
+        letters = [self._letter(page_view, reason, answer) for page_view, answer in rejected]
+        for letter in letters:
+            logger.debug("rejected: %s at offset %d", printable(letter.file), letter.offset)
+        if self._letters is None:
+            return
+        try:
+            await asyncio.to_thread(self._letters.append, letters)
+        except OSError as error:
+            for letter in letters:
+                logger.error(  # noqa: TRY400 - the place matters, not the traceback
+                    "no dead letter could be written (%s): the rejected line is in %s at offset %d",
+                    printable(str(error)),
+                    printable(letter.file),
+                    letter.offset,
+                )
+
+    def _letter(self, page_view: PageView, reason: str, answer: str) -> DeadLetter:
+        return DeadLetter(
+            time=int(self._wall()),
+            reason=reason,
+            answer=answer,
+            file=self._file_path(page_view.span.file).decode("utf-8", "backslashreplace"),
+            offset=page_view.line_start,
+            website=page_view.website,
+            line=page_view.line,
+            payload=page_view.payload,
+        )
+
+
+def _keep(rest: Rest, page_view: PageView, reading: Reading) -> None:
+    rest.words = reading.words
+    if reading.verdict is Verdict.AGAIN:
+        rest.again.append(page_view)
+    elif reading.verdict is Verdict.SUSPECT:
+        rest.suspects.append(page_view)
+    else:
+        rest.homeless.append(page_view)

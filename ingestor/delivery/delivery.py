@@ -1,0 +1,221 @@
+"""The front of this room: page views in, acks and counts out, and back-pressure between.
+
+Everything is put together here; `workers.py` has the work itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING
+
+from ingestor.delivery.answers import printable
+from ingestor.delivery.batcher import Batcher
+from ingestor.delivery.books import Books
+from ingestor.delivery.deadletters import DeadLetters
+from ingestor.delivery.pace import Pace
+from ingestor.delivery.parking import Parking
+from ingestor.delivery.probes import Probes
+from ingestor.delivery.retry import Outage
+from ingestor.delivery.routes import Routes
+from ingestor.delivery.settling import Settling
+from ingestor.delivery.suspects import Suspects
+from ingestor.delivery.umami import ServerFacts, Umami
+from ingestor.delivery.workers import Workers
+from ingestor.errors import BadCredentials, TryAgain
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from ingestor.delivery.options import DeliveryOptions, UmamiOptions
+    from ingestor.delivery.ports import Journal, Report
+    from ingestor.model import PageView
+
+logger = logging.getLogger(__name__)
+
+_LAST_PROBES = 5.0  # seconds at the end of a backfill for what is not settled yet
+
+
+def _name(file: int) -> bytes:
+    return b"file %d" % file
+
+
+class Delivery:
+    """Carries page views to Umami.
+
+    ``park``: True (the daemon) parks a website that only a person can mend and goes on with the
+    others; False (a backfill) ends everything with StoppedByUmami. ``file_path`` gives the path
+    of a span's file, for dead letters. ``clock`` is monotonic, ``wall`` Unix seconds, ``draw``
+    gives random numbers of [0, 1).
+
+    Build it inside of a running event loop.
+    """
+
+    def __init__(  # noqa: PLR0913 - clocks are injected one by one
+        self,
+        umami: UmamiOptions,
+        options: DeliveryOptions,
+        *,
+        journal: Journal,
+        report: Report,
+        park: bool,
+        file_path: Callable[[int], bytes] = _name,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._options = options
+        self._park = park
+        self._report = report
+        connections = options.workers + 2  # beside the workers, a probe and a parked website
+        self._umami = Umami(
+            umami, timeout=options.timeout, connections=connections, clock=clock, wall=wall
+        )
+        shortest, longest = options.retry_min, options.retry_max
+        self._outage = Outage(
+            shortest=shortest,
+            longest=longest,
+            report=report,
+            clock=clock,
+            wall=wall,
+            sleep=sleep,
+            draw=draw,
+        )
+        self._batcher = Batcher(
+            room=options.room, size=options.batch_size, linger=options.linger, clock=clock
+        )
+        self._routes = Routes(options.mode, self._umami, self._batcher)
+        settling = Settling(enabled=options.settle_bots, clock=clock)
+        books = Books(
+            journal=journal,
+            report=report,
+            batcher=self._batcher,
+            settling=settling,
+            letters=_dead_letters(options, wall),
+            file_path=file_path,
+            wall=wall,
+        )
+        self._parking = Parking(self._umami, report, pause=longest, sleep=sleep)
+        self._probes = Probes(self._umami, settling, books, self._outage, sleep=sleep)
+        self._suspects = Suspects(
+            self._umami,
+            self._batcher,
+            books,
+            shortest=shortest,
+            longest=longest,
+            sleep=sleep,
+            draw=draw,
+        )
+        self._workers = Workers(
+            umami=self._umami,
+            batcher=self._batcher,
+            pace=Pace(limit=options.workers, batch_size=options.batch_size),
+            outage=self._outage,
+            routes=self._routes,
+            books=books,
+            settling=settling,
+            probes=self._probes,
+            suspects=self._suspects,
+            parking=self._parking,
+            journal=journal,
+            report=report,
+            park=park,
+            patience=longest,
+            clock=clock,
+        )
+
+    async def start(self) -> ServerFacts:
+        """Probe the server, for as long as it is away, and set the workers to work.
+
+        Raises UmamiTooOld; BadCredentials where a website would not be parked.
+        """
+        facts = await self._ask_for_facts()
+        self._routes.choose(facts)
+        self._workers.start(self._options.workers)
+        self._probes.start()
+        return facts
+
+    async def submit(self, page_views: Sequence[PageView]) -> None:
+        """Take page views over; wait while as many as may be in memory are under way.
+
+        Page views of a parked website are handed back at once by ``Report.deferred``. Raises
+        StoppedByUmami, or whatever broke a worker, once that ended delivery.
+        """
+        start = 0
+        while start < len(page_views):
+            end = start + await self._batcher.room()
+            piece = page_views[start:end]
+            start = end
+            if self._parking:
+                parked = [view for view in piece if view.website in self._parking]
+                if parked:
+                    self._report.deferred(parked)
+                    piece = [view for view in piece if view.website not in self._parking]
+            self._batcher.put(piece)
+
+    async def drain(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - False, no exception
+        """Wait until everything submitted is finished or handed back; False: time ran out.
+
+        ``timeout`` in seconds, None for as long as it takes. Raises what ``submit`` raises, after
+        the requests under way have come back.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self._batcher.emptied()
+                if self._batcher.error is not None:
+                    await self._workers.come_home(self._options.timeout)
+        except TimeoutError:
+            return False
+        if self._batcher.error is not None:
+            raise self._batcher.error
+        if not self._park:
+            await self._probes.finish(_LAST_PROBES)
+        return True
+
+    async def stop(self) -> None:
+        """End at once. What is in flight stays in the journal. Call it last, and always."""
+        await self._workers.close()
+        await self._probes.close()
+        await self._suspects.close()
+        await self._parking.close()
+        await self._umami.close()
+
+    @property
+    def held(self) -> int:
+        """Page views submitted and neither finished nor handed back."""
+        return self._batcher.held
+
+    async def _ask_for_facts(self) -> ServerFacts:
+        async for attempt in self._outage.retrying():
+            with attempt:
+                await self._outage.clear()
+                left_in = self._outage.round
+                try:
+                    facts = await self._umami.facts()
+                except TryAgain as error:
+                    self._outage.failed(error, left_in)
+                    raise
+                except BadCredentials as error:
+                    if not self._park:
+                        raise
+                    if not self._outage.away:
+                        logger.error("nothing can be sent: %s", printable(str(error), 1_000))  # noqa: TRY400 - for the operator
+                    self._outage.failed(error, left_in)
+                    raise TryAgain(str(error)) from error
+                self._outage.succeeded()
+                return facts
+        raise AssertionError("tenacity ended an endless loop")
+
+
+def _dead_letters(options: DeliveryOptions, wall: Callable[[], float]) -> DeadLetters | None:
+    if options.dead_letters is None:
+        return None
+    return DeadLetters(
+        options.dead_letters,
+        max_bytes=options.dead_letter_max_bytes,
+        max_age=options.dead_letter_max_age,
+        wall=wall,
+    )

@@ -1,0 +1,90 @@
+"""What delivery can be told; the defaults of these fields are the program's documented defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from ingestor.errors import UsageError
+
+Mode = Literal["auto", "batch", "send"]
+
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class UmamiOptions:
+    """Where Umami is, and what it wants to see. Secrets never show in ``repr``.
+
+    ``url`` may carry a path (Umami's BASE_PATH) and a trailing slash; it may even carry a user
+    and a password for a proxy before Umami, so that only ``shown`` is fit for messages.
+    """
+
+    url: str = field(repr=False)
+    api_key: str | None = field(default=None, repr=False)  # Umami Cloud
+    username: str | None = None  # for reading back
+    password: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        try:
+            parts = urlsplit(self.url)
+            usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
+            _ = parts.port  # raises ValueError where it is no port
+        except ValueError:
+            usable = False
+        if not usable:
+            msg = "umami.url is no http:// or https:// URL; it should look like https://umami.example.com"
+            raise UsageError(msg)
+        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise UsageError("umami.api_key holds characters that no HTTP header can carry")
+
+    @property
+    def shown(self) -> str:
+        """The URL without user, password, query and trailing slash."""
+        parts = urlsplit(self.url)
+        host = parts.netloc.rpartition("@")[2]
+        return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryOptions:
+    """How page views travel. Times in seconds, sizes in bytes.
+
+    ``linger`` bounds how long a website's unfilled batch lets fuller ones go first while all
+    workers are busy; an idle worker never waits for it.
+    """
+
+    mode: Mode = "auto"
+    workers: int = 4  # requests in flight
+    batch_size: int = 50  # page views a request
+    linger: float = 0.2
+    timeout: float = 60.0  # a whole request; past it the batch is in doubt
+    retry_min: float = 0.5  # back-off: the first pause …
+    retry_max: float = 60.0  # … and the longest
+    settle_bots: bool = True  # ask Umami for its verdict on user agents that batches hide
+    dead_letters: Path | None = None  # None: rejected page views are only logged
+    dead_letter_max_bytes: int = 64 * 1024 * 1024  # the file and its older half together
+    dead_letter_max_age: float = 90 * _DAY
+
+    def __post_init__(self) -> None:
+        wrong = {
+            "mode is one of auto, batch, send": self.mode not in {"auto", "batch", "send"},
+            "workers is 1 to 64": not 1 <= self.workers <= 64,  # noqa: PLR2004 - said beside it
+            "batch_size is 1 to 1000": not 1 <= self.batch_size <= 1000,  # noqa: PLR2004 - likewise
+            "linger is not negative": self.linger < 0,
+            "timeout is more than 0": self.timeout <= 0,
+            "retry_min is more than 0": self.retry_min <= 0,
+            "retry_max is at least retry_min": self.retry_max < self.retry_min,
+            "dead_letter_max_bytes is at least 4096": self.dead_letter_max_bytes < 4096,  # noqa: PLR2004 - likewise
+            "dead_letter_max_age is more than 0": self.dead_letter_max_age <= 0,
+        }
+        for rule, broken in wrong.items():
+            if broken:
+                raise UsageError(f"delivery.{rule}")
+
+    @property
+    def room(self) -> int:
+        """How many page views delivery holds in memory, in every state together."""
+        return self.workers * self.batch_size * 2

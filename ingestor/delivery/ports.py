@@ -1,0 +1,72 @@
+"""What delivery asks of the rest of the program: a journal that lasts, and someone to tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ingestor.model import Batch, Outcome, PageView
+
+
+class Journal(Protocol):
+    """The checkpoint, as delivery sees it.
+
+    The order of calls for one batch is ``next_batch_id``, ``before_send``, then ``answered``
+    exactly once, unless the program is stopped before. A batch is asked about again under the
+    same id as often as it takes; page views that its answer leaves unfinished come again in a
+    later batch with a new id.
+    """
+
+    def next_batch_id(self) -> int:
+        """Give a number that this checkpoint never gave before."""
+        ...
+
+    async def before_send(self, batch: Batch) -> None:
+        """Return when the batch is on disk; only then does its first byte leave."""
+        ...
+
+    def answered(self, batch: Batch, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+        """Strike the batch off and ack the spans of ``finished`` (perhaps none of them)."""
+        ...
+
+    def unsent(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+        """Ack page views that no batch in flight holds: of known bots, or given up as poison."""
+        ...
+
+
+class Report(Protocol):
+    """Who counts and shows what delivery does. Calls are cheap and must not raise."""
+
+    def finished(self, website: str, outcome: Outcome, count: int, *, unsettled: int = 0) -> None:
+        """``count`` page views came to this end; ``unsettled`` of the accepted may be bots."""
+        ...
+
+    def resettled(self, user_agent: str, outcome: Outcome, count: int) -> None:
+        """``count`` page views that were accepted and unsettled are now ``outcome``.
+
+        ``Outcome.ACCEPTED``: they are settled. ``Outcome.REFUSED_AS_BOT``: they leave the
+        accepted ones for the refused ones. Either way ``count`` fewer are unsettled.
+        """
+        ...
+
+    def doubted(self, website: str, count: int) -> None:
+        """``count`` page views are sent again although Umami may have stored them."""
+        ...
+
+    def away(self, since: float | None, why: str) -> None:
+        """Umami is away since that Unix second, and why; ``(None, "")``: it is back."""
+        ...
+
+    def parked(self, website: str, why: str) -> None:
+        """Only a person can mend it; page views of the website come back by ``deferred``."""
+        ...
+
+    def deferred(self, page_views: Sequence[PageView]) -> None:
+        """Page views of a parked website, unfinished and no longer held by delivery."""
+        ...
+
+    def unparked(self, website: str) -> None:
+        """The website works again: submit its page views anew."""
+        ...

@@ -1,0 +1,114 @@
+"""Page views that fail for a reason nobody told: an outage, or something in themselves.
+
+A server before 3.0, and any unknown error, answers 500 to both. They wait aside, are tried alone
+or in halves, and a try counts only beside proof that Umami works: that it stored others since the
+last one. So one poison page view ends as a dead letter, and an outage never makes one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ingestor.errors import StoppedByUmami, TryAgain
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ingestor.delivery.batcher import Batcher, Parcel
+    from ingestor.delivery.books import Books
+    from ingestor.delivery.umami import Umami
+
+_ENOUGH = 10  # points: five failures beside stored ones, or ten with nothing left to compare
+_BESIDE_STORED = 2
+_BESIDE_A_PROBE = 1
+_LONGEST = 10.0  # seconds between two tries
+_EXPONENT_MAX = 20
+
+
+class Suspects:
+    """Who waits aside, and what their failures prove."""
+
+    def __init__(
+        self,
+        umami: Umami,
+        batcher: Batcher,
+        books: Books,
+        *,
+        shortest: float,
+        longest: float,
+        sleep: Callable[[float], Awaitable[None]],
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._umami = umami
+        self._batcher = batcher
+        self._books = books
+        self._shortest = shortest
+        self._longest = longest
+        self._sleep = sleep
+        self._draw = draw
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting = 0  # page views aside
+
+    def set_aside(self, parcel: Parcel, *, seconds: float | None = None) -> None:
+        """Give a parcel back to the batcher after a while (by default, one that grows)."""
+        if seconds is None:
+            whole = self._shortest * 2.0 ** min(parcel.tries, _EXPONENT_MAX)
+            seconds = min(whole, self._longest, _LONGEST) * (0.5 + 0.5 * self._draw())
+        task = asyncio.create_task(self._wait(parcel, seconds))
+        self._waiting += len(parcel.page_views)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def failed_beside_others(self, parcel: Parcel) -> None:
+        """Some of one batch failed while Umami stored the others: each is tried alone."""
+        for single in parcel.singles():
+            self.set_aside(replace(single, tries=1, points=_BESIDE_STORED, mark=self._books.stored))
+
+    def failed_together(self, parcel: Parcel) -> None:
+        """None of several was taken: an outage, unless others were stored in between."""
+        again = replace(parcel, tries=parcel.tries + 1, mark=self._books.stored)
+        proved = parcel.tries > 0 and self._books.stored > parcel.mark
+        for part in again.halves() if proved else [again]:
+            self.set_aside(part)
+
+    async def failed_alone(self, parcel: Parcel) -> tuple[bool, bool]:
+        """One page view failed by itself: (is it guilty, does it look like an outage).
+
+        Where it is not guilty it waits aside.
+        """
+        works = await self._works(parcel.website)
+        proved = self._books.stored > parcel.mark
+        last = self._waiting == 0 and self._batcher.held == 1
+        points = parcel.points
+        if works and proved:
+            points += _BESIDE_STORED
+        elif works and last:  # nothing is left to compare with: the database can at least be read
+            points += _BESIDE_A_PROBE
+        if points >= _ENOUGH:
+            return True, False
+        self.set_aside(
+            replace(parcel, tries=parcel.tries + 1, points=points, mark=self._books.stored)
+        )
+        return False, not works or not (proved or last)
+
+    async def close(self) -> None:
+        """Forget who waits; their page views stay unfinished."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _works(self, website: str) -> bool:
+        """Say whether Umami answers, with its database, to a request that is known to be good."""
+        try:
+            await self._umami.website_exists(website)
+        except (TryAgain, StoppedByUmami):
+            return False
+        return True
+
+    async def _wait(self, parcel: Parcel, seconds: float) -> None:
+        await self._sleep(seconds)
+        self._waiting -= len(parcel.page_views)
+        self._batcher.give_back(parcel)

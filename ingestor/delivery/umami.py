@@ -1,0 +1,250 @@
+"""Talks to one Umami over HTTP: what is posted where, and which failures leave a doubt.
+
+Answers are hostile input: they are read up to a limit, redirects are not followed, and cookies
+are not kept.
+"""
+
+from __future__ import annotations
+
+import io
+import ssl
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from ingestor.delivery.answers import (
+    NoSuchRoute,
+    Raw,
+    Reading,
+    Readings,
+    Verdict,
+    printable,
+    read_batch,
+    read_fields,
+    read_presence,
+    read_send,
+)
+from ingestor.errors import TryAgain, UmamiTooOld
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ingestor.delivery.options import UmamiOptions
+    from ingestor.model import Batch
+
+# Umami closes idle connections after 5 s; a request on one that closes under it is in doubt.
+_KEEPALIVE = 4.0
+_CONNECT = 15.0  # seconds for name, connection and TLS
+_BODY_MAX = 4 * 1024 * 1024  # bytes of an answer that are read; a batch of 1,000 errors has 1 MB
+_LARGE = 1024 * 1024  # aiohttp wants larger bodies as a file
+_DNS_TTL = 10  # seconds: a server that moved is found again
+
+# Umami 2.16 and 2.17 judge this header, and not the page view's own user agent, by `isbot`:
+# they would silently drop everything that comes from an honest "ingestor". The page view's
+# `userAgent` is what every supported version goes by.
+_BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+_BOT = "Googlebot/2.1"
+_NOBODY = "11111111-1111-4111-8111-111111111111"
+_ONE_YEAR_2026 = 1_790_000_000  # any time will do: the probe is dropped before it counts
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What the probe at the start found out."""
+
+    batch: bool  # POST /api/batch is there
+    fields: frozenset[str]  # of timestamp, userAgent, ip, id: those the server knows
+
+
+class Umami:
+    """One Umami. Every method raises TryAgain or BadCredentials besides what it names."""
+
+    def __init__(
+        self,
+        options: UmamiOptions,
+        *,
+        timeout: float,
+        connections: int,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.shown = options.shown
+        base = URL(options.url)
+        root = base.with_query(None).with_fragment(None)
+        path = root.path.rstrip("/")
+        self._send = root.with_path(f"{path}/api/send")
+        self._batch = root.with_path(f"{path}/api/batch")
+        self._secure = base.scheme == "https"
+        # A proxy from the environment cannot reach this machine's own loopback.
+        self._trust_env = base.host not in {"localhost", "127.0.0.1", "::1"}
+        self._headers = {
+            "Content-Type": "application/json",
+            "User-Agent": _BROWSER,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        }
+        if options.api_key is not None:
+            self._headers["x-umami-api-key"] = options.api_key
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(_CONNECT, timeout))
+        self._seconds = timeout
+        self._connections = connections
+        self._clock = clock
+        self._wall = wall
+        self._session: aiohttp.ClientSession | None = None
+        self._retired: aiohttp.ClientSession | None = None
+        self._renewed = float("-inf")
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for session in (self._retired, self._session):
+            if session is not None:
+                await session.close()
+        self._session = self._retired = None
+
+    async def facts(self) -> ServerFacts:
+        """Find out, without a trace, what this server knows. Raises UmamiTooOld."""
+        wrong: dict[str, object] = {"website": _NOBODY, "timestamp": "abc"}
+        wrong |= {"ip": 5, "userAgent": 5, "id": 5}
+        raw = await self._post(self._send, _body(wrong))
+        fields = read_fields(raw, now=self._wall())
+        if not {"timestamp", "userAgent"} <= fields:
+            msg = (
+                f"the Umami at {self.shown} ignores the time or the browser of a page view, so "
+                "that a log would count as visits of this moment: upgrade Umami to 2.18 or later"
+            )
+            raise UmamiTooOld(msg)
+        return ServerFacts(await self._has_batch(), fields)
+
+    async def website_exists(self, website: str) -> bool:
+        """Ask, without a trace, whether Umami knows this website id and its database answers.
+
+        A bot's page view is dropped only after the website was looked up.
+        """
+        payload = {"website": website, "url": "/", "hostname": "", "language": "", "referrer": ""}
+        visit: dict[str, object] = {**payload, "screen": "", "title": "", "userAgent": _BOT}
+        visit["timestamp"] = _ONE_YEAR_2026
+        raw = await self._post(self._send, _body(visit))
+        return read_presence(raw, now=self._wall())
+
+    async def is_bot(self, website: str, token: str, user_agent: str) -> bool:
+        """Ask, without a trace, for Umami's verdict on a user agent.
+
+        ``token`` is an ``x-umami-cache`` token of this website; it is used for nothing else.
+        """
+        payload: dict[str, object] = {"website": website, "userAgent": user_agent}
+        body = orjson.dumps({"type": "identify", "payload": payload})
+        raw = await self._post(self._send, body, {"x-umami-cache": token})
+        reading, _ = read_send(raw, now=self._wall())
+        if reading.verdict is Verdict.BOT:
+            return True
+        # A 403 `forbidden` comes after the bot check: this machine's own address is blocked.
+        if reading.verdict is Verdict.STORED or '"forbidden"' in reading.words:
+            return False
+        raise TryAgain(f"no verdict on a user agent: {printable(reading.words)}")
+
+    async def send(self, body: bytes) -> tuple[Reading, str | None]:
+        """Post one page view to /api/send. Raises TooLarge."""
+        return read_send(await self._post(self._send, body), now=self._wall())
+
+    async def batch(self, body: bytes, size: int) -> Readings:
+        """Post ``size`` page views to /api/batch. Raises TooLarge."""
+        return read_batch(await self._post(self._batch, body), size, now=self._wall())
+
+    async def _has_batch(self) -> bool:
+        try:
+            raw = await self._post(self._batch, b"[]")
+            read_batch(raw, 0, now=self._wall())
+        except NoSuchRoute:
+            return False
+        return True
+
+    async def _post(self, url: URL, body: bytes, extra: Mapping[str, str] | None = None) -> Raw:
+        headers = self._headers if extra is None else {**self._headers, **extra}
+        data = body if len(body) < _LARGE else io.BytesIO(body)
+        try:
+            async with self._open().post(
+                url, data=data, headers=headers, allow_redirects=False
+            ) as answer:
+                return Raw(
+                    answer.status,
+                    await _read(answer),
+                    answer.headers.get("Retry-After"),
+                    answer.headers.get("Location"),
+                )
+        except (aiohttp.ClientSSLError, ssl.SSLError) as error:
+            await self._renew()
+            raise self._trouble("no secure connection", error) from error
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise self._trouble("no connection", error) from error
+        except aiohttp.ClientHttpProxyError as error:
+            raise TryAgain(f"the proxy before {self.shown} answers {error.status}") from error
+        except TimeoutError as error:
+            msg = f"no answer from {self.shown} within {self._seconds:g} s"
+            raise TryAgain(msg, in_doubt=True) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._trouble("the connection broke", error, in_doubt=True) from error
+
+    def _trouble(self, what: str, error: Exception, *, in_doubt: bool = False) -> TryAgain:
+        words = printable(str(error)) or type(error).__name__
+        return TryAgain(f"{what} to {self.shown}: {words}", in_doubt=in_doubt)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                # A context of our own: aiohttp's is made once at import, and would go on with
+                # certificates that were replaced meanwhile.
+                ssl=ssl.create_default_context() if self._secure else True,
+                limit=self._connections,
+                keepalive_timeout=_KEEPALIVE,
+                ttl_dns_cache=_DNS_TTL,
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=self._timeout,
+                trust_env=self._trust_env,
+            )
+        return self._session
+
+    async def _renew(self) -> None:
+        """Begin with a new connector and TLS context; the old ones may still be in use."""
+        if self._clock() - self._renewed < self._seconds + 1:
+            return
+        self._renewed = self._clock()
+        retired, self._retired, self._session = self._retired, self._session, None
+        if retired is not None:  # older than any request can be
+            await retired.close()
+
+
+def encode(batch: Batch, *, as_array: bool) -> bytes:
+    """The JSON of a batch: an array, or of its one page view alone.
+
+    Raises TypeError where a payload holds what JSON cannot (lone surrogates).
+    """
+    tag = batch.tag
+    objects: Sequence[dict[str, object]] = [
+        {"type": "event", "payload": view.payload if tag is None else {**view.payload, "tag": tag}}
+        for view in batch.page_views
+    ]
+    return orjson.dumps(objects if as_array else objects[0])
+
+
+def _body(payload: Mapping[str, object]) -> bytes:
+    return orjson.dumps({"type": "event", "payload": payload})
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    """The body, cut at a limit: what is longer is no answer of Umami's."""
+    parts: list[bytes] = []
+    length = 0
+    async for part in answer.content.iter_any():
+        parts.append(part)
+        length += len(part)
+        if length > _BODY_MAX:
+            answer.close()
+            break
+    return b"".join(parts)

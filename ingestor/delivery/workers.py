@@ -1,0 +1,351 @@
+"""The workers that carry page views to Umami, and what they do about each kind of answer.
+
+A worker takes a parcel, journals it as a batch, asks Umami until an answer can be believed, and
+enters that answer; what it leaves unfinished is tried again, in smaller parts where that helps.
+Only `StoppedByUmami` ends anything, and it skips nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from ingestor.delivery.answers import NoSuchRoute, Reading, Readings, TooLarge, Verdict, printable
+from ingestor.delivery.umami import encode
+from ingestor.errors import StoppedByUmami, TryAgain, UnknownWebsite
+from ingestor.model import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ingestor.delivery.batcher import Batcher, Parcel
+    from ingestor.delivery.books import Books, Rest
+    from ingestor.delivery.pace import Pace
+    from ingestor.delivery.parking import Parking
+    from ingestor.delivery.ports import Journal, Report
+    from ingestor.delivery.probes import Probes
+    from ingestor.delivery.retry import Outage
+    from ingestor.delivery.routes import Routes
+    from ingestor.delivery.settling import Settling
+    from ingestor.delivery.suspects import Suspects
+    from ingestor.delivery.umami import Umami
+    from ingestor.model import PageView
+
+logger = logging.getLogger(__name__)
+
+_OBSTINATE = 4  # failures of one batch, each after others were stored, before it makes way
+
+
+class _MakeWay(Exception):
+    """The batch fails while others are stored, or the route has changed: regroup it."""
+
+
+class _GiveUp(Exception):
+    """Delivery is ending, or the website was parked meanwhile."""
+
+
+class _Exchange(NamedTuple):
+    """A request and its answer."""
+
+    readings: Readings
+    left_in: int  # the outage's round in which the request left
+    seconds: float  # until the answer was there
+
+
+class Workers:
+    """The pool. It is given everything that delivery consists of, and puts it together.
+
+    ``park``: see `Delivery`. ``clock`` is monotonic.
+    """
+
+    def __init__(  # noqa: PLR0913 - the room's parts meet here
+        self,
+        *,
+        umami: Umami,
+        batcher: Batcher,
+        pace: Pace,
+        outage: Outage,
+        routes: Routes,
+        books: Books,
+        settling: Settling,
+        probes: Probes,
+        suspects: Suspects,
+        parking: Parking,
+        journal: Journal,
+        report: Report,
+        park: bool,
+        patience: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._umami = umami
+        self._batcher = batcher
+        self._pace = pace
+        self._outage = outage
+        self._routes = routes
+        self._books = books
+        self._settling = settling
+        self._probes = probes
+        self._suspects = suspects
+        self._parking = parking
+        self._journal = journal
+        self._report = report
+        self._park = park
+        self._patience = patience  # seconds an obstinate page view waits between tries
+        self._clock = clock
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, count: int) -> None:
+        """Set ``count`` workers to work."""
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(count)]
+
+    async def come_home(self, seconds: float) -> None:
+        """Wait, after delivery was closed by an error, until every worker is back."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+    async def close(self) -> None:
+        """Stop all workers at once. What is in flight stays in the journal."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- one parcel after the other ------------------------------------------------------------
+
+    async def _work(self) -> None:
+        try:
+            while await self._batcher.wait():
+                await self._pace.acquire()
+                try:
+                    await self._carry_next()
+                finally:
+                    self._pace.release()
+        except Exception as error:  # noqa: BLE001 - whoever submits and drains is told
+            self._batcher.close(error)
+
+    async def _carry_next(self) -> None:
+        parcel = self._batcher.take(self._settling.alone)
+        todo = [parcel] if parcel else []
+        while todo and self._batcher.error is None:
+            todo.extend(reversed(await self._deliver(todo.pop())))
+        if parcel and len(parcel.page_views) == 1:
+            self._settling.came_back(parcel.page_views[0])
+
+    async def _deliver(self, parcel: Parcel) -> list[Parcel]:
+        """Send a parcel; what of it the same worker shall send next."""
+        if parcel.website in self._parking:
+            self._hand_back(parcel.page_views)
+            return []
+        views = self._without_bots(parcel)
+        if not views:
+            return []
+        return await self._send(replace(parcel, page_views=views))
+
+    async def _send(self, parcel: Parcel) -> list[Parcel]:
+        """Make a batch of a parcel that is worth a request, or split it where it must be."""
+        views = parcel.page_views
+        if not self._routes.batches and len(views) > 1:
+            return parcel.singles()
+        batch = Batch(self._journal.next_batch_id(), parcel.website, views)
+        as_array = self._routes.as_array(len(views))
+        try:
+            body = encode(batch, as_array=as_array)
+        except TypeError as error:
+            if len(views) > 1:
+                return parcel.singles()
+            await self._books.reject(views[0], "it cannot be written as JSON", str(error))
+            return []
+        if len(views) > 1 and not self._routes.fits(len(body)):
+            return parcel.halves()
+        await self._journal.before_send(batch)
+        return await self._exchange(parcel, batch, body, as_array=as_array)
+
+    def _without_bots(self, parcel: Parcel) -> tuple[PageView, ...]:
+        """The page views of a parcel whose user agents are no known bots; the others end here."""
+        views = parcel.page_views
+        if not self._settling.knows_bots:
+            return views
+        bots = [self._settling.verdict_on(view) is True for view in views]
+        if any(bots):
+            known = [view for view, bot in zip(views, bots, strict=True) if bot]
+            self._books.enter_known_bots(parcel.website, known)
+            views = tuple(view for view, bot in zip(views, bots, strict=True) if not bot)
+        return views
+
+    async def _exchange(
+        self, parcel: Parcel, batch: Batch, body: bytes, *, as_array: bool
+    ) -> list[Parcel]:
+        """Ask until there is an answer, and act on it."""
+        try:
+            exchange = await self._ask(batch, body, as_array=as_array)
+        except TooLarge as refusal:
+            return await self._halve(parcel, batch, body, refusal)
+        except StoppedByUmami as error:
+            self._journal.answered(batch, ())
+            self._stopped(error, parcel)
+            return []
+        except _MakeWay:
+            self._journal.answered(batch, ())
+            return self._make_way(parcel)
+        except _GiveUp:
+            if parcel.website in self._parking:
+                self._journal.answered(batch, ())
+                self._hand_back(parcel.page_views)
+            return []
+        rest = await self._books.enter(batch, exchange.readings)
+        return await self._follow_up(parcel, rest, exchange)
+
+    async def _ask(self, batch: Batch, body: bytes, *, as_array: bool) -> _Exchange:
+        """Ask Umami, without end, until it answers."""
+        with contextlib.suppress(TryAgain):
+            return await self._request(batch, body, as_array=as_array)
+        beside = 0  # failures before which others were stored
+        stored = self._books.stored
+        async for attempt in self._outage.retrying():
+            with attempt:
+                await self._pace.pass_on()
+                await self._outage.clear()
+                if self._batcher.error is not None or batch.website in self._parking:
+                    raise _GiveUp
+                if beside >= _OBSTINATE or (as_array and not self._routes.batches):
+                    raise _MakeWay
+                beside += self._books.stored > stored
+                stored = self._books.stored
+                return await self._request(batch, body, as_array=as_array)
+        raise AssertionError("tenacity ended an endless loop")
+
+    async def _request(self, batch: Batch, body: bytes, *, as_array: bool) -> _Exchange:
+        await self._outage.clear()
+        left_in = self._outage.round
+        self._settling.requested()
+        began = self._clock()
+        try:
+            if as_array:
+                readings = await self._umami.batch(body, len(batch.page_views))
+            else:
+                reading, token = await self._umami.send(body)
+                readings = Readings([reading], token)
+        except TryAgain as error:
+            self._failed(error, left_in)
+            if error.in_doubt:
+                self._report.doubted(batch.website, len(batch.page_views))
+            if as_array and isinstance(error, NoSuchRoute):
+                await self._routes.look_again()
+            raise
+        return _Exchange(readings, left_in, self._clock() - began)
+
+    # -- what an answer leaves to do -----------------------------------------------------------
+
+    async def _follow_up(self, parcel: Parcel, rest: Rest, exchange: _Exchange) -> list[Parcel]:
+        """Act on what an answer left unfinished."""
+        if (rest.took or rest.homeless) and not rest.again:
+            self._outage.succeeded()
+            self._pace.answered(len(parcel.page_views), exchange.seconds)
+        if rest.took:
+            self._probes.wake()
+            if len(parcel.page_views) > 1:
+                self._routes.batch_worked()
+        if rest.homeless:
+            self._stopped(self._unknown(parcel.website), _part(parcel, rest.homeless))
+        todo = []
+        if rest.suspects:
+            todo = await self._suspect(_part(parcel, rest.suspects), rest, exchange)
+        if rest.again:
+            self._failed(_trouble("Umami's database fails", rest), exchange.left_in)
+            self._report.doubted(parcel.website, len(rest.again))
+            todo.append(_part(parcel, rest.again))
+        return todo
+
+    async def _suspect(self, suspects: Parcel, rest: Rest, exchange: _Exchange) -> list[Parcel]:
+        """Deal with 500s that tell nothing about themselves; what is to be sent at once."""
+        trouble = _trouble("Umami fails without saying why", rest)
+        self._report.doubted(suspects.website, len(suspects.page_views))
+        if rest.took:
+            self._suspects.failed_beside_others(suspects)
+        elif len(suspects.page_views) == 1:
+            guilty, outage = await self._suspects.failed_alone(suspects)
+            if guilty:
+                why = "Umami fails over it each time, and stores others"
+                await self._books.reject(suspects.page_views[0], why, rest.words)
+            elif outage:
+                self._failed(trouble, exchange.left_in)
+        else:
+            was_away = self._outage.away
+            self._failed(trouble, exchange.left_in)
+            if exchange.readings.whole and self._routes.mode == "auto" and not was_away:
+                if self._routes.spoiled(self._books.stored):
+                    return suspects.singles()
+                return suspects.first_and_others()
+            self._suspects.failed_together(suspects)
+        return []
+
+    async def _halve(
+        self, parcel: Parcel, batch: Batch, body: bytes, refusal: TooLarge
+    ) -> list[Parcel]:
+        """Too large, or spoiled by one of its page views: find out by halves."""
+        if len(parcel.page_views) > 1:
+            if refusal.by_size:
+                self._routes.too_large(len(body))
+            self._journal.answered(batch, ())
+            return parcel.halves()
+        verdict = Verdict.REJECTED if refusal.by_size else Verdict.SUSPECT
+        readings = Readings([Reading(verdict, refusal.words)])
+        rest = await self._books.enter(batch, readings)
+        return await self._follow_up(parcel, rest, _Exchange(readings, self._outage.round, 0.0))
+
+    def _make_way(self, parcel: Parcel) -> list[Parcel]:
+        """Let others go first: this batch fails while they are stored, or must go alone now."""
+        if len(parcel.page_views) > 1:
+            if not self._routes.batches:
+                return parcel.singles()
+            for half in parcel.halves():
+                self._suspects.set_aside(half)
+            return []
+        view = parcel.page_views[0]
+        logger.warning(
+            "a page view fails again and again while others are stored; it is tried on: "
+            "file %d, offset %d",
+            view.span.file,
+            view.line_start,
+        )
+        self._suspects.set_aside(parcel, seconds=self._patience)
+        return []
+
+    # -- what only a person can mend, and what only time can ------------------------------------
+
+    def _unknown(self, website: str) -> UnknownWebsite:
+        msg = (
+            f"the Umami at {self._umami.shown} knows no website {printable(website)}: "
+            "copy the id from Umami's settings"
+        )
+        return UnknownWebsite(website, msg)
+
+    def _stopped(self, error: StoppedByUmami, parcel: Parcel) -> None:
+        """Park the website, or end everything. Nothing is skipped either way."""
+        if not self._park:
+            self._batcher.close(error)
+            return
+        self._parking.park(parcel.website, error)
+        self._hand_back(parcel.page_views)
+        queued = self._batcher.drop(parcel.website)
+        if queued:
+            self._report.deferred(queued)
+
+    def _hand_back(self, page_views: Sequence[PageView]) -> None:
+        self._batcher.release(len(page_views))
+        self._report.deferred(page_views)
+
+    def _failed(self, error: TryAgain, left_in: int) -> None:
+        self._pace.failed()
+        self._settling.forget_token()
+        self._outage.failed(error, left_in)
+
+
+def _part(parcel: Parcel, page_views: Sequence[PageView]) -> Parcel:
+    return replace(parcel, page_views=tuple(page_views))
+
+
+def _trouble(what: str, rest: Rest) -> TryAgain:
+    return TryAgain(f"{what}: {printable(rest.words)}", in_doubt=True)
