@@ -30,6 +30,7 @@ class CommitPace:
     first_pause: float = 1.0  # after a refusal; doubles with each
     longest_pause: float = 30.0
     alarm_every: float = 60.0
+    patience: float = 10.0  # with another process that is writing, before the alarm
 
 
 class Committer:
@@ -47,6 +48,8 @@ class Committer:
         self._urgent = False
         self._busy = False
         self._pause = 0.0
+        self._since = 0.0  # of the trouble, on the loop's clock
+        self._alarmed = False  # about this trouble
         self._alarmed_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._threads: ThreadPoolExecutor | None = None
@@ -165,12 +168,18 @@ class Committer:
         self._plan_tick(self._pause or self._pace.delay)
 
     def _refused(self, error: CheckpointUnavailable) -> None:
-        self.trouble = str(error)
         pace = self._pace
-        self._pause = min(pace.longest_pause, self._pause * 2 or pace.first_pause)
         now = asyncio.get_running_loop().time()
+        if self.trouble is None:
+            self._since = now
+        self.trouble = str(error)
+        if error.locked and now - self._since < pace.patience:
+            self._pause = pace.delay
+            return
+        self._pause = min(pace.longest_pause, self._pause * 2 or pace.first_pause)
         if self._alarmed_at is None or now - self._alarmed_at >= pace.alarm_every:
             self._alarmed_at = now
+            self._alarmed = True
             _log.error(
                 "%s (page views go on being delivered; until it is mended, a crash would send "
                 "them again)",
@@ -178,7 +187,8 @@ class Committer:
             )
 
     def _written(self) -> None:
-        if self.trouble is not None:
+        if self._alarmed:
             _log.warning("the checkpoint %s is written again", self._store.path)
+        self._alarmed = False
         self.trouble = None
         self._pause = 0.0

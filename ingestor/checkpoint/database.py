@@ -25,17 +25,24 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_BUSY_S = 0.25  # how long a commit may wait for another process's, on the event loop
+_BUSY_S = {"normal": 0.25, "full": 5.0}  # a commit's wait for another process's: one is on the loop
 _OPEN_BUSY_S = 5.0
-_SIDECARS = ("-wal", "-shm", "-journal")
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+SIDECARS = ("-wal", "-shm", "-journal")
+DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 class CheckpointUnavailable(IngestorError):
     """The checkpoint cannot be written at the moment: disk full, I/O error, locked.
 
     Nothing that was to be written is lost: it stays in memory, and a later commit carries it.
+    ``locked`` is true where another process was writing, which passes by itself; ``lost`` where
+    the file is damaged or gone, and only a new one helps.
     """
+
+    def __init__(self, message: str, *, locked: bool = False, lost: bool = False) -> None:
+        super().__init__(message)
+        self.locked = locked
+        self.lost = lost
 
 
 class Damaged(Exception):
@@ -83,7 +90,10 @@ def open_or_set_aside(
     return open_database(path, sync), aside
 
 
-def set_aside(path: Path, why: str) -> Path:
+_ALL_UNKNOWN = "what was read before is not known any more, so run.start applies"
+
+
+def set_aside(path: Path, why: str, consequence: str = _ALL_UNKNOWN) -> Path:
     """Rename a damaged checkpoint and what belongs to it, and say so; returns its new name."""
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     aside = path.with_name(f"{path.name}.damaged-{moment}")
@@ -92,17 +102,17 @@ def set_aside(path: Path, why: str) -> Path:
         number += 1
         aside = path.with_name(f"{path.name}.damaged-{moment}-{number}")
     with speaking(path):
-        for suffix in ("", *_SIDECARS):
+        for suffix in ("", *SIDECARS):
             part = path.with_name(path.name + suffix)
             if part.exists():
                 part.rename(aside.with_name(aside.name + suffix))
         _sync_directory(path.parent)
     _log.error(
-        "the checkpoint %s is damaged (%s): kept as %s for a look, and a fresh one begun; "
-        "what was read before is not known any more, so run.start applies",
+        "the checkpoint %s is damaged (%s): kept as %s for a look, and a fresh one begun; %s",
         path,
         why,
         aside.name,
+        consequence,
     )
     return aside
 
@@ -114,7 +124,7 @@ def speaking(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = primary_code(error)
-        if code in _DAMAGE:
+        if code in DAMAGE:
             raise Damaged(str(error)) from error
         raise CheckpointError(f"cannot open the checkpoint {path}: {advice(error)}") from error
     except schema.NotOurs as error:
@@ -172,7 +182,7 @@ def _look_at(path: Path) -> None:
         raise CheckpointError(f"{path} is not a regular file; checkpoint.path names a file")
     if found.st_size == 0:
         raise Damaged("it is empty")
-    for suffix in ("", *_SIDECARS):
+    for suffix in ("", *SIDECARS):
         part = path.with_name(path.name + suffix)
         if part.exists() and part.stat().st_mode & 0o077:
             part.chmod(0o600)
@@ -180,13 +190,13 @@ def _look_at(path: Path) -> None:
 
 def _set_aside_orphans(path: Path) -> None:
     """Move a write-ahead log away that lost its database: SQLite would play it into a fresh one."""
-    if any(path.with_name(path.name + suffix).exists() for suffix in _SIDECARS):
+    if any(path.with_name(path.name + suffix).exists() for suffix in SIDECARS):
         set_aside(path, "the file itself is gone, its write-ahead log is still there")
 
 
 def _make(path: Path) -> None:
     fresh = path.with_name(f"{path.name}.new")
-    for suffix in ("", *_SIDECARS):
+    for suffix in ("", *SIDECARS):
         fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
     os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
@@ -239,6 +249,6 @@ def _configure(connection: sqlite3.Connection, path: Path, sync: Sync) -> None:
             f"needs; put the checkpoint on a local disk"
         )
     connection.execute(f"PRAGMA synchronous = {sync.upper()}")
-    connection.execute(f"PRAGMA busy_timeout = {round(_BUSY_S * 1000)}")
+    connection.execute(f"PRAGMA busy_timeout = {round(_BUSY_S[sync] * 1000)}")
     connection.execute("PRAGMA journal_size_limit = 16777216")
     connection.execute("PRAGMA temp_store = MEMORY")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ingestor.checkpoint import database
@@ -32,8 +32,8 @@ class Disk:
         self,
         connection: sqlite3.Connection,
         role: Role,
+        options: CheckpointOptions,
         *,
-        full: bool = False,
         path: Path | None = None,
         lock: Lock | None = None,
         quarantined: Path | None = None,
@@ -43,7 +43,8 @@ class Disk:
         self.path = path  # None: in memory
         self.quarantined = quarantined
         self._role = role
-        self._full = full
+        self._options = options
+        self._inode = 0 if path is None else path.stat().st_ino
         self._lock = lock
 
     @classmethod
@@ -58,8 +59,7 @@ class Disk:
         except BaseException:
             lock.release()
             raise
-        full = options.sync == "full"
-        return cls(connection, role, full=full, path=path, lock=lock, quarantined=aside)
+        return cls(connection, role, options, path=path, lock=lock, quarantined=aside)
 
     def close(self) -> None:
         """Let go of the file, then of the lock."""
@@ -73,7 +73,7 @@ class Disk:
         A soft one skips the fsync of `sync: full`. That is safe for what nothing depends on yet:
         the write-ahead log keeps its order, so the next hard one syncs all that came before.
         """
-        return _Transaction(self.connection, soft=self._full and not hard)
+        return _Transaction(self.connection, soft=not hard and self._options.sync == "full")
 
     @contextmanager
     def speaking(self) -> Iterator[None]:
@@ -81,28 +81,58 @@ class Disk:
         try:
             yield
         except sqlite3.Error as error:
+            code = database.primary_code(error)
             raise CheckpointUnavailable(
-                f"cannot write the checkpoint {self.path}: {database.advice(error)}"
+                f"cannot write the checkpoint {self.path}: {database.advice(error)}",
+                locked=code == sqlite3.SQLITE_BUSY,
+                lost=code in database.DAMAGE,
             ) from error
 
     def look_for_the_file(self) -> None:
-        """Raise CheckpointUnavailable where the file was removed under us.
+        """Raise CheckpointUnavailable where the file was removed or replaced under us.
 
         SQLite goes on writing into a removed file; nobody would ever find it again.
         """
         if self.path is None:
             return
         try:
-            self.path.stat()
+            if self.path.stat().st_ino == self._inode:
+                return
+            lost = self._inode == 0  # we closed it, and could not begin a new one yet
+            message = f"the checkpoint {self.path} was replaced while in use; restart ingestor"
         except FileNotFoundError:
-            raise CheckpointUnavailable(
-                f"the checkpoint {self.path} was removed while in use; restart ingestor, which "
-                f"begins a fresh one"
-            ) from None
+            lost = True
+            message = f"the checkpoint {self.path} was removed while in use"
         except OSError as error:
+            lost = False
+            message = f"cannot see the checkpoint {self.path}: {error.strerror}"
+        raise CheckpointUnavailable(message, lost=lost)
+
+    def begin_anew(self, why: str) -> None:
+        """Put a fresh file in the place of one that was lost while in use.
+
+        Raises CheckpointUnavailable where that cannot be done now, or not while the other role's
+        process uses the lost one.
+        """
+        if self.path is None or self.other_lives():
             raise CheckpointUnavailable(
-                f"cannot see the checkpoint {self.path}: {error.strerror}"
-            ) from error
+                f"{why}; it can be built anew only when no other ingestor uses it: stop the other "
+                f"one, or restart this one"
+            )
+        self._inode = 0
+        try:
+            with opening(self._options):
+                with suppress(sqlite3.Error):
+                    self.connection.close()
+                if self.path.exists():
+                    consequence = "what this process knows is written into it, so nothing is lost"
+                    database.set_aside(self.path, why, consequence)
+                for suffix in database.SIDECARS:
+                    self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+                self.connection = database.open_database(self.path, self._options.sync)
+                self._inode = self.path.stat().st_ino
+        except (CheckpointError, database.Damaged, OSError) as error:
+            raise CheckpointUnavailable(f"{why}, and cannot be built anew: {error}") from error
 
     def other_lives(self) -> bool:
         """Whether a process of the other role has the checkpoint open."""

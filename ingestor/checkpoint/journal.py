@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ingestor.model import Batch, Span
 
@@ -71,6 +71,20 @@ def unpack(packed: bytes) -> tuple[Span, ...]:
     if len(packed) % _WIDTH:
         raise ValueError("a torn list of spans in the journal")
     return tuple(Span(*numbers) for numbers in struct.iter_unpack("<3Q", packed))
+
+
+def row_of(entry: JournalEntry) -> tuple[Any, ...]:
+    """Build the row that an entry came from."""
+    return (
+        entry.id,
+        entry.role,
+        entry.website,
+        entry.count,
+        pack(entry.spans),
+        entry.tag,
+        entry.bodies,
+        entry.sent_at,
+    )
 
 
 def load_journal(connection: sqlite3.Connection, role: Role | None = None) -> list[JournalEntry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.checkpoint import files
 from ingestor.checkpoint.files import TrackedFile
@@ -19,12 +19,19 @@ if TYPE_CHECKING:
     from ingestor.checkpoint.disk import Disk
     from ingestor.checkpoint.journal import JournalEntry
     from ingestor.checkpoint.options import CheckpointOptions
-    from ingestor.checkpoint.pending import CopyKey
+    from ingestor.checkpoint.pending import CopyKey, Row
     from ingestor.model import Identity, KnownFile, Marker, Span
 
 _log = logging.getLogger(__name__)
 
 _KEY_BITS = 28  # new files in one session
+
+
+class Flying(NamedTuple):
+    """A batch that was sent in this session and is not answered."""
+
+    spans: Sequence[Span]
+    row: Row  # as the journal has it
 
 
 class Registry:
@@ -43,7 +50,7 @@ class Registry:
         self._unseen: list[TrackedFile] = []  # the other role's, since the last `known`
         self._copies: dict[CopyKey, int] = {}
         self._claimed: dict[int, bool] = {}  # key → whole, or only what is before the origin
-        self._flying: dict[int, Sequence[Span]] = {}  # this session's unanswered batches
+        self._flying: dict[int, Flying] = {}  # this session's unanswered batches
         self._left: dict[int, JournalEntry] = {}  # this role's, left by a crash
         self._version = -1  # SQLite's data_version at the last look
         self._keys = iter(range(session << _KEY_BITS, 1 << 63))
@@ -158,6 +165,8 @@ class Registry:
                     return False
                 _log.debug("a claim waits for the checkpoint: %s", error)
                 whole = self._pending.claims[key] = True
+            else:
+                self._pending.claims.pop(key, None)  # perhaps a release that is not written yet
             self._claimed[key] = whole
             return True
 
@@ -214,8 +223,8 @@ class Registry:
             surplus = len(self._files) - len(present) - self.options.max_files
             if surplus <= 0 or self._disk.other_lives():
                 return 0
-            journalled = (*self._flying.values(), *(entry.spans for entry in self._left.values()))
-            busy = {span.file for spans in journalled for span in spans}
+            busy = {span.file for batch in self._flying.values() for span in batch.spans}
+            busy |= {span.file for entry in self._left.values() for span in entry.spans}
             gone = self._files.keys() - set(present) - busy - self._claimed.keys()
             oldest = sorted(gone, key=lambda key: (self._files[key].session, key))[:surplus]
             for key in oldest:
@@ -276,7 +285,7 @@ class Registry:
 
     def _travelling(self, key: int) -> Intervals:
         """What unanswered batches carry, and will ack or give back themselves."""
-        lists = [*self._flying.values()]
+        lists: list[Sequence[Span]] = [batch.spans for batch in self._flying.values()]
         lists.extend(entry.spans for entry in self._left.values() if entry.bodies is not None)
         try:
             rows = self._disk.connection.execute(
@@ -293,7 +302,10 @@ class Registry:
     def _may_read_whole(self, file: TrackedFile) -> bool:
         if file.key in self._claimed:
             return self._claimed[file.key]
-        return self._free_part(file) is True
+        try:
+            return self._free_part(file) is True
+        except sqlite3.Error:
+            return not self._disk.other_lives()
 
     def _free_part(self, file: TrackedFile) -> bool | None:
         """True: all of the file; False: only what is before its origin; None: nothing."""

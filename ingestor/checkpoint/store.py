@@ -8,6 +8,7 @@ two processes could disagree about (a new file, a claim) goes to the disk at onc
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import time
 from contextlib import contextmanager
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING, Self
 
 from ingestor.checkpoint import database
 from ingestor.checkpoint.disk import Disk, opening
-from ingestor.checkpoint.journal import Role, load_journal, pack, spans_of
+from ingestor.checkpoint.journal import Role, load_journal, pack, row_of, spans_of
 from ingestor.checkpoint.options import CheckpointOptions
 from ingestor.checkpoint.pending import Pending
-from ingestor.checkpoint.registry import Registry
+from ingestor.checkpoint.registry import Flying, Registry
+from ingestor.checkpoint.watermark import union
 from ingestor.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     from ingestor.checkpoint.journal import JournalEntry
     from ingestor.model import Batch, Span, Tally
+
+_log = logging.getLogger(__name__)
 
 Note = str | int | float | bool | None
 
@@ -85,7 +89,9 @@ class Store(Registry):
     @classmethod
     def in_memory(cls, role: Role = Role.BACKFILL) -> Self:
         """Build a checkpoint that is gone when it is closed, for standard input and previews."""
-        return cls(Disk(database.open_in_memory(), role), CheckpointOptions(), role)
+        return cls(
+            Disk(database.open_in_memory(), role, CheckpointOptions()), CheckpointOptions(), role
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -151,7 +157,7 @@ class Store(Registry):
             int(time.time()),
         )
         with self._memory:
-            self._flying[batch.id] = spans
+            self._flying[batch.id] = Flying(spans, row)
             self._pending.journal[batch.id] = row
 
     def mark_in_doubt(self, batch_id: int) -> None:
@@ -211,7 +217,10 @@ class Store(Registry):
     def note(self, name: str, value: Note) -> None:
         """Remember a small fact under a name, or forget it with None."""
         with self._memory:
-            self._notes[name] = value
+            if value is None:
+                self._notes.pop(name, None)
+            else:
+                self._notes[name] = value
             self._pending.notes[name] = None if value is None else json.dumps(value)
 
     def noted(self, name: str) -> Note:
@@ -227,21 +236,22 @@ class Store(Registry):
     def commit(self) -> None:
         """Write everything that waits, in one transaction.
 
-        Raises CheckpointUnavailable where the disk refuses; then all of it goes on waiting.
+        Raises CheckpointUnavailable where the disk refuses; then all of it goes on waiting. A
+        file that was removed or damaged under us is built anew from memory, which is said at
+        ERROR.
         """
         with self._disk.guard:
-            with self._memory:
-                pending = self._take()
-            if not pending:
+            if not self.uncommitted:
                 return
             try:
-                self._disk.look_for_the_file()
-                with self._disk.speaking(), self._disk.transaction() as connection:
-                    pending.write(connection, self.role)
-            except BaseException:
-                with self._memory:
-                    self._give_back(pending)
-                raise
+                self._commit()
+            except database.CheckpointUnavailable as error:
+                if not error.lost:
+                    raise
+                self._disk.begin_anew(str(error))
+                _log.error("%s: built anew from memory", error)
+                self._mark_all_changed()
+                self._commit()
 
     # -- behind the curtain --------------------------------------------------------------------
 
@@ -255,6 +265,36 @@ class Store(Registry):
             self._totals[source] = {name: int(n) for name, n in json.loads(counts).items()}
         for name, value in connection.execute("SELECT name, value FROM notes"):
             self._notes[name] = json.loads(value)
+
+    def _commit(self) -> None:
+        with self._memory:
+            pending = self._take()
+        try:
+            self._disk.look_for_the_file()
+            with self._disk.speaking(), self._disk.transaction() as connection:
+                pending.write(connection, self.role)
+        except BaseException:
+            with self._memory:
+                self._give_back(pending)
+            raise
+
+    def _mark_all_changed(self) -> None:
+        """Make the next commit write all that memory holds, into a fresh file."""
+        with self._memory:
+            for file in self._files.values():
+                file.own = union(file.own, file.other)
+                file.own.mark_all_changed()
+            self._dirty_files.update(self._files)
+            self._dirty_spans.update(self._files)
+            self._dirty_totals.update(self._totals)
+            pending = self._pending
+            pending.notes = {name: json.dumps(value) for name, value in self._notes.items()}
+            pending.notes["session"] = str(self.session)
+            pending.copies = dict(self._copies)
+            pending.claims = dict(self._claimed)
+            pending.journal = {number: batch.row for number, batch in self._flying.items()}
+            pending.journal.update((entry.id, row_of(entry)) for entry in self._left.values())
+            pending.doubts.update(self._left)
 
     def _take(self) -> Pending:
         pending, self._pending = self._pending, Pending()
@@ -279,13 +319,19 @@ class Store(Registry):
             self._files[key].own.restore_changes(old.spans[key])
             self._dirty_spans.add(key)
         self._dirty_totals |= old.totals.keys()
-        new.claims = {**old.claims, **new.claims}
+        for key, whole in old.claims.items():
+            if (key in self._claimed) == (whole is not None):  # nothing newer is on disk
+                new.claims.setdefault(key, whole)
         new.notes = {**old.notes, **new.notes}
         new.copies = {**old.copies, **new.copies}
-        new.doubts |= old.doubts & self._flying.keys()
+        new.doubts |= old.doubts & (self._flying.keys() | self._left.keys())
         new.struck |= old.struck
         new.forgotten |= old.forgotten
-        unanswered = {id_: row for id_, row in old.journal.items() if id_ in self._flying}
+        unanswered = {
+            number: row
+            for number, row in old.journal.items()
+            if number in self._flying or number in self._left
+        }
         new.journal = {**unanswered, **new.journal}
 
 

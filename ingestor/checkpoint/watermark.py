@@ -106,6 +106,10 @@ class Intervals:
         """Take back changes that could not be written; newer ones stay on top of them."""
         self._changes = {**changes, **self._changes}
 
+    def mark_all_changed(self) -> None:
+        """Make the next `take_changes` hand out every interval, for writing them anew."""
+        self._changes.update(self)
+
     def copy(self) -> Intervals:
         """Build an equal set that shares nothing with this one, without changes."""
         twin = Intervals()
