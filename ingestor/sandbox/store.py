@@ -13,7 +13,7 @@ import sqlite3
 import stat
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -182,13 +182,24 @@ class Store:
             self._db.commit()
         return self._websites[website]
 
+    def rename_website(self, website: str, name: str, domain: str | None) -> Website:
+        """Give a website another name and domain."""
+        old = self._websites[website]
+        self._websites[website] = replace(old, name=name, domain=domain, updated_at=now_ms())
+        self._db.execute(
+            "update websites set name = ?, domain = ? where id = ?", (name, domain, website)
+        )
+        self._db.commit()
+        return self._websites[website]
+
     def reset_website(self, website: str, *, keep_rows: bool = False) -> Website:
         """Forget a website's rows and set its ``reset_at``; ``keep_rows`` only sets it."""
         if not keep_rows:
             for table in ("records", "record_data", "session_data", "sessions"):
                 self._db.execute(f"delete from {table} where website = ?", (website,))  # noqa: S608 - our own column names; values are bound
-        old, now = self._websites[website], now_ms()
-        self._websites[website] = Website(old.id, old.name, old.domain, now, old.created_at, now)
+        now = now_ms()
+        changed = replace(self._websites[website], reset_at=now, updated_at=now)
+        self._websites[website] = changed
         self._db.execute(
             "update websites set reset_at = ?, updated_at = ? where id = ?", (now, now, website)
         )
