@@ -96,12 +96,14 @@ def run(*, config: Path | None, checkpoint: str | None, poll: bool) -> None:
     """
     from ingestor import pipeline  # noqa: PLC0415 - start-up time
 
-    flags = {"checkpoint.path": checkpoint, "follow.watchdog": False if poll else None}
+    flags = {"checkpoint.path": _path(checkpoint), "follow.watchdog": False if poll else None}
     settings = _load(config, flags, needs_file=True)
     if not settings.sources:
         raise ConfigError("run: there are no sources; name the logs to follow under sources:.")
     if not settings.sites:
         raise ConfigError("run: there are no sites; name at least one website under sites:.")
+    if settings.umami is None:
+        raise ConfigError("run: where is Umami? Set umami.url in the configuration.")
     sys.exit(asyncio.run(pipeline.run(settings)))
 
 
@@ -136,10 +138,14 @@ def backfill(  # noqa: PLR0913 - an argument a flag
     """
     from ingestor import pipeline  # noqa: PLC0415 - start-up time
 
-    flags = {"umami.url": url, "sites": _sites(website, hostname), "checkpoint.path": checkpoint}
+    flags = {
+        "umami.url": url,
+        "sites": _sites(website, hostname),
+        "checkpoint.path": _path(checkpoint),
+    }
     suffices = url is not None and website is not None
     settings = _load(config, flags, needs_file=not suffices, own_state=suffices)
-    if not settings.umami.url:
+    if settings.umami is None:
         raise ConfigError("backfill: where is Umami? Give --url, or umami.url in a configuration.")
     if not settings.sites:
         raise ConfigError("backfill: which website? Give --website, or sites: in a configuration.")
@@ -226,12 +232,16 @@ def _load(
     return config.load(path, environment=os.environ, flags=flags)
 
 
-def _own_checkpoint() -> str | None:
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+def _own_checkpoint() -> Path | None:
     """Choose where a person without a configuration keeps the checkpoint; root has the default."""
     if os.geteuid() == 0 or "INGESTOR_CHECKPOINT_PATH" in os.environ:
         return None
     base = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
-    return str(Path(base) / "ingestor" / "checkpoint.db")
+    return Path(base) / "ingestor" / "checkpoint.db"
 
 
 def _sites(website: str | None, hostname: str | None) -> Any:
@@ -260,12 +270,9 @@ def _job(
         except ValueError:
             raise UsageError(f"{flag}: {text!r} is no date; write 2026-01-31.") from None
 
-    sources: list[Source]
-    if paths:
-        # A directory named by hand: all that is in it, but for the error logs.
-        sources = [Source(path=p, include=("*",)) for p in paths]
-    else:
-        sources = list(settings.sources)
+    # A directory named by hand: all that is in it, but for the error logs.
+    named = [Source(path=p, include=("*",)) for p in paths]
+    sources: list[Source] = named or list(settings.sources)
     if not sources:
         raise UsageError("which logs? Name files, directories or globs, or `-`.")
     changes = {"format": format_, "timezone": timezone}

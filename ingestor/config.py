@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, get_type_hints
 from zoneinfo import ZoneInfo
 
+from ingestor.checkpoint import CheckpointOptions
 from ingestor.delivery import DeliveryOptions, UmamiOptions
 from ingestor.errors import ConfigError, FormatError
 from ingestor.formats import format_named
 from ingestor.logfiles import FollowOptions
-from ingestor.model import Seconds
 from ingestor.pageviews import PageViewOptions, Rules, Site
 from ingestor.typed_yaml import Place, Reader, unknown
 
@@ -46,29 +46,21 @@ class RunOptions:
     """The daemon."""
 
     start: str = "end"  # files present at the very first start: end, beginning, or a date
-    shutdown_timeout: Seconds = 30.0  # how long a drain may take
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointOptions:
-    """The checkpoint file."""
-
-    path: str = "/var/lib/ingestor/checkpoint.db"
-    sync: Literal["normal", "full"] = "normal"  # full: survives power loss, not only a crash
+    shutdown_timeout: float = 30.0  # how long a drain may take
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """Everything the program can be told. Immutable; a reload makes another."""
 
-    umami: UmamiOptions
+    umami: UmamiOptions | None = None  # None: nowhere to send to (preview)
     sites: tuple[Site, ...] = ()
     sources: tuple[Source, ...] = ()
-    run: RunOptions = RunOptions()
-    follow: FollowOptions = FollowOptions()
-    pageviews: PageViewOptions = PageViewOptions()
-    delivery: DeliveryOptions = DeliveryOptions()
-    checkpoint: CheckpointOptions = CheckpointOptions()
+    run: RunOptions = field(default_factory=RunOptions)
+    follow: FollowOptions = field(default_factory=FollowOptions)
+    pageviews: PageViewOptions = field(default_factory=PageViewOptions)
+    delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
+    checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
     places: Mapping[str, Place] = field(default_factory=dict, repr=False, compare=False)
 
     def rules(self, *, since: int | None = None, until: int | None = None) -> Rules:
@@ -113,7 +105,7 @@ def load(
     """
     reader = Reader(environment)
     values: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
-    lists: dict[str, Any] = {name: () for name in _LISTS}
+    lists: dict[str, Any] = dict.fromkeys(_LISTS, ())
     if path is not None:
         _read_file(path, reader, values, lists)
     _read_environment(reader, environment, values)
@@ -127,9 +119,10 @@ def load(
             lists[section] = value
         reader.places[key] = Place("the command line")
     source = Place(str(path) if path else "the command line")
-    values["umami"].setdefault("url", "")
     sections = {
-        name: reader.build(cls, values[name], name, source) for name, cls in _SECTIONS.items()
+        name: reader.build(cls, values[name], name, source)
+        for name, cls in _SECTIONS.items()
+        if values[name] or name != "umami"
     }
     config = Config(**sections, **lists, places=reader.places)
     _check(config)
@@ -139,6 +132,26 @@ def load(
 def _read_file(
     path: Path, reader: Reader, values: dict[str, dict[str, Any]], lists: dict[str, Any]
 ) -> None:
+    name = str(path)
+    root = reader.compose(_text(path), name)
+    if root is None:
+        return
+    seen: set[str] = set()
+    for key, node, place in reader.pairs(root, "", name):
+        if key not in _SECTIONS and key not in _LISTS:
+            raise ConfigError(f"{place}: {unknown('key', key, [*_SECTIONS, *_LISTS])}")
+        if key in seen:
+            raise ConfigError(f"{place}: {key} is there twice; keep one.")
+        seen.add(key)
+        if node.tag == "tag:yaml.org,2002:null":  # a section without keys
+            continue
+        if key in _SECTIONS:
+            values[key] = reader.table(node, _SECTIONS[key], key, name)
+        else:
+            lists[key] = reader.sequence(node, _LISTS[key], key, name)
+
+
+def _text(path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
             text = file.read(_MAX_FILE + 1)
@@ -152,23 +165,7 @@ def _read_file(
         raise ConfigError(f"{path}: the configuration cannot be read: {why}.") from None
     if len(text) > _MAX_FILE:
         raise ConfigError(f"{path}: this is over 4 MiB, so it is no configuration of ours.")
-    name = str(path)
-    root = reader.compose(text, name)
-    if root is None:
-        return
-    seen: set[str] = set()
-    for key, node, place in reader.pairs(root, "", name):
-        if key in seen:
-            raise ConfigError(f"{place}: {key} is there twice; keep one.")
-        seen.add(key)
-        if key in _SECTIONS:
-            if node.tag != "tag:yaml.org,2002:null":
-                values[key] = reader.table(node, _SECTIONS[key], key, name)
-        elif key in _LISTS:
-            if node.tag != "tag:yaml.org,2002:null":
-                lists[key] = reader.value(node, tuple[_LISTS[key], ...], key, name)
-        else:
-            raise ConfigError(f"{place}: {unknown('key', key, [*_SECTIONS, *_LISTS])}")
+    return text
 
 
 def _read_environment(

@@ -10,11 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, NamedTuple
-
-# Units of settings: the configuration reads "200ms" for the one and "64KiB" for the other.
-Seconds = Annotated[float, "seconds"]
-Bytes = Annotated[int, "bytes"]
+from typing import NamedTuple
 
 
 class Reason(StrEnum):

@@ -3,6 +3,9 @@
 A validation library would bring its own words ("Extra inputs are not permitted") and 20 MB; an
 operator is better served by the line, the key, and the nearest right spelling. YAML itself is
 read by PyYAML's safe loader; nothing in a file is ever constructed but plain values.
+
+Two conventions of the option classes give numbers their units: a ``float`` is a duration in
+seconds ("200ms"), and an ``int`` whose name ends in ``_bytes`` is a size ("64KiB").
 """
 
 from __future__ import annotations
@@ -18,8 +21,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from ingestor.errors import ConfigError
-from ingestor.model import Bytes, Seconds
+from ingestor.errors import ConfigError, UsageError
 
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +33,10 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.ASCII | re.IGNORECASE)
 _MAX_SECRET = 65536  # bytes; a secret's file is a line, not a disk
+
+
+class _Size:
+    """Stands for an int that is a number of bytes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ class Reader:
             inner = [arg for arg in get_args(hint) if arg is not type(None)]
             return self.value(node, inner[0], key, source)
         if origin is tuple:
-            return self._sequence(node, get_args(hint)[0], key, source)
+            return self.sequence(node, get_args(hint)[0], key, source)
         if dataclasses.is_dataclass(hint):
             assert isinstance(hint, type)  # noqa: S101 - a type hint, not an instance
             return self.build(hint, self.table(node, hint, key, source), key, place)
@@ -123,6 +129,7 @@ class Reader:
             raise ConfigError(f"{place}: {key} has to be {_wanted(hint)}, not {_kind(node)}.")
         if node.tag == "tag:yaml.org,2002:null" and hint is not str:
             raise ConfigError(f"{place}: {key} is empty; give {_wanted(hint)} or leave it out.")
+        hint = _Size if hint is int and key.endswith("_bytes") else hint
         return self._scalar(self._expand(node.value, key, place), hint, key, place)
 
     def build(self, cls: type[Any], values: Mapping[str, Any], key: str, place: Place) -> Any:
@@ -136,10 +143,13 @@ class Reader:
                 raise ConfigError(f"{place}: {key}.{field.name} is missing; it has to be set.")
         try:
             return cls(**values)
-        except ValueError as error:
-            raise ConfigError(f"{place}: {key}: {error}") from None
+        except UsageError as error:
+            # "delivery.workers is 1 to 64": the line of the key that it names is the best place.
+            named = str(error).split(" ", 1)[0]
+            raise ConfigError(f"{self.places.get(named, place)}: {error}", key=named) from None
 
-    def _sequence(self, node: yaml.Node, hint: Any, key: str, source: str) -> tuple[Any, ...]:
+    def sequence(self, node: yaml.Node, hint: Any, key: str, source: str) -> tuple[Any, ...]:
+        """Read a list whose members are of the type ``hint``."""
         if isinstance(node, yaml.SequenceNode):
             return tuple(
                 self.value(inner, hint, f"{key}[{i}]", source) for i, inner in enumerate(node.value)
@@ -245,16 +255,16 @@ def _user() -> str:
 _CONVERT: dict[Any, Callable[[str], Any]] = {
     str: str,
     int: int,
-    float: float,
+    float: seconds,
     bool: _bool,
-    Seconds: seconds,
-    Bytes: size,
+    Path: Path,
+    _Size: size,
 }
 _WANTED: dict[Any, str] = {
     str: "a text",
     int: "a whole number",
-    float: "a number",
+    float: "a duration such as 200ms, 60s, 5m, 2h or 1d",
     bool: "true or false",
-    Seconds: "a duration such as 200ms, 60s, 5m, 2h or 1d",
-    Bytes: "a size such as 64KiB or 10MB",
+    Path: "a path",
+    _Size: "a size such as 64KiB or 10MB",
 }

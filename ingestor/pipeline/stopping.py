@@ -1,0 +1,60 @@
+"""SIGTERM and SIGINT: the first asks for a drain, the second ends the process at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from typing import TYPE_CHECKING, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+log = logging.getLogger("ingestor")
+T = TypeVar("T")
+
+
+class Stopping:
+    """Listens for both signals while it is entered."""
+
+    def __init__(self) -> None:
+        self.requested = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sig, self._signalled, sig)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(sig)
+
+    def _signalled(self, sig: signal.Signals) -> None:
+        if self.requested.is_set():
+            os._exit(128 + sig)  # the checkpoint survives that as it survives a crash
+        log.info("%s: finishing what is in flight; once more to exit at once.", sig.name)
+        self.requested.set()
+
+    async def interrupts(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do the work to its end, or until a signal comes: then it is cancelled, and None."""
+        task = asyncio.ensure_future(work)
+        signalled = asyncio.ensure_future(self.requested.wait())
+        try:
+            await asyncio.wait((task, signalled), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            return None
+        finally:
+            for future in (task, signalled):
+                future.cancel()
+            await asyncio.gather(task, signalled, return_exceptions=True)
+
+
+async def until_stopped() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    with Stopping() as stopping:
+        await stopping.requested.wait()
