@@ -26,12 +26,14 @@ _MAX_HOPS = 32  # of a forwarded list, from the right; no real chain of proxies 
 _MAX_REMEMBERED = 256  # characters of either field
 _BRACKETS = re.compile(r"\[([^\]]*)\](?::\d*)?")
 _PORT = re.compile(r"([^:]*):\d*")
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _OCTETS_KEPT = 0xFFFFFF00
 _V6_KEPT = ((1 << 48) - 1) << 80
 _V6_BITS = 128
+_IPV4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}", re.ASCII)
 # What may be an address in a line; the parser decides. Runs are as long as they can be, so that
 # each byte is looked at once.
-_CANDIDATE = re.compile(rb"(?<![0-9A-Za-z.:_-])[0-9A-Fa-f:.]{3,45}(?![0-9A-Za-z_])")
+_CANDIDATE = re.compile(rb"(?<![0-9A-Za-z.:])[0-9A-Fa-f:.]{3,45}(?![0-9A-Za-z_])")
 
 
 class Addresses:
@@ -42,6 +44,8 @@ class Addresses:
         self._include = networks(options.include_addresses, "pageviews.include_addresses")
         self._exclude = networks(options.exclude_addresses, "pageviews.exclude_addresses")
         self._anonymize = options.anonymize_ip
+        # Then an IPv4 address in its canonical spelling is its own answer.
+        self._as_logged = not (self._trusted or self._exclude or self._anonymize)
         self._alone: Remembered[str, str | None] = Remembered(
             lambda logged: self._client(logged, None), limit=16384, longest=64
         )
@@ -56,6 +60,8 @@ class Addresses:
         of X-Forwarded-For. Read from the right, the first address that is no trusted proxy is
         the visitor: what stands left of it was written by the visitor's side and may be invented.
         """
+        if self._as_logged and _IPV4.fullmatch(logged) is not None:
+            return logged
         if not forwarded_for or not self._trusted:
             return self._alone[logged]
         if len(forwarded_for) > _MAX_REMEMBERED or len(logged) > _MAX_REMEMBERED:

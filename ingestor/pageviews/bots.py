@@ -189,7 +189,7 @@ def _listed() -> dict[str, tuple[str, ...]]:
 
 def _spellings(pattern: str) -> list[str]:
     """The literal texts that a pattern stands for: ``[cC]olly`` is two; none of other kinds."""
-    text = re.sub(r"\\(\W)", r"\1", pattern)
+    text = re.sub(r"\\(\W)", r"\1", pattern).removeprefix("(^| )")
     choice = re.search(r"\[(\w)(\w)\]", text)
     if choice is not None:
         before, after = text[: choice.start()], text[choice.end() :]

@@ -19,7 +19,6 @@ from ingestor.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SPECIAL = re.compile(r"[*?\[]")
 _SIMPLE = re.compile(r"(\*?)([^*?\[]*)(\*?)")
 PREFIX = "re:"
 
@@ -32,7 +31,7 @@ class Patterns:
         starts: list[str] = []
         ends: list[str] = []
         inside: list[str] = []
-        globs: list[str] = []
+        self._globs: list[tuple[str, re.Pattern[str]]] = []
         self._regexes: list[re.Pattern[str]] = []
         for i, pattern in enumerate(patterns):
             if pattern.startswith(PREFIX):
@@ -41,7 +40,9 @@ class Patterns:
             lowered = pattern.lower()
             match = _SIMPLE.fullmatch(lowered)
             if match is None:
-                globs.append(fnmatch.translate(lowered))
+                # The longest plain piece of it is looked for first.
+                piece = max(re.split(r"\[.*\]|[*?\[]", lowered), key=len)
+                self._globs.append((piece, re.compile(fnmatch.translate(lowered))))
                 continue
             place = {("", ""): exact.add, ("", "*"): starts.append, ("*", ""): ends.append}
             place.get((match[1], match[3]), inside.append)(match[2])
@@ -49,7 +50,6 @@ class Patterns:
         self._starts = tuple(starts)
         self._ends = tuple(ends)
         self._inside = tuple(inside)
-        self._globs = re.compile("|".join(globs)) if globs else None
         self._any = bool(patterns)
 
     def __bool__(self) -> bool:
@@ -64,8 +64,8 @@ class Patterns:
             lowered in self._exact
             or lowered.startswith(self._starts)
             or lowered.endswith(self._ends)
-            or any(part in lowered for part in self._inside)
-            or (self._globs is not None and self._globs.match(lowered) is not None)
+            or any(map(lowered.__contains__, self._inside))
+            or any(piece in lowered and glob.match(lowered) for piece, glob in self._globs)
             or any(regex.search(value) is not None for regex in self._regexes)
         )
 

@@ -27,7 +27,7 @@ _ABSOLUTE = re.compile(r"https?://[^/?#\\]*", re.IGNORECASE)
 _ORDINARY_PATH = re.compile(r"/(?!/)[A-Za-z0-9_~.!$&'()*+,=:@/-]{0,499}", re.ASCII)
 _ORDINARY_QUERY = re.compile(r"[A-Za-z0-9_~.!$'()*+,:@/?%;=&\[\]|-]*", re.ASCII)
 _ORDINARY_REFERRER = re.compile(
-    rf"(https?://({ORDINARY_HOST}))(?::\d{{1,4}})?"
+    rf"(https?://({ORDINARY_HOST})(?::\d{{1,4}})?)"
     r"(/[A-Za-z0-9_~.!$&'()*+,=:@/-]{0,499})?(?:\?([A-Za-z0-9_~.!$'()*+,:@/?%;=&\[\]|-]{0,2000}))?"
 )
 # What WHATWG's parser would drop, end the path at, or turn into a slash; quotes and spaces would
@@ -36,7 +36,6 @@ _UNSAFE = re.compile(r"[\x00-\x20\x7f#\\\"'<>`]")
 _REFERRER_SCHEME = re.compile(r"(?:https?|android-app)://[^/?#\\]", re.IGNORECASE)
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _ENCODED_NUL = re.compile(r"%00|\0")
-_NO_PARAMETERS: dict[int, str] = {}
 
 
 class Referrer(NamedTuple):
@@ -131,7 +130,7 @@ def _parsed(logged: str) -> tuple[str, str, str, str] | None:
     host = url.hostname.lower()
     if not host or len(host) > MAX_REFERRER_HOST:
         return None
-    return f"{url.protocol}//{host}", host, url.pathname or "/", url.search[1:MAX_QUERY]
+    return f"{url.protocol}//{url.host}", host, url.pathname or "/", url.search[1:MAX_QUERY]
 
 
 def origin_form(target: str) -> str:
@@ -154,18 +153,13 @@ def is_page_target(target: str) -> bool:
 
 
 def readable(text: str) -> str:
-    """Bytes that are no UTF-8 (kept as surrogates) and lone surrogates become U+FFFD."""
+    """Bytes that are no UTF-8 (kept as surrogates) and other lone surrogates become U+FFFD."""
     if text.isascii():
         return text
-    return (
-        text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        if _pure(text)
-        else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    )
-
-
-def _pure(text: str) -> bool:
-    return not any("\ud800" <= c < "\udc80" or "\udcff" < c <= "\udfff" for c in text)
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:  # surrogates that no decoder of bytes makes, such as JSON's \\ud800
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def encoded(text: str) -> str:

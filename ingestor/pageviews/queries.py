@@ -23,7 +23,7 @@ _NUL = re.compile(r"%00|\0")
 
 # A parameter after a plain separator: its value ends at the next "&". JSON logs of Go programs
 # write "&" as \u0026. Names never span separators, so the search is linear.
-_PLAIN = re.compile(r"""([?&;]|\\u0026)([^\s=&;?"'\\]+)=([^\s&"\\]*)""")
+_PLAIN = re.compile(r"""([?&;]|\\u0026)([^\s=&;?"'\\]++)=([^\s&"\\]*+)""")
 # One inside of another's value: separators percent-encoded, or a second "?" or ";".
 _NESTED = re.compile(
     r"""([?&;]|%3[FfBb]|%26)((?:[^\s=&;?"'\\%]|%(?!3[BbDdFf]|26))+)(=|%3[Dd])"""

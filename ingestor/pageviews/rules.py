@@ -31,7 +31,7 @@ from ingestor.pageviews.payload import (
 )
 from ingestor.pageviews.queries import Queries
 from ingestor.pageviews.remembered import Remembered
-from ingestor.pageviews.sites import Sites, vhost_of
+from ingestor.pageviews.sites import Sites, check_site, vhost_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +51,7 @@ _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PLAIN_REQUEST = re.compile(rb"([A-Z]+) ([!#-\[\]-~]+) HTTP/\d(?:\.\d)?")
 _PLAIN_AGENT = re.compile(rb"[ !#-\[\]-~]*")
 _MAX_TIME = 8_640_000_000_000  # Unix seconds; Umami answers 500 for ever beyond
+_MAX_DEFAULTS = 1024  # sites that places are remembered for
 _SLASHES = re.compile(r"//+")
 _PARAMETERS = re.compile(r";[^/]*")
 _PREFETCHES = ("prefetch", "prerender", "preview", "preload")
@@ -113,9 +114,7 @@ class Rules:
         self._agents: Remembered[str, tuple[str, Reason | None]] = Remembered(
             self._judge_agent, limit=8192
         )
-        self._vhosts: Remembered[str, tuple[str, Reason | None]] = Remembered(
-            self._judge_vhost, limit=4096
-        )
+        self._places: dict[int, Remembered[str, Place | Reason]] = {}
         self._referrer_excluded: Remembered[str, bool] = Remembered(
             self._judge_referrer, limit=4096
         )
@@ -169,11 +168,30 @@ class Rules:
         return line
 
     def _place(self, hit: Hit, default: Site | None) -> Place | Reason:
-        logged = hit.host or absolute_host(hit.target) or ""
-        vhost, reason = self._vhosts[logged]
-        if reason is None:
+        """Where the hit belongs; the host of an absolute target wins over nothing."""
+        places = self._places.get(id(default)) or self._places_with(default)
+        logged = hit.host
+        if not logged:
+            logged = "" if hit.target.startswith("/") else absolute_host(hit.target) or ""
+        return places[logged]
+
+    def _places_with(self, default: Site | None) -> Remembered[str, Place | Reason]:
+        """Places by logged host. The default is held on to, so that its id stays its own."""
+
+        def judge(logged: str, default: Site | None = default) -> Place | Reason:
+            vhost = vhost_of(logged)
+            excluded = vhost and self._exclude_hosts.match(vhost)
+            if excluded and not self._include_hosts.match(vhost):
+                return Reason.HOST
             return self._sites.place(vhost, default) or Reason.NO_SITE
-        return reason
+
+        if len(self._places) >= _MAX_DEFAULTS:
+            self._places.clear()
+        if default is not None:
+            check_site(default, "site")
+        places: Remembered[str, Place | Reason] = Remembered(judge, limit=4096)
+        self._places[id(default)] = places
+        return places
 
     def _outside_of_dates(self, time: int) -> bool:
         return (self._since is not None and time < self._since) or (
@@ -181,37 +199,32 @@ class Rules:
         )
 
     def _payload(self, hit: Hit, place: Place, address: str) -> Verdict:
-        site, hostname, _ = place
+        website, hostname, language, screen, title, own = place
         url = self._shaper.url(hit.target, hostname)
         if url is None or not 0 < hit.time <= _MAX_TIME:
             return Reason.UNSTORABLE
-        language = hit.accept_language and self._shaper.language(hit.accept_language)
-        return site.website.lower(), {
-            "website": site.website.lower(),
+        if hit.accept_language:
+            language = self._shaper.language(hit.accept_language) or language
+        referrer = ""
+        if hit.referrer and hit.referrer != "-":
+            referrer, host = self._shaper.referrer(hit.referrer)
+            # Umami's tracker leaves out its own origin. Logs rarely know scheme and port as the
+            # visitor saw them, so the host decides; and where the log does not even tell the
+            # host, any name of the site's may be the page's own.
+            if host == hostname or (own is not None and own.match(host)):
+                referrer = ""
+        return website, {
+            "website": website,
             "hostname": hostname,
-            "language": language or site.language,
-            "referrer": self._referrer_for(hit, place),
-            "screen": site.screen,
-            "title": site.title,
+            "language": language,
+            "referrer": referrer,
+            "screen": screen,
+            "title": title,
             "url": url,
             "ip": address,
             "userAgent": self._agents[hit.user_agent or ""][0],
             "timestamp": hit.time,
         }
-
-    def _referrer_for(self, hit: Hit, place: Place) -> str:
-        """The referrer, "" where it is the page's own host.
-
-        Umami's tracker leaves out its own origin. Logs rarely know scheme and port as the
-        visitor saw them, so the host decides; and where the log does not even tell the host, any
-        name of the site's may be the page's own.
-        """
-        if not hit.referrer or hit.referrer == "-":
-            return ""
-        url, host = self._shaper.referrer(hit.referrer)
-        if host == place.hostname or (not place.sure and self._sites.owns(place.site, host)):
-            return ""
-        return url
 
     def _judge_request(self, request: bytes) -> Reason | None:
         match = _PLAIN_REQUEST.fullmatch(request)
@@ -239,13 +252,12 @@ class Rules:
     def _judge_raw_agent(self, raw: bytes) -> Reason | None:
         if _PLAIN_AGENT.fullmatch(raw) is None:
             return None
-        text = raw.decode("ascii")
-        return self._judge_agent("" if text == "-" else text)[1]
+        return self._judge_agent(raw.decode("ascii"))[1]
 
     def _judge_agent(self, logged: str) -> tuple[str, Reason | None]:
         """The user agent as it would be sent, and the reason against it."""
         text = plain_text(logged[: MAX_USER_AGENT + 1]).strip()
-        if not text:
+        if text in ("", "-"):
             return "", Reason.NO_USER_AGENT if self._options.require_user_agent else None
         sent = text[:MAX_USER_AGENT]
         if self._options.filter_bots and self._bots.is_bot(text):
@@ -253,13 +265,6 @@ class Rules:
         if self._exclude_agents.match(sent) and not self._include_agents.match(sent):
             return sent, Reason.USER_AGENT
         return sent, None
-
-    def _judge_vhost(self, logged: str) -> tuple[str, Reason | None]:
-        vhost = vhost_of(logged)
-        excluded = vhost and self._exclude_hosts.match(vhost)
-        if excluded and not self._include_hosts.match(vhost):
-            return vhost, Reason.HOST
-        return vhost, None
 
     def _judge_referrer(self, logged: str) -> bool:
         if logged in ("", "-"):

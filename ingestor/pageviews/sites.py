@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.errors import ConfigError
 from ingestor.pageviews.patterns import Patterns
-from ingestor.pageviews.remembered import Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,15 +39,18 @@ class Site:
 
 
 class Place(NamedTuple):
-    """A site, and the host name to record."""
+    """Where a hit belongs, with the values of its site that Umami gets."""
 
-    site: Site
+    website: str
     hostname: str
-    sure: bool  # the hit named its own host: a referrer from another one is no internal link
+    language: str
+    screen: str
+    title: str
+    own: Patterns | None  # the site's own hosts, where the hit did not name the one it was for
 
 
 class Sites:
-    """The configured sites, first match wins; answers are remembered by vhost."""
+    """The configured sites, first match wins. Raises ConfigError on values Umami would refuse."""
 
     def __init__(self, sites: Sequence[Site]) -> None:
         self._sites: list[tuple[Site, Patterns]] = []
@@ -57,8 +59,6 @@ class Sites:
             patterns = Patterns(site.match or (site.hostname,), f"sites[{i}].match")
             self._sites.append((site, patterns))
         self._only = sites[0] if len(sites) == 1 else None
-        self._default_patterns: dict[Site, Patterns] = {}
-        self._by_vhost: Remembered[str, Site | None] = Remembered(self._find, limit=4096)
 
     def place(self, vhost: str, default: Site | None) -> Place | None:
         """Where a hit belongs; None: nowhere.
@@ -69,26 +69,22 @@ class Sites:
         """
         if not vhost:
             site = default or self._only
-            return None if site is None else Place(site, site.hostname.lower(), sure=False)
-        site = self._by_vhost[vhost] if self._sites else default
+        elif self._sites:
+            site = next((site for site, patterns in self._sites if patterns.match(vhost)), None)
+        else:
+            site = default
         if site is None:
             return None
-        valid = len(vhost) <= MAX_HOSTNAME and is_host(vhost)
-        return Place(site, vhost if valid else site.hostname.lower(), sure=True)
+        valid = 0 < len(vhost) <= MAX_HOSTNAME and is_host(vhost)
+        hostname = vhost if valid else site.hostname.lower()
+        own = None if vhost else _own_hosts(site)
+        return Place(site.website.lower(), hostname, site.language, site.screen, site.title, own)
 
-    def owns(self, site: Site, host: str) -> bool:
-        """Whether ``host`` (lower case, no port) is one of the site's own names."""
-        if host == site.hostname.lower():
-            return True
-        patterns = self._default_patterns.get(site)
-        if patterns is None:
-            # "*" says which lines are meant, not that the whole web belongs to the site.
-            names = tuple(p for p in site.match if p != "*")
-            patterns = self._default_patterns[site] = Patterns(names, "match")
-        return patterns.match(host)
 
-    def _find(self, vhost: str) -> Site | None:
-        return next((site for site, patterns in self._sites if patterns.match(vhost)), None)
+def _own_hosts(site: Site) -> Patterns:
+    # "*" says which lines are meant, not that the whole web belongs to the site.
+    names = [name for name in (site.hostname, *site.match) if name not in ("", "*")]
+    return Patterns(names, "match")
 
 
 def vhost_of(logged: str | None) -> str:
@@ -113,6 +109,8 @@ def is_host(host: str) -> bool:
         return True
     if not host or _FORBIDDEN.search(host) is not None:
         return False
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        return False  # a port, or an address that lacks its brackets
     import ada_url  # noqa: PLC0415 - 8 ms that most logs never need
 
     try:

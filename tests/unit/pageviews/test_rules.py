@@ -1,0 +1,359 @@
+"""What is a page view, in which order reasons are found, and that the raw verdicts agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingestor.errors import ConfigError
+from ingestor.model import Hit, Reason
+from ingestor.pageviews import PageViewOptions, Rules, Site
+from ingestor.pageviews.rules import extension_of, path_of
+
+SITE = Site("3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c", "example.com", ("*",))
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+
+def reason(verdict: Any) -> Reason | None:
+    return verdict if isinstance(verdict, Reason) else None
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("GET", None), ("HEAD", Reason.METHOD), ("POST", Reason.METHOD), ("get", Reason.METHOD),
+     ("CONNECT", Reason.METHOD), ("OPTIONS", Reason.METHOD)],
+)  # fmt: skip
+def test_only_get_counts(
+    method: str, expected: Reason | None, hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    assert reason(rules().decide(hit(method=method))) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(200, None), (201, None), (203, None), (204, Reason.STATUS), (206, Reason.STATUS),
+     (299, None), (301, Reason.STATUS), (304, None), (404, Reason.STATUS), (499, Reason.STATUS),
+     (500, Reason.STATUS), (0, Reason.STATUS)],
+)  # fmt: skip
+def test_success_and_not_modified_count(
+    status: int, expected: Reason | None, hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules()
+    assert reason(ours.decide(hit(status=status))) is expected
+    if status:
+        assert ours.status_reason(b"%d" % status) is expected
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/", "/index.html", "/blog/", "/a.b/c", "/page.php?file=x.css", "/v1.2/notes", "/about.htm",
+     "/docs/api/intro", "/feedback", "/healthy-food", "/robots", "/sitemap", "/wp-content",
+     "/status", "http://example.com/x", "/caf%C3%A9", "/x;v=1.css", "/readme.txt", "/.", "/a."],
+)  # fmt: skip
+def test_pages(target: str, hit: Callable[..., Hit], rules: Callable[..., Rules]) -> None:
+    ours = rules(sites=(SITE,))
+    assert reason(ours.decide(hit(target=target))) is None
+    assert ours.request_reason(b"GET " + target.encode() + b" HTTP/1.1") is None
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/a.css", "/a.CSS?v=1", "/x/y.min.js", "//favicon.ico", "/favicon.ico?x=/y", "/a.css;v=1",
+     "/a.css;jsessionid=1?x", "/a.css.", "/a.css..", "/a%2Ecss", "/%66avicon.%69co",
+     "http://example.com/logo.svg", "/x/../a.png", "/fonts/a.woff2#iefix", "/a.js.map",
+     "/manifest.json", "/report.pdf", "//cdn//x.webp"],
+)  # fmt: skip
+def test_assets_are_told_by_the_paths_extension(
+    target: str, hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules(sites=(SITE,))
+    assert ours.decide(hit(target=target)) is Reason.ASSET
+    assert ours.request_reason(b"GET " + target.encode() + b" HTTP/2.0") is Reason.ASSET
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/robots.txt", "/ROBOTS.TXT", "//robots.txt", "/sitemap.xml", "/sitemap_index.xml",
+     "/news/sitemap-2.xml", "/feed", "/feed/", "/blog/feed/", "/index.xml", "/rss.xml", "/x.rss",
+     "/.well-known/acme-challenge/x", "/healthz", "/health", "/api/v1/items", "/api/",
+     "/wp-json/wp/v2/posts", "/wp-admin/", "/blog/wp-admin/admin-ajax.php", "/wp-login.php",
+     "/xmlrpc.php", "/graphql", "/graphql?query=x", "/socket.io/?EIO=4", "/x/../api/y",
+     "/%61pi/x", "//api/x", "/./api/x", "/ads.txt", "/server-status"],
+)  # fmt: skip
+def test_what_programs_ask_for_is_no_page(
+    target: str, hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules()
+    assert ours.decide(hit(target=target)) is Reason.PATH
+    assert ours.request_reason(b"GET " + target.encode() + b" HTTP/1.1") is Reason.PATH
+
+
+@pytest.mark.parametrize(
+    "target", ["*", "", "example.com:443", "foo", "?x", "#x", "http://", "http:///x", "ftp://x/y"]
+)
+def test_targets_that_are_no_page(
+    target: str, hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    assert rules().decide(hit(target=target)) is Reason.TARGET
+
+
+def test_an_included_path_counts_whatever_else_is_said(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules(include_paths=("/docs/*.pdf", "re:^/api/docs"))
+    assert reason(ours.decide(hit(target="/docs/manual.pdf"))) is None
+    assert reason(ours.decide(hit(target="/api/docs/x"))) is None
+    assert ours.decide(hit(target="/other.pdf")) is Reason.ASSET
+    assert ours.decide(hit(target="/api/x")) is Reason.PATH
+    assert ours.paths_override_assets
+    assert not rules().paths_override_assets
+    only = rules(exclude_paths=("*",), include_paths=("/blog/*",))
+    assert only.decide(hit(target="/")) is Reason.PATH
+    assert reason(only.decide(hit(target="/blog/x"))) is None
+
+
+def test_methods_statuses_and_extensions_are_settings(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules(methods=("get", "POST"), statuses=("!500", "500-599", "404"), assets=(".Page",))
+    assert reason(ours.decide(hit(method="POST", status=404, target="/a.css"))) is None
+    assert ours.decide(hit(status=500)) is Reason.STATUS
+    assert reason(ours.decide(hit(status=501))) is None
+    assert ours.decide(hit(status=200)) is Reason.STATUS
+    assert ours.decide(hit(status=404, target="/x.page")) is Reason.ASSET
+    assert ours.assets == {"page"}
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"methods": ("GET", "G T")}, "methods[1]"),
+        ({"statuses": ("200", "2xx")}, "statuses[1]"),
+        ({"statuses": ("299-200",)}, "statuses[0]"),
+        ({"exclude_paths": ("re:(",)}, "exclude_paths[0]"),
+        ({"include_referrers": ("re:[",)}, "include_referrers[0]"),
+        ({"strip_query": ("re:*",)}, "strip_query[0]"),
+        ({"secret_parameters": ("re:)",)}, "secret_parameters[0]"),
+    ],
+)
+def test_a_setting_that_cannot_be_right_names_its_key(options: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Rules(PageViewOptions(**options), ())
+    assert caught.value.key == f"pageviews.{key}"
+    assert str(caught.value).startswith(f"pageviews.{key}: ")
+
+
+@pytest.mark.parametrize("user_agent", [None, "", "-", "  "])
+def test_a_hit_without_user_agent_counts_only_where_that_is_allowed(
+    user_agent: str | None, hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    assert rules().decide(hit(user_agent=user_agent)) is Reason.NO_USER_AGENT
+    verdict = rules(require_user_agent=False).decide(hit(user_agent=user_agent))
+    assert isinstance(verdict, tuple)
+    assert verdict[1]["userAgent"] == ""
+
+
+@pytest.mark.parametrize("purpose", ["prefetch", "prefetch;prerender", "Preview", "PRERENDER"])
+def test_a_prefetch_is_no_page_view(
+    purpose: str, hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    assert rules().decide(hit(purpose=purpose)) is Reason.PREFETCH
+    assert reason(rules(filter_prefetch=False).decide(hit(purpose=purpose))) is None
+    assert reason(rules().decide(hit(purpose="navigate"))) is None
+
+
+def test_user_agents_are_excluded_and_included(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules(exclude_user_agents=("*firefox*",), include_user_agents=("*firefox/140*",))
+    assert reason(ours.decide(hit())) is None
+    assert ours.decide(hit(user_agent=FIREFOX.replace("140", "139"))) is Reason.USER_AGENT
+
+
+def test_referrers_are_excluded_by_host_or_as_a_whole(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules(
+        exclude_referrers=("*.spam.example", "*/casino/*", "re:viagra"),
+        include_referrers=("ok.spam.example",),
+    )
+    assert ours.decide(hit(referrer="https://www.SPAM.example/x")) is Reason.REFERRER
+    assert ours.decide(hit(referrer="https://x.example/casino/1")) is Reason.REFERRER
+    assert ours.decide(hit(referrer="viagra")) is Reason.REFERRER
+    assert reason(ours.decide(hit(referrer="https://ok.spam.example/"))) is None
+    assert reason(ours.decide(hit(referrer=None))) is None
+    assert reason(ours.decide(hit(referrer="-"))) is None
+    assert reason(rules(exclude_referrers=("*",)).decide(hit(referrer="-"))) is None
+
+
+def test_dates_count_from_since_to_just_before_until(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules(since=100, until=200)
+    found = [reason(ours.decide(hit(time=time))) for time in (99, 100, 199, 200)]
+    assert found == [Reason.DATE, None, None, Reason.DATE]
+
+
+ORDER: list[tuple[Reason, dict[str, Any]]] = [
+    (Reason.METHOD, {"method": "POST"}),
+    (Reason.ASSET, {"target": "/api/x.css"}),
+    (Reason.PATH, {"target": "/api/x"}),
+    (Reason.STATUS, {"status": 404}),
+    (Reason.BOT, {"user_agent": "curl/8"}),
+    (Reason.USER_AGENT, {"user_agent": "Mozilla/5.0 (X11; Linux) Excluded/1.0"}),
+    (Reason.PREFETCH, {"purpose": "prefetch"}),
+    (Reason.HOST, {"host": "excluded.example"}),
+    (Reason.NO_SITE, {"host": "elsewhere.example"}),
+    (Reason.BAD_ADDRESS, {"address": "nobody"}),
+    (Reason.ADDRESS, {"address": "192.0.2.1"}),
+    (Reason.REFERRER, {"referrer": "https://excluded.example/"}),
+    (Reason.DATE, {"time": 1}),
+    (Reason.UNSTORABLE, {"target": "/%00"}),
+]
+
+
+@pytest.mark.parametrize("first", range(len(ORDER)))
+def test_the_first_reason_in_the_canonical_order_is_given(
+    first: int, site: Site, hit: Callable[..., Hit]
+) -> None:
+    options = PageViewOptions(
+        exclude_user_agents=("*excluded*",), exclude_hosts=("excluded.example",),
+        exclude_addresses=("192.0.2.1",), exclude_referrers=("excluded.example",),
+    )  # fmt: skip
+    ours = Rules(options, (site,), since=2)
+    changes: dict[str, Any] = {}
+    for _, change in reversed(ORDER[first:]):
+        changes.update(change)
+    assert ours.decide(hit(**changes)) is ORDER[first][0]
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/a/b?c=/d.css", "/a/b"),
+        ("//a///b", "/a/b"),
+        ("/a/./b/../c", "/a/c"),
+        ("/a/..", "/"),
+        ("/a/.", "/a/"),
+        ("/../../x", "/x"),
+        ("/a;x=1/b;y", "/a/b"),
+        ("/%41%2F%2E%2E/b", "/b"),
+        ("/%2541", "/%41"),
+        ("http://h.example", "/"),
+        ("http://h.example?x", "/"),
+        ("/.hidden/x", "/.hidden/x"),
+    ],
+)
+def test_rules_look_at_the_path_as_a_server_would(target: str, path: str) -> None:
+    assert path_of(target) == path
+
+
+@pytest.mark.parametrize(
+    ("path", "extension"),
+    [("/", ""), ("/a", ""), ("/a.B", "b"), ("/a.b.c", "c"), ("/a.b/", ""), ("/.env", "env"),
+     ("/a.css. .", "css"), ("/...", "")],
+)  # fmt: skip
+def test_the_extension_is_the_last_segments(path: str, extension: str) -> None:
+    assert extension_of(path) == extension
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [b"", b"-", b"GET", b"GET /a.css", b"GET  /a.css HTTP/1.1", b" GET /a.css HTTP/1.1",
+     b"GET /a b.css HTTP/1.1", b"GET /a\\x22.css HTTP/1.1", b"\\x16\\x03\\x01", b"get /a HTTP/1.1",
+     b"GET /\xff.css HTTP/1.1", b"GET /a.css HTTP/1.1 ", b"GET /a.css FTP/1.1"],
+)  # fmt: skip
+def test_a_request_that_parsers_may_read_differently_is_not_decided(
+    request_line: bytes, rules: Callable[..., Rules]
+) -> None:
+    assert rules().request_reason(request_line) is None
+
+
+@pytest.mark.parametrize("raw", [b"", b"-", b"20", b"2000", b"abc", b" 200"])
+def test_a_status_that_is_none_is_not_decided(raw: bytes, rules: Callable[..., Rules]) -> None:
+    assert rules().status_reason(raw) is None
+
+
+@pytest.mark.parametrize("raw", [b"curl \\x22", b'curl "', b"curl \xff", b"curl\t"])
+def test_a_user_agent_with_escapes_is_not_decided(raw: bytes, rules: Callable[..., Rules]) -> None:
+    assert rules().user_agent_reason(raw) is None
+
+
+STRICT = Rules(PageViewOptions(), (SITE,))
+OTHER = Rules(
+    PageViewOptions(
+        methods=("GET", "POST"), statuses=("200-399", "!302"), include_paths=("/assets/*",),
+        exclude_paths=("re:(?i)private", "/a*"), also_bots=("*firefox*",),
+        exclude_user_agents=("*chrome*",), require_user_agent=False, assets=("css",),
+    ),
+    (SITE,),
+)  # fmt: skip
+REQUEST_REASONS = (Reason.METHOD, Reason.TARGET, Reason.ASSET, Reason.PATH)
+AGENT_REASONS = (Reason.NO_USER_AGENT, Reason.BOT, Reason.USER_AGENT)
+TARGETS = st.lists(
+    st.sampled_from(
+        ["/", "a", "assets", ".css", ".js", ".", "..", "?", "%2e", "%2F", ";", "private", "api",
+         "robots.txt", "#", "*", "http://h", ":443", "//", "~", "&", "="]
+    ),
+    max_size=7,
+).map("".join)  # fmt: skip
+AGENTS = st.sampled_from(
+    ["", "-", " ", FIREFOX, "curl/8.5.0", "Mozilla/5.0 (X11; Linux x86_64) Chrome/138.0.0.0", "x"]
+) | st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60)
+
+
+@pytest.mark.parametrize("ours", [STRICT, OTHER])
+@settings(max_examples=400, deadline=None)
+@given(
+    method=st.sampled_from(["GET", "POST", "HEAD", "CONNECT"]),
+    target=TARGETS | st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30),
+    status=st.sampled_from([200, 204, 206, 301, 302, 304, 404, 500]),
+    user_agent=AGENTS,
+)
+def test_the_raw_verdicts_are_those_of_decide(
+    ours: Rules, method: str, target: str, status: int, user_agent: str
+) -> None:
+    logged = "" if user_agent == "-" else user_agent
+    verdict = reason(
+        ours.decide(
+            Hit(1_790_000_000, "192.0.2.1", method, target, "HTTP/1.1", status, "example.com",
+                None, logged)
+        )
+    )  # fmt: skip
+    by_request = ours.request_reason(f"{method} {target} HTTP/1.1".encode())
+    by_status = ours.status_reason(b"%d" % status)
+    by_agent = ours.user_agent_reason(user_agent.encode())
+    plain = target and not set(target) & set('"\\')
+    if plain:
+        assert by_request is (verdict if verdict in REQUEST_REASONS else None)
+    if verdict not in REQUEST_REASONS:
+        assert by_status is (verdict if verdict is Reason.STATUS else None)
+        if verdict is not Reason.STATUS and not set(user_agent) & set('"\\'):
+            assert by_agent is (verdict if verdict in AGENT_REASONS else None)
+    if by_request is None and by_status is None and by_agent is None and plain:
+        assert verdict is None or verdict not in (*REQUEST_REASONS, Reason.STATUS)
+
+
+def test_a_hit_that_has_passed_the_raw_verdicts_is_judged_the_same(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules()
+    for changes in ({}, {"host": "elsewhere.example"}, {"address": "x"}, {"target": "/%00"}):
+        assert ours.page_view(hit(**changes)) == ours.decide(hit(**changes))
+
+
+def test_kept_lines_are_masked_as_configured(rules: Callable[..., Rules]) -> None:
+    line = b'81.2.69.142 - - [x] "GET /?a=1&token=s3cret HTTP/1.1" 200 "-" "M (X; y)"'
+    assert rules().mask_line(line) == line.replace(b"s3cret", b"")
+    assert rules().mask_line(b"81.2.69.142 \xff") == b"81.2.69.142 \xff"
+    both = rules(anonymize_ip=True).mask_line(line)
+    assert both == line.replace(b"s3cret", b"").replace(b".142", b".0")
+    plain = rules(mask_secrets=False)
+    assert plain.mask_line(line) == line
+    assert not plain.masks_lines
+    json_line = rb'{"uri":"/?key=s3cret\u0026a=1","r":"https://x/?n=%2F%3Ftoken%3Ds3cret%26a"}'
+    assert rules().mask_line(json_line) == json_line.replace(b"s3cret", b"")

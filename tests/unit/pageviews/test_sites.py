@@ -1,0 +1,178 @@
+"""Which website a hit belongs to, and under which host name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ingestor.errors import ConfigError
+from ingestor.model import Hit, Reason
+from ingestor.pageviews import Rules, Site
+from ingestor.pageviews.sites import is_host, vhost_of
+
+A = Site("AAAAAAAA-0000-4000-8000-000000000000", "a.example", ("a.example", "*.a.example"))
+B = Site("bbbbbbbb-0000-4000-8000-000000000000", "b.example")
+REST = Site("cccccccc-0000-4000-8000-000000000000", "rest.example", ("*",))
+
+
+def website_and_host(verdict: Any) -> Any:
+    return verdict if isinstance(verdict, Reason) else (verdict[0][0], verdict[1]["hostname"])
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("a.example", ("a", "a.example")),
+        ("WWW.A.Example:8443", ("a", "www.a.example")),
+        ("www.a.example.", ("a", "www.a.example")),
+        ("www.a.example.:80", ("a", "www.a.example")),
+        ("b.example", ("b", "b.example")),
+        ("www.b.example", Reason.NO_SITE),
+        ("elsewhere.example", Reason.NO_SITE),
+        (None, Reason.NO_SITE),
+        ("", Reason.NO_SITE),
+        ("-", Reason.NO_SITE),
+        ("_", Reason.NO_SITE),
+    ],
+)
+def test_the_first_site_that_matches_the_vhost_wins(
+    host: str | None, expected: Any, hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    assert website_and_host(rules(sites=(A, B)).decide(hit(host=host))) == expected
+
+
+def test_order_decides_where_several_sites_match(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    assert website_and_host(rules(sites=(A, REST)).decide(hit(host="x.a.example")))[0] == "a"
+    assert website_and_host(rules(sites=(REST, A)).decide(hit(host="x.a.example")))[0] == "c"
+
+
+@pytest.mark.parametrize(
+    ("host", "target", "expected"),
+    [
+        (None, "/", ("b", "b.example")),
+        ("", "/", ("b", "b.example")),
+        ("a.example", "/", ("a", "a.example")),
+        ("elsewhere.example", "/", Reason.NO_SITE),
+        # an absolute target's host wins over nothing, and never over a logged host
+        (None, "http://www.a.example:80/x", ("a", "www.a.example")),
+        (None, "http://open.proxy.example/x", Reason.NO_SITE),
+        ("b.example", "http://a.example/x", ("b", "b.example")),
+    ],
+)
+def test_a_sources_own_site_stands_in_for_a_vhost_that_is_not_logged(
+    host: str | None, target: str, expected: Any,
+    hit: Callable[..., Hit], rules: Callable[..., Rules],
+) -> None:  # fmt: skip
+    verdict = rules(sites=(A, B)).decide(hit(host=host, target=target), B)
+    assert website_and_host(verdict) == expected
+
+
+def test_the_only_site_takes_lines_without_a_vhost(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    assert website_and_host(rules(sites=(A,)).decide(hit(host=None))) == ("a", "a.example")
+
+
+def test_without_configured_sites_the_sources_site_takes_every_vhost(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules(sites=())
+    assert website_and_host(ours.decide(hit(host="any.example"), B)) == ("b", "any.example")
+    assert website_and_host(ours.decide(hit(host=None), B)) == ("b", "b.example")
+    assert ours.decide(hit(host="any.example")) is Reason.NO_SITE
+
+
+def test_many_default_sites_are_told_apart(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules(sites=())
+    for i in range(1100):
+        own = Site(B.website, f"site-{i}.example")
+        assert website_and_host(ours.decide(hit(host=None), own))[1] == f"site-{i}.example"
+
+
+@pytest.mark.parametrize(
+    "host", ["a b", "%", "999.1.1.1", "x" * 101, "a/b", "user@b.example", "[::g]", "a?b", "\ud800"]
+)
+def test_a_vhost_that_umami_refuses_gives_way_to_the_sites_own(
+    host: str, hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    verdict = rules(sites=(REST,)).decide(hit(host=host))
+    assert website_and_host(verdict) == ("c", "rest.example")
+
+
+@pytest.mark.parametrize(
+    ("logged", "vhost"),
+    [
+        (None, ""),
+        ("Example.COM", "example.com"),
+        ("[2001:DB8::1]:8080", "[2001:db8::1]"),
+        ("2001:db8::1", "[2001:db8::1]"),
+        ("192.0.2.1:80", "192.0.2.1"),
+        ("example.com:", "example.com"),
+        ("Bücher.example", "bücher.example"),
+    ],
+)
+def test_a_vhost_loses_case_port_and_trailing_dot(logged: str | None, vhost: str) -> None:
+    assert vhost_of(logged) == vhost
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["example.com", "localhost", "a_b.example", "192.0.2.1", "[::1]", "bücher.example",
+     "xn--bcher-kva.example", "a--b.example", "1.example"],
+)  # fmt: skip
+def test_hosts_that_umami_takes(host: str) -> None:
+    assert is_host(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "a b", "::1", "%", "999.1.1.1", "example.com:80", "a/b", "a\tb", "[::1", "x.0x"]
+)
+def test_hosts_that_umami_refuses(host: str) -> None:
+    assert not is_host(host)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"hostname": "https://example.com"}, "hostname"),
+        ({"hostname": "example.com:8080"}, "hostname"),
+        ({"hostname": "a" * 101}, "hostname"),
+        ({"language": "x" * 36}, "language"),
+        ({"screen": "x" * 12}, "screen"),
+        ({"title": "a\0b"}, "title"),
+        ({"title": "%00"}, "title"),
+        ({"match": ("fine", "re:(")}, "match[1]"),
+    ],
+)
+def test_a_site_that_umami_would_refuse_is_a_configuration_error(
+    changes: dict[str, Any], key: str, rules: Callable[..., Rules]
+) -> None:
+    wrong = Site(**{"website": A.website, "hostname": "example.com", **changes})
+    with pytest.raises(ConfigError) as caught:
+        rules(sites=(A, wrong))
+    assert caught.value.key == f"sites[1].{key}"
+
+
+def test_a_wrong_default_site_is_refused_as_well(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    with pytest.raises(ConfigError, match="hostname"):
+        rules(sites=()).decide(hit(), Site(A.website, "not a host"))
+
+
+def test_hosts_are_excluded_and_included_by_pattern(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules(
+        sites=(REST,), exclude_hosts=("*.internal", "re:^dev"), include_hosts=("ok.internal",)
+    )
+    assert ours.decide(hit(host="x.INTERNAL:80")) is Reason.HOST
+    assert ours.decide(hit(host="dev.example")) is Reason.HOST
+    assert isinstance(ours.decide(hit(host="ok.internal")), tuple)
+    assert isinstance(ours.decide(hit(host=None)), tuple)
