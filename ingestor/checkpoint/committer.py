@@ -73,10 +73,10 @@ class Committer:
         """
         if self._closed:
             return
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         await self._next_commit(at_once=True)
-        self._closed = True
         if self._threads is not None:
             self._threads.shutdown()
             self._threads = None

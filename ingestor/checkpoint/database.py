@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 _BUSY_S = {"normal": 0.25, "full": 5.0}  # a commit's wait for another process's: one is on the loop
 _OPEN_BUSY_S = 5.0
+_SMALLEST_PAGE = 512
 SIDECARS = ("-wal", "-shm", "-journal")
 DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -58,7 +59,6 @@ def open_database(path: Path, sync: Sync) -> sqlite3.Connection:
     with speaking(path):
         _look_at(path)
         if not path.exists():
-            _set_aside_orphans(path)
             _make(path)
         connection = _connect(path)
         try:
@@ -124,7 +124,7 @@ def speaking(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = primary_code(error)
-        if code in DAMAGE:
+        if code in DAMAGE or code == sqlite3.SQLITE_ERROR:  # the latter: a table is missing
             raise Damaged(str(error)) from error
         raise CheckpointError(f"cannot open the checkpoint {path}: {advice(error)}") from error
     except schema.NotOurs as error:
@@ -177,21 +177,18 @@ def _look_at(path: Path) -> None:
     try:
         found = path.stat()
     except FileNotFoundError:
+        if any(path.with_name(path.name + suffix).exists() for suffix in SIDECARS):
+            # SQLite would play an orphaned log into a fresh file.
+            raise Damaged("the file itself is gone, its write-ahead log is still there") from None
         return
     if not stat.S_ISREG(found.st_mode):
         raise CheckpointError(f"{path} is not a regular file; checkpoint.path names a file")
-    if found.st_size == 0:
-        raise Damaged("it is empty")
+    if found.st_size < _SMALLEST_PAGE:  # SQLite would take it for a database without tables
+        raise Damaged(f"it has only {found.st_size} bytes")
     for suffix in ("", *SIDECARS):
         part = path.with_name(path.name + suffix)
         if part.exists() and part.stat().st_mode & 0o077:
             part.chmod(0o600)
-
-
-def _set_aside_orphans(path: Path) -> None:
-    """Move a write-ahead log away that lost its database: SQLite would play it into a fresh one."""
-    if any(path.with_name(path.name + suffix).exists() for suffix in SIDECARS):
-        set_aside(path, "the file itself is gone, its write-ahead log is still there")
 
 
 def _make(path: Path) -> None:
@@ -231,12 +228,7 @@ def _verify(connection: sqlite3.Connection, path: Path) -> None:
     problems = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
     if problems != ["ok"]:
         raise Damaged("; ".join(str(problem) for problem in problems)[:300])
-    try:
-        steps = schema.migrate(connection)
-    except sqlite3.OperationalError as error:
-        if primary_code(error) == sqlite3.SQLITE_ERROR:  # the tables are not what they should be
-            raise Damaged(str(error)) from error
-        raise
+    steps = schema.migrate(connection)
     if steps:
         _log.info("the checkpoint %s was brought to schema %d", path, len(schema.STEPS))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from ingestor.checkpoint.watermark import Intervals, watermark
@@ -146,6 +147,18 @@ def load_spans(
     for acks in found.values():
         acks.take_changes()
     return found
+
+
+def load_totals(connection: sqlite3.Connection, role: str) -> dict[str, dict[str, int]]:
+    """One role's totals by source. Raises ValueError for broken rows."""
+    rows = connection.execute("SELECT source, counts FROM totals WHERE role = ?", (role,))
+    try:
+        return {
+            source: {name: int(number) for name, number in json.loads(counts).items()}
+            for source, counts in rows
+        }
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"totals: {error}") from error
 
 
 def signed(number: int) -> int:

@@ -116,6 +116,6 @@ def _no_lock_file(path: Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return f"the checkpoint's directory {directory} does not exist; create it"
     return (
-        f"cannot write in the checkpoint's directory {directory}: {error.strerror}; "
-        f"give the user that runs ingestor write permission there, or name another checkpoint"
+        f"cannot write {path}: {error.strerror}; the user that runs ingestor must own the "
+        f"checkpoint's files and have write permission in {directory}"
     )

@@ -220,12 +220,12 @@ class Registry:
                 if file.session != self.session:
                     file.session = self.session
                     self._dirty_files.add(key)
-            surplus = len(self._files) - len(present) - self.options.max_files
-            if surplus <= 0 or self._disk.other_lives():
+            if self._disk.other_lives():  # it may be looking at one of them
                 return 0
             busy = {span.file for batch in self._flying.values() for span in batch.spans}
             busy |= {span.file for entry in self._left.values() for span in entry.spans}
             gone = self._files.keys() - set(present) - busy - self._claimed.keys()
+            surplus = max(0, len(gone) - self.options.max_files)
             oldest = sorted(gone, key=lambda key: (self._files[key].session, key))[:surplus]
             for key in oldest:
                 del self._files[key]

@@ -96,9 +96,7 @@ def read(path: Path) -> Snapshot:
             )
             for file in files.load_files(connection)
         )
-        totals: dict[Role, dict[str, dict[str, int]]] = {role: {} for role in Role}
-        for role, source, counts in connection.execute("SELECT role, source, counts FROM totals"):
-            totals[Role(role)][source] = json.loads(counts)
+        totals = {role: files.load_totals(connection, role) for role in Role}
         notes = {
             name: json.loads(value)
             for name, value in connection.execute("SELECT name, value FROM notes")

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from ingestor.checkpoint import database
+from ingestor.checkpoint import database, files
 from ingestor.checkpoint.disk import Disk, opening
 from ingestor.checkpoint.journal import Role, load_journal, pack, row_of, spans_of
 from ingestor.checkpoint.options import CheckpointOptions
@@ -53,6 +53,7 @@ class Store(Registry):
         self._totals: dict[str, dict[str, int]] = {}
         self._dirty_totals: set[str] = set()
         self._notes: dict[str, Note] = {}
+        self._writing = False
         self._closed = False
         with _reading(disk.path or Path(":memory:")):
             super().__init__(disk, options, role, _begin_session(disk, role))
@@ -177,8 +178,8 @@ class Store(Registry):
             self._flying.pop(batch_id, None)
             self._left.pop(batch_id, None)
             self._pending.doubts.discard(batch_id)
-            if self._pending.journal.pop(batch_id, None) is None:
-                self._pending.struck.add(batch_id)
+            self._pending.journal.pop(batch_id, None)
+            self._pending.struck.add(batch_id)  # though unwritten: a failed commit may have landed
 
     def in_doubt(self) -> list[JournalEntry]:
         """Batches of this role that an earlier session sent and saw no answer to, oldest first.
@@ -259,15 +260,13 @@ class Store(Registry):
         super()._load()
         connection = self._disk.connection
         self._left = {entry.id: entry for entry in load_journal(connection, self.role)}
-        for source, counts in connection.execute(
-            "SELECT source, counts FROM totals WHERE role = ?", (self.role,)
-        ):
-            self._totals[source] = {name: int(n) for name, n in json.loads(counts).items()}
+        self._totals = files.load_totals(connection, self.role)
         for name, value in connection.execute("SELECT name, value FROM notes"):
             self._notes[name] = json.loads(value)
 
     def _commit(self) -> None:
         with self._memory:
+            self._writing = True
             pending = self._take()
         try:
             self._disk.look_for_the_file()
@@ -277,6 +276,8 @@ class Store(Registry):
             with self._memory:
                 self._give_back(pending)
             raise
+        finally:
+            self._writing = False
 
     def _mark_all_changed(self) -> None:
         """Make the next commit write all that memory holds, into a fresh file."""
@@ -341,7 +342,7 @@ def _reading(path: Path) -> Iterator[None]:
     with database.speaking(path):
         try:
             yield
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError) as error:
             raise database.Damaged(f"a row cannot be read: {error}") from error
 
 
