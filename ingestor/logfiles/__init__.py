@@ -1,1 +1,36 @@
-"""Bytes on disk become chunks of whole lines, each with its file and offsets."""
+"""Bytes on disk → chunks of whole lines, each with its file's key and offsets."""
+
+from ingestor.logfiles.backfill import Backfill, BackfillCounts
+from ingestor.logfiles.compression import Corrupt, Damage, Incomplete
+from ingestor.logfiles.discovery import Discovered, FollowSource, Found, discover
+from ingestor.logfiles.findings import Finding, readable
+from ingestor.logfiles.followed import FileState, Start
+from ingestor.logfiles.follower import Follower, FollowOptions
+from ingestor.logfiles.reader import ReadOptions, Unsupported, read_descriptor
+from ingestor.logfiles.registry import END, MemoryRegistry, Registry
+from ingestor.logfiles.watcher import Watcher
+
+__all__ = [
+    "END",
+    "Backfill",
+    "BackfillCounts",
+    "Corrupt",
+    "Damage",
+    "Discovered",
+    "FileState",
+    "Finding",
+    "FollowOptions",
+    "FollowSource",
+    "Follower",
+    "Found",
+    "Incomplete",
+    "MemoryRegistry",
+    "ReadOptions",
+    "Registry",
+    "Start",
+    "Unsupported",
+    "Watcher",
+    "discover",
+    "read_descriptor",
+    "readable",
+]

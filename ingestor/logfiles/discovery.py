@@ -1,0 +1,362 @@
+"""Files, directories and globs → the regular files behind them, oldest first.
+
+Names are bytes from end to end. A path that cannot be looked at is a finding, never the end;
+only a path given on the command line that names nothing is a usage error.
+"""
+
+# ruff: noqa: PTH112, PTH114, PTH116, PTH118, PTH119, PTH120 - names are bytes, and pathlib takes only text
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ingestor.errors import UsageError
+from ingestor.logfiles.findings import Finding, readable
+from ingestor.logfiles.generations import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_MAGIC = re.compile(rb"[*?[]")
+_LEFTOVERS = (b"~", b".swp", b".tmp", b".part", b".filepart")
+_MAX_DEPTH = 32  # directories below a source; deeper is a mistake or a trap
+
+
+@dataclass(frozen=True, slots=True)
+class FollowSource:
+    """One place where logs are: a file, a directory (searched with what is below it) or a glob.
+
+    ``include`` and ``exclude`` are shell patterns on a file's name, or, with a slash in them, on
+    its path below the source; a file that was named itself is never excluded. Hidden files and
+    editors' leftovers are passed over.
+    """
+
+    path: bytes
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ("*error*",)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One physical file, met once however many names lead to it."""
+
+    path: bytes  # symbolic links of the file itself are resolved
+    source: int  # index of the first source that names it
+    device: int
+    inode: int
+    size: int  # bytes on disk
+    mtime_ns: int
+
+    @property
+    def id(self) -> tuple[int, int]:
+        """Device and inode."""
+        return self.device, self.inode
+
+    @property
+    def lineage(self) -> bytes:
+        """The directory and live name of the log that this file is a generation of."""
+        return lineage_of(self.path)
+
+
+@dataclass(slots=True)
+class Discovered:
+    """What one look at all sources gave."""
+
+    files: list[Found] = field(default_factory=list)  # oldest first
+    findings: list[Finding] = field(default_factory=list)
+    directories: set[bytes] = field(default_factory=set)  # where a new file could appear
+
+
+def lineage_of(path: bytes) -> bytes:
+    """Directory and live name: the same for all generations of one log."""
+    directory, name = os.path.split(path)
+    return os.path.join(directory, os.fsencode(parse(os.fsdecode(name)).base))
+
+
+def discover(
+    sources: Sequence[FollowSource], *, generations: bool = True, required: bool = False
+) -> Discovered:
+    """Find the files of all sources, oldest first, each physical file once.
+
+    With ``generations``, rotated siblings of a named file, or of one that a glob matches, belong
+    to it. With ``required``, a source that names nothing is an error.
+
+    Raises:
+        UsageError: ``required``, and a path does not exist or a glob matches nothing.
+
+    """
+    result = Discovered()
+    seen: dict[tuple[int, int], Found] = {}
+    for index, source in enumerate(sources):
+        before = len(seen) + len(result.findings)
+        for found in _Look(source, index, result, generations=generations).files():
+            seen.setdefault(found.id, found)
+        if required and before == len(seen) + len(result.findings):
+            _require(source)
+    result.files = oldest_first(seen.values())
+    return result
+
+
+def _require(source: FollowSource) -> None:
+    if os.path.lexists(source.path):
+        return
+    shown = readable(source.path)
+    if _MAGIC.search(source.path):
+        raise UsageError(f"no file matches {shown}; quote the pattern and check its directory")
+    raise UsageError(f"there is no {shown}; check the path")
+
+
+def oldest_first(files: Iterable[Found]) -> list[Found]:
+    """Sort by modification time, but never against the order that generations' names tell."""
+    lineages: dict[bytes, list[Found]] = {}
+    for found in sorted(files, key=lambda one: (one.mtime_ns, one.path)):
+        lineages.setdefault(found.lineage, []).append(found)
+    keyed: list[tuple[int, bytes, int, Found]] = []
+    for lineage, members in lineages.items():
+        latest = 0
+        for index, found in enumerate(_by_rank(members)):
+            latest = max(latest, found.mtime_ns)
+            keyed.append((latest, lineage, index, found))
+    keyed.sort(key=lambda entry: entry[:3])
+    return [entry[3] for entry in keyed]
+
+
+def _by_rank(members: list[Found]) -> list[Found]:
+    """Oldest generation first; stays as it is (by time) where names count in different ways."""
+    names = [parse(os.fsdecode(os.path.basename(found.path))) for found in members]
+    if len({name.kind for name in names} - {"live"}) != 1:
+        return members
+    order = sorted(range(len(members)), key=lambda i: (names[i].kind == "live", names[i].rank, i))
+    return [members[i] for i in order]
+
+
+@lru_cache(maxsize=256)
+def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(fnmatch.translate(glob) for glob in globs) or r"(?!)")
+
+
+@lru_cache(maxsize=256)
+def _component(glob: bytes) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(os.fsdecode(glob)))
+
+
+class _Look:
+    """One source, looked at once."""
+
+    def __init__(
+        self, source: FollowSource, index: int, result: Discovered, *, generations: bool
+    ) -> None:
+        self._source = source
+        self._index = index
+        self._result = result
+        self._generations = generations
+        self._visited: set[tuple[int, int]] = set()  # directories: symlink loops end here
+
+    def files(self) -> Iterator[Found]:
+        path = self._source.path
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            if _MAGIC.search(path) and not os.path.lexists(path):
+                yield from self._glob()
+                return
+            self._say(path, error)
+            self._result.directories.add(os.path.dirname(path) or b".")
+            if self._generations:
+                yield from self._siblings(path)
+            return
+        if stat.S_ISDIR(status.st_mode):
+            yield from self._walk(path, b"", 0)
+        else:
+            yield from self._named(path)
+
+    def _say(self, path: bytes, error: OSError) -> None:
+        if isinstance(error, FileNotFoundError):
+            advice = "it is looked for again every few seconds"
+        elif isinstance(error, PermissionError):
+            advice = "give the program's user the right to read it (group adm on Debian)"
+        else:
+            advice = "it is tried again"
+        what = os.strerror(error.errno) if error.errno else str(error)
+        self._result.findings.append(Finding(path, what, advice))
+
+    def _named(self, path: bytes) -> Iterator[Found]:
+        """A file that was named itself, with its generations: those of a link's target too."""
+        found = self._file(path)
+        if self._generations:
+            yield from self._siblings(path)
+        if found is None:
+            return
+        if self._generations and os.path.dirname(found.path) != os.path.dirname(path):
+            yield from self._siblings(found.path)
+        yield found
+
+    def _siblings(self, path: bytes) -> Iterator[Found]:
+        directory, name = os.path.split(path)
+        base = parse(os.fsdecode(name)).base
+        for entry in self._entries(directory or b"."):
+            if entry.name == name or self._is_out(entry.name):
+                continue
+            if parse(os.fsdecode(entry.name)).base == base and not self._excluded(entry.name):
+                found = self._file(os.path.join(directory, entry.name), quiet=True)
+                if found is not None:
+                    yield found
+
+    def _entries(self, directory: bytes) -> list[os.DirEntry[bytes]]:
+        self._result.directories.add(directory)
+        try:
+            with os.scandir(directory) as entries:
+                return list(entries)
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                self._say(directory, error)
+            return []
+
+    def _enter(self, directory: bytes) -> bool:
+        """Whether this directory was not visited yet."""
+        try:
+            status = os.stat(directory)
+        except OSError:
+            return True  # scandir will say what is wrong
+        mark = status.st_dev, status.st_ino
+        fresh = mark not in self._visited
+        self._visited.add(mark)
+        return fresh
+
+    def _walk(self, directory: bytes, below: bytes, depth: int) -> Iterator[Found]:
+        if depth > _MAX_DEPTH or not self._enter(directory):
+            return
+        for entry in self._entries(directory):
+            if self._is_out(entry.name):
+                continue
+            path = os.path.join(directory, entry.name)
+            relative = os.path.join(below, entry.name)
+            if _is_directory(entry):
+                yield from self._walk(path, relative, depth + 1)
+            elif self._wanted(entry.name, relative):
+                found = self._file(path, entry)
+                if found is not None:
+                    yield found
+
+    def _glob(self) -> Iterator[Found]:
+        path = os.path.normpath(self._source.path)
+        parts = path.split(b"/")
+        root = b"/" if path.startswith(b"/") else b""
+        lineages: set[bytes] = set()
+        parents: set[bytes] = set()
+        for match in self._match(root, [part for part in parts if part], 0):
+            name = os.path.basename(match)
+            if os.path.isdir(match):
+                yield from self._walk(match, b"", 0)
+            elif self._wanted(name, name):
+                found = self._file(match)
+                if found is not None:
+                    lineages.add(lineage_of(match))
+                    parents.add(os.path.dirname(match))
+                    yield found
+        if self._generations:
+            yield from self._generations_of(lineages, parents)
+
+    def _generations_of(self, lineages: set[bytes], parents: set[bytes]) -> Iterator[Found]:
+        for directory in sorted(parents):
+            for entry in self._entries(directory or b"."):
+                path = os.path.join(directory, entry.name)
+                out = self._is_out(entry.name) or self._excluded(entry.name)
+                if not out and lineage_of(path) in lineages:
+                    found = self._file(path, quiet=True)
+                    if found is not None:
+                        yield found
+
+    def _match(self, root: bytes, parts: list[bytes], depth: int) -> Iterator[bytes]:
+        """Paths below ``root`` that the remaining pattern ``parts`` lead to."""
+        if not parts:
+            yield root
+            return
+        head, rest = parts[0], parts[1:]
+        if head == b"**":
+            yield from self._match_deep(root, rest or [b"*"], depth)
+        elif not _MAGIC.search(head):
+            path = os.path.join(root, head)
+            if os.path.lexists(path):
+                yield from self._match(path, rest, depth + 1)
+        else:
+            pattern = _component(head)
+            for entry in self._entries(root or b"."):
+                hidden = entry.name.startswith(b".") and not head.startswith(b".")
+                if not hidden and pattern.match(os.fsdecode(entry.name)):
+                    yield from self._match(os.path.join(root, entry.name), rest, depth + 1)
+
+    def _match_deep(self, root: bytes, rest: list[bytes], depth: int) -> Iterator[bytes]:
+        if depth > _MAX_DEPTH or not self._enter(root or b"."):
+            return
+        yield from self._match(root, rest, depth)
+        for entry in self._entries(root or b"."):
+            if not entry.name.startswith(b".") and _is_directory(entry):
+                path = os.path.join(root, entry.name)
+                yield from self._match_deep(path, rest, depth + 1)
+
+    def _is_out(self, name: bytes) -> bool:
+        return name.startswith(b".") or name.endswith(_LEFTOVERS)
+
+    def _excluded(self, name: bytes) -> bool:
+        return bool(_pattern(self._source.exclude).match(os.fsdecode(name)))
+
+    def _wanted(self, name: bytes, relative: bytes) -> bool:
+        include, exclude = _pattern(self._source.include), _pattern(self._source.exclude)
+        texts = {os.fsdecode(name), os.fsdecode(relative)}
+        return any(map(include.match, texts)) and not any(map(exclude.match, texts))
+
+    def _file(
+        self, path: bytes, entry: os.DirEntry[bytes] | None = None, *, quiet: bool = False
+    ) -> Found | None:
+        """Stat one path; None (and a finding) unless it leads to a regular file."""
+        try:
+            linked = entry.is_symlink() if entry is not None else os.path.islink(path)
+            status = os.stat(path) if entry is None else entry.stat()
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                self._say(path, error)
+            elif os.path.islink(path):
+                self._say(path, OSError(error.errno, "a symbolic link to nothing"))
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            if not quiet and not stat.S_ISDIR(status.st_mode):
+                what = f"passed over: {_kind(status.st_mode)}, not a regular file"
+                advice = "log into a file, or pipe into `ingestor backfill -`"
+                self._result.findings.append(Finding(path, what, advice))
+            return None
+        real = os.path.realpath(path) if linked else path
+        if linked:
+            self._result.directories.add(os.path.dirname(real))
+        return Found(
+            real,
+            self._index,
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+        )
+
+
+def _is_directory(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _kind(mode: int) -> str:
+    for test, word in (
+        (stat.S_ISFIFO, "a FIFO"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISCHR, "a character device"),
+        (stat.S_ISBLK, "a block device"),
+    ):
+        if test(mode):
+            return word
+    return "a special file"

@@ -1,0 +1,198 @@
+"""Is this the file I was reading? The content decides; device and inode are a shortcut.
+
+Pure: bytes come through a `read_at` function. A file's *fingerprint* is the hash of its first
+(decompressed) bytes, and grows with it up to `HEAD` bytes, so that the smallest file has one.
+Its *marker* is the hash of the bytes just before an offset, which tells a log that was cut
+and has grown past the offset again from one that was only appended to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from hashlib import blake2b
+from typing import Protocol
+
+from ingestor.model import Chunk, Identity, KnownFile, Marker
+
+HEAD = 1024  # bytes of a file's head in a whole fingerprint
+WINDOW = 256  # bytes before an offset that a marker hashes
+DEEP = 65536  # bytes compared of two files with the same head, where an archive is one of them
+
+ReadAt = Callable[[int, int], bytes]
+
+
+class Readable(Protocol):
+    """Decompressed content that can be read at any offset."""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of content now; None where only decompressing all of it would tell."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Up to ``length`` bytes from ``offset``; fewer only at the end."""
+
+
+def digest(data: bytes) -> bytes:
+    """BLAKE2b-128."""
+    return blake2b(data, digest_size=16).digest()
+
+
+def identity_of(device: int, inode: int, head: bytes) -> Identity:
+    """Name a file whose content starts with ``head`` (only its first `HEAD` bytes count)."""
+    head = head[:HEAD]
+    return Identity(device, inode, digest(head), len(head))
+
+
+def marker_of(before: bytes, offset: int) -> Marker:
+    """Hash the bytes that end at ``offset``; ``before`` holds at least `WINDOW` of them."""
+    window = before[-min(WINDOW, offset) :] if offset else b""
+    return Marker(offset, len(window), digest(window))
+
+
+def marker_at(content: Readable, offset: int) -> Marker:
+    """Read and hash the bytes just before ``offset``."""
+    length = min(WINDOW, offset)
+    return marker_of(content.read_at(offset - length, length), offset)
+
+
+def has_marker(marker: Marker, content: Readable) -> bool:
+    """Whether the content still has, before the marker's offset, the bytes it once had."""
+    window = content.read_at(marker.offset - marker.length, marker.length)
+    return len(window) == marker.length and digest(window) == marker.digest
+
+
+class Fit(Enum):
+    """How a physical file's content goes with what is known of a log."""
+
+    NO = "other content"
+    YES = "the same content, at least as long as what was finished"
+    CUT = "it starts the same, and ends before what was finished"
+
+
+def has_head(identity: Identity, head: bytes) -> bool:
+    """Whether content that starts with ``head`` has this fingerprint."""
+    length = identity.fingerprint_length
+    return len(head) >= length and digest(head[:length]) == identity.fingerprint
+
+
+def fit(known: KnownFile, content: Readable, head: bytes) -> Fit:
+    """Hold content against one known log: fingerprint first, then marker.
+
+    An archive's marker is not looked at here: it is checked while the archive is read.
+    """
+    if not has_head(known.identity, head):
+        return Fit.NO
+    if known.marker is None or known.marker.offset == 0 or content.length is None:
+        return Fit.YES
+    if content.length < known.marker.offset:
+        return Fit.CUT
+    return Fit.YES if has_marker(known.marker, content) else Fit.NO
+
+
+def same_content(one: Readable, two: Readable) -> bool:
+    """Whether the shorter of two is a beginning of the longer: a copy, perhaps not whole yet.
+
+    Looks at the head and, where both lengths are known, at the bytes before the shorter's end;
+    with an archive, at the first `DEEP` bytes.
+    """
+    if one.length is None or two.length is None:
+        first, second = one.read_at(0, DEEP), two.read_at(0, DEEP)
+        common = min(len(first), len(second))
+        return first[:common] == second[:common]
+    common = min(one.length, two.length)
+    if one.read_at(0, min(common, HEAD)) != two.read_at(0, min(common, HEAD)):
+        return False
+    window = min(common, 16 * WINDOW)
+    return one.read_at(common - window, window) == two.read_at(common - window, window)
+
+
+class Catalogue:
+    """All known logs, indexed so that a new file is looked up in microseconds."""
+
+    def __init__(self, known: Iterable[KnownFile]) -> None:
+        self._by_inode: dict[tuple[int, int], list[KnownFile]] = {}
+        self._by_head: dict[int, dict[bytes, list[KnownFile]]] = {}
+        self._by_key: dict[int, KnownFile] = {}
+        for one in known:
+            self.add(one)
+
+    def add(self, known: KnownFile) -> None:
+        """Take in one more."""
+        identity = known.identity
+        self._by_key[known.key] = known
+        self._by_inode.setdefault((identity.device, identity.inode), []).append(known)
+        heads = self._by_head.setdefault(identity.fingerprint_length, {})
+        heads.setdefault(identity.fingerprint, []).append(known)
+
+    def get(self, key: int) -> KnownFile | None:
+        """Look one up by its key."""
+        return self._by_key.get(key)
+
+    def has_inode(self, device: int, inode: int) -> bool:
+        """Whether any known log was last seen at this place."""
+        return (device, inode) in self._by_inode
+
+    def candidates(self, device: int, inode: int, head: bytes) -> list[KnownFile]:
+        """Known logs whose fingerprint ``head`` has: best first.
+
+        The one last seen at this device and inode comes first, then the one that was read
+        furthest. An empty file is known by its inode alone.
+        """
+        keys = {one.key for one in self._by_inode.get((device, inode), [])}
+        for length, heads in self._by_head.items():
+            if 0 < length <= len(head):
+                keys.update(one.key for one in heads.get(digest(head[:length]), []))
+        found: list[tuple[bool, tuple[int, int, int], KnownFile]] = []
+        for one in map(self._by_key.__getitem__, keys):
+            identity = one.identity  # the newest: an older one may be indexed too
+            here = (identity.device, identity.inode) == (device, inode)
+            if has_head(identity, head) and (here or identity.fingerprint_length):
+                found.append((here, _progress(one), one))
+        found.sort(key=lambda entry: entry[:2], reverse=True)
+        return [entry[2] for entry in found]
+
+
+def _progress(known: KnownFile) -> tuple[int, int, int]:
+    offset = known.marker.offset if known.marker is not None else 0
+    return offset, known.identity.fingerprint_length, known.key
+
+
+class Marks:
+    """Markers at the ends of chunks that were handed out, until they are needed or overtaken.
+
+    Bounded: beyond `LIMIT` every second one is dropped, and a later `at` finds an older marker,
+    which is as true, only a little further back.
+    """
+
+    LIMIT = 128
+
+    def __init__(self) -> None:
+        self._marks: list[Marker] = []
+
+    def note(self, chunks: Sequence[Chunk], before: bytes, data: bytes, offset: int) -> None:
+        """Remember the markers at the chunks' ends.
+
+        ``data`` stands at ``offset``, and ``before`` are up to `WINDOW` bytes just before it.
+        """
+        for chunk in chunks:
+            end = chunk.end - offset
+            window = data[end - WINDOW : end] if end >= WINDOW else before + data[:end]
+            self._marks.append(marker_of(window, chunk.end))
+        if len(self._marks) > self.LIMIT:
+            last = self._marks[-1]
+            self._marks = [*self._marks[:-1:2], last]
+
+    def at(self, offset: int) -> Marker | None:
+        """Give the last marker at or below ``offset`` (a watermark); drops those before it."""
+        at = 0
+        while at < len(self._marks) and self._marks[at].offset <= offset:
+            at += 1
+        if at == 0:
+            return None
+        del self._marks[: at - 1]
+        return self._marks[0]
+
+    def add(self, marker: Marker) -> None:
+        """Remember one that was made elsewhere, past all others."""
+        self._marks.append(marker)

@@ -1,0 +1,198 @@
+"""Real files, a registry in a dict, a clock that stands still, and a reader that keeps score."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ingestor.logfiles import Finding, Follower, FollowOptions, FollowSource, Start
+from ingestor.model import Chunk, Identity, KnownFile, Marker
+
+
+class Clock:
+    """Monotonic seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class DictRegistry:
+    """What the checkpoint does for files, without a disk."""
+
+    def __init__(self) -> None:
+        self.files: dict[int, KnownFile] = {}
+        self.acked: dict[int, list[tuple[int, int]]] = {}
+        self.copies: dict[tuple[int, int, int, int], int] = {}
+        self.refused: set[int] = set()
+        self.below_origin = False  # a backfill reads there
+
+    def known(self) -> Sequence[KnownFile]:
+        return list(self.files.values())
+
+    def register(
+        self, identity: Identity, path: bytes, *, origin: int = 0, archived: bool = False
+    ) -> int:
+        key = len(self.files) + 1
+        self.files[key] = KnownFile(key, identity, None, path, origin, origin, archived)
+        self.acked[key] = []
+        return key
+
+    def update(
+        self,
+        key: int,
+        *,
+        identity: Identity | None = None,
+        path: bytes | None = None,
+        marker: Marker | None = None,
+        archived: bool | None = None,
+    ) -> None:
+        given = {"identity": identity, "path": path, "marker": marker, "archived": archived}
+        changes = {name: value for name, value in given.items() if value is not None}
+        self.files[key] = replace(self.files[key], **changes)  # type: ignore[arg-type]
+
+    def unread(self, key: int, end: int) -> list[tuple[int, int]]:
+        at = 0 if self.below_origin else self.files[key].origin
+        stretches = []
+        for start, stop in self.acked[key]:
+            if at < start:
+                stretches.append((at, min(start, end)))
+            at = max(at, stop)
+        stretches.append((at, end))
+        return [one for one in stretches if one[0] < one[1]]
+
+    def claim(self, key: int) -> bool:
+        return key not in self.refused
+
+    def copy_of(self, device: int, inode: int, size: int, mtime_ns: int) -> int | None:
+        return self.copies.get((device, inode, size, mtime_ns))
+
+    def remember_copy(self, device: int, inode: int, size: int, mtime_ns: int, key: int) -> None:
+        self.copies[device, inode, size, mtime_ns] = key
+
+    def ack(self, key: int, start: int, end: int) -> None:
+        merged: list[tuple[int, int]] = []
+        for one, two in sorted([*self.acked[key], (start, end)]):
+            if merged and one <= merged[-1][1]:
+                assert one == merged[-1][1], f"{key}: {one} acked twice"
+                merged[-1] = merged[-1][0], two
+            else:
+                merged.append((one, two))
+        self.acked[key] = merged
+
+    def watermark(self, key: int) -> int:
+        origin = self.files[key].origin
+        first = next((one for one in self.acked[key] if one[0] <= origin <= one[1]), None)
+        return origin if first is None else first[1]
+
+
+class Daemon:
+    """Runs a follower as the pipeline would, and keeps what it delivered."""
+
+    def __init__(self, clock: Clock, registry: DictRegistry) -> None:
+        self.clock = clock
+        self.registry = registry
+        self.follower: Follower | None = None
+        self.lines: list[bytes] = []
+        self.chunks: list[Chunk] = []
+        self.findings: list[Finding] = []
+        self.acking = True
+
+    def start(
+        self,
+        *sources: Path | FollowSource,
+        first_start: bool = False,
+        start: Start = "end",
+        options: FollowOptions | None = None,
+    ) -> Follower:
+        self.stop()
+        made = [
+            one if isinstance(one, FollowSource) else FollowSource(os.fsencode(one))
+            for one in sources
+        ]
+        self.follower = Follower(
+            made,
+            self.registry,
+            options or FollowOptions(),
+            clock=self.clock,
+            start=start,
+            first_start=first_start,
+        )
+        self.turn()
+        return self.follower
+
+    def stop(self) -> None:
+        if self.follower is not None:
+            self.follower.close()
+            self.follower = None
+
+    def turn(self, seconds: float = 2.5) -> list[bytes]:
+        """Rescan and read until nothing is left; gives the lines of this turn."""
+        before = len(self.lines)
+        self.clock.sleep(seconds)
+        assert self.follower is not None
+        self.findings += self.follower.rescan()
+        self.poll()
+        for _ in range(5):
+            if not self.follower.rescan_due():
+                break
+            self.findings += self.follower.rescan()
+            self.poll()
+        return self.lines[before:]
+
+    def poll(self) -> list[bytes]:
+        """Look at the open files and read; no rescan."""
+        before = len(self.lines)
+        assert self.follower is not None
+        for _ in range(10_000):
+            if not self.follower.poll():
+                break
+            chunks = self.follower.read()
+            for chunk in chunks:
+                self.take(chunk)
+            if not chunks and self.follower.rescan_due():
+                break
+        return self.lines[before:]
+
+    def take(self, chunk: Chunk) -> None:
+        assert chunk.start < chunk.end
+        assert not chunk.data or len(chunk.data) == chunk.end - chunk.start
+        self.chunks.append(chunk)
+        self.lines += chunk.data.splitlines()
+        if self.acking:
+            self.ack(chunk)
+
+    def ack(self, chunk: Chunk) -> None:
+        assert self.follower is not None
+        self.registry.ack(chunk.file, chunk.start, chunk.end)
+        watermark = self.registry.watermark(chunk.file)
+        marker = self.follower.marker_at(chunk.file, watermark)
+        if marker is not None:
+            assert marker.offset <= watermark
+            self.registry.update(chunk.file, marker=marker)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def registry() -> DictRegistry:
+    return DictRegistry()
+
+
+@pytest.fixture
+def daemon(clock: Clock, registry: DictRegistry) -> Iterator[Daemon]:
+    daemon = Daemon(clock, registry)
+    yield daemon
+    daemon.stop()
