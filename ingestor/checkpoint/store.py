@@ -231,8 +231,10 @@ class Store(Registry):
 
     @property
     def uncommitted(self) -> bool:
-        """Whether anything waits for a commit."""
-        return bool(self._dirty_spans or self._dirty_totals or self._dirty_files or self._pending)
+        """Whether anything waits for a commit, or for the end of one."""
+        with self._memory:
+            waiting = self._dirty_spans or self._dirty_totals or self._dirty_files or self._pending
+            return bool(self._writing or waiting)
 
     def commit(self) -> None:
         """Write everything that waits, in one transaction.
