@@ -31,9 +31,13 @@ _OCTETS_KEPT = 0xFFFFFF00
 _V6_KEPT = ((1 << 48) - 1) << 80
 _V6_BITS = 128
 _IPV4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}", re.ASCII)
-# What may be an address in a line; the parser decides. Runs are as long as they can be, so that
-# each byte is looked at once.
-_CANDIDATE = re.compile(rb"(?<![0-9A-Za-z.:])[0-9A-Fa-f:.]{3,45}(?![0-9A-Za-z_])")
+# In a line: what reads as an IPv4 address (a browser's version 138.0.0.0 stays as it is), and what
+# may be IPv6: a run with two colons. A run is looked at once, from its beginning.
+_V4_IN_LINE = re.compile(rb"(?<![0-9.])((?:[0-9]{1,3}\.){3})[0-9]{1,3}(?!\.?[0-9])")
+_V6_IN_LINE = re.compile(
+    rb"(?<![0-9A-Za-z.:])(?=[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:)[0-9A-Fa-f:.]{2,45}(?![0-9A-Za-z_])"
+)
+_COLONS = 6  # of an IPv6 address that is not shortened, at the least
 
 
 class Addresses:
@@ -126,23 +130,25 @@ def masked(address: Address) -> Address:
 
 def mask_addresses(line: bytes) -> bytes:
     """The line with everything that reads as an address masked, wherever it stands in it."""
-    return _CANDIDATE.sub(_mask_candidate, line)
+    line = _V4_IN_LINE.sub(rb"\g<1>0", line)
+    if b"::" in line or line.count(b":") >= _COLONS:
+        return _V6_IN_LINE.sub(_mask_v6, line)
+    return line
 
 
-def _mask_candidate(match: re.Match[bytes]) -> bytes:
+def _mask_v6(match: re.Match[bytes]) -> bytes:
     text = match[0].decode("ascii")
-    if "." not in text and text.count(":") < 2:  # noqa: PLR2004 - IPv6 has two colons at least
+    if "::" not in text and text.count(":") < _COLONS:  # a time of day
         return match[0]
-    # A sentence's full stop or a port may follow: the address is what can be parsed of it.
+    # A full stop or a port may follow: the address is what can be parsed of it.
     for candidate in (text, text.rstrip(".:"), text.rpartition(":")[0]):
         try:
-            address = ip_address(candidate)
+            address = IPv6Address(candidate)
         except ValueError:
             continue
-        rest = text[len(candidate) :]
-        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-        shown = f"::ffff:{masked(mapped)}" if mapped is not None else str(masked(address))
-        return f"{shown}{rest}".encode()
+        if address.ipv4_mapped is not None:
+            return f"::ffff:{masked(address.ipv4_mapped)}{text[len(candidate) :]}".encode()
+        return f"{masked(address)}{text[len(candidate) :]}".encode()
     return match[0]
 
 

@@ -32,7 +32,10 @@ _ORDINARY_REFERRER = re.compile(
 )
 # What WHATWG's parser would drop, end the path at, or turn into a slash; quotes and spaces would
 # end a value in a line.
-_UNSAFE = re.compile(r"[\x00-\x20\x7f#\\\"'<>`]")
+_UNSAFE = {
+    ord(character): f"%{ord(character):02X}"
+    for character in (*map(chr, range(0x21)), *"\x7f#\\\"'<>`")
+}
 _REFERRER_SCHEME = re.compile(r"(?:https?|android-app)://[^/?#\\]", re.IGNORECASE)
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _ENCODED_NUL = re.compile(r"%00|\0")
@@ -164,7 +167,7 @@ def readable(text: str) -> str:
 
 def encoded(text: str) -> str:
     """Percent-encode what WHATWG's parser would drop, or take for something else."""
-    return _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", text)
+    return text.translate(_UNSAFE)
 
 
 def shortened_path(path: str) -> str:
@@ -174,11 +177,8 @@ def shortened_path(path: str) -> str:
         decoded = raw.decode("utf-8")
     except UnicodeDecodeError:  # Umami then keeps it as sent
         return re.sub(r"%[0-9A-Fa-f]?\Z", "", path[:MAX_PATH])
-    if len(path) == len(decoded) or len(decoded) > MAX_PATH // 2:
-        cut = shortened(decoded, MAX_PATH)
-        if cut != decoded:
-            return quote(cut, safe="/~.!$&'()*+,;=:@-_")
-    return path
+    cut = shortened(decoded, MAX_PATH)
+    return path if cut == decoded else quote(cut, safe="/~.!$&'()*+,;=:@-_")
 
 
 def plain_text(text: str) -> str:

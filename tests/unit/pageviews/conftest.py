@@ -104,40 +104,36 @@ def _campaign_problem(url: ada_url.URL) -> str | None:
     return None
 
 
-def _refusal(payload: dict[str, Any]) -> str | None:
-    """Umami's lasting objection to a payload, by umami-api.md; None where it stores it."""
+def _field_problem(payload: dict[str, Any]) -> str | None:
     for name, value in payload.items():
-        kind = int if name == "timestamp" else str
-        if type(value) is not kind:
+        if type(value) is not (int if name == "timestamp" else str):
             return f"{name}: wrong type"
         if isinstance(value, str):
             value.encode()  # a lone surrogate cannot even be sent
-    if not -8.64e12 <= payload["timestamp"] <= 8.64e12 or payload["timestamp"] == 0:
-        return "timestamp"
-    longest = {"hostname": 100, "language": 35, "screen": 11}
-    for name, length in longest.items():
+    for name, length in {"hostname": 100, "language": 35, "screen": 11}.items():
         if _utf16(payload.get(name, "")) > length:
             return f"{name}: too long"
-    for name in ("title", "hostname"):
-        if "\0" in unquote(payload.get(name, "")):
-            return f"{name}: NUL"
-    hostname = payload["hostname"]
-    base = f"https://{hostname}" if hostname else "https://localhost"
-    try:
-        ada_url.URL(base)
-    except ValueError:
-        return "hostname: no host"
+    if payload["timestamp"] == 0 or abs(payload["timestamp"]) > 8.64e12:
+        return "timestamp"
+    nul = [name for name in ("title", "hostname") if "\0" in unquote(payload.get(name, ""))]
+    return f"{nul[0]}: NUL" if nul else None
+
+
+def _url_problem(payload: dict[str, Any]) -> str | None:
+    base = f"https://{payload['hostname'] or 'localhost'}"
     try:
         url = ada_url.URL(payload["url"], base=base)
-    except ValueError:
-        return "url: no URL"
-    try:
         referrer = ada_url.URL(payload["referrer"], base=base)
-    except ValueError:
-        return "referrer: no URL"
+    except ValueError as error:
+        return f"no URL: {error}"
     return (
         _path_problem(url, "url") or _path_problem(referrer, "referrer") or _campaign_problem(url)
     )
+
+
+def _refusal(payload: dict[str, Any]) -> str | None:
+    """Umami's lasting objection to a payload, by umami-api.md; None where it stores it."""
+    return _field_problem(payload) or _url_problem(payload)
 
 
 @pytest.fixture(scope="session")

@@ -363,7 +363,7 @@ PIECES = st.lists(
 )  # fmt: skip
 def test_umami_never_refuses_a_payload_of_ours(
     target: str, host: str | None, referrer: str | None, user_agent: str, language: str | None,
-    time: int, refusal: Callable[..., Any], 
+    time: int, refusal: Callable[..., Any],
 ) -> None:  # fmt: skip
     verdict = RULES.decide(
         Hit(time, "81.2.69.142", "GET", target, "HTTP/1.1", 200, host, referrer, user_agent,
