@@ -224,7 +224,7 @@ def test_programs_are_bots(user_agent: str) -> None:
 def test_each_half_of_the_shipped_list_agrees_with_isbot(
     user_agents: list[tuple[str, str]], half: int
 ) -> None:
-    # The rules were designed on half 1 alone; half 0 shows that they generalise.
+    # While the rules were made, wrong verdicts were looked at in half 1 alone; half 0 is the check.
     rows = [
         (verdict, user_agent)
         for verdict, user_agent in user_agents
