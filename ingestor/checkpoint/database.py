@@ -244,3 +244,4 @@ def _configure(connection: sqlite3.Connection, path: Path, sync: Sync) -> None:
     connection.execute(f"PRAGMA busy_timeout = {round(_BUSY_S[sync] * 1000)}")
     connection.execute("PRAGMA journal_size_limit = 16777216")
     connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA secure_delete = FAST")  # visitors' data leaves with its row

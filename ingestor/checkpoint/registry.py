@@ -129,10 +129,10 @@ class Registry:
     def unread(self, key: int, end: int) -> list[tuple[int, int]]:
         """What of [0, end) this role has still to read: sorted, disjoint [start, end) in bytes.
 
-        That is what nobody acked; for the daemon only from the origin on; for a backfill only
-        before it while a live daemon follows the file. Left out is also what travels in a batch
-        of this session that is not answered yet, and what a batch in doubt can send again
-        itself (it has bodies).
+        That is what nobody acked, whatever is under way in this process; for the daemon only
+        from the origin on; for a backfill only before it while a live daemon follows the file.
+        Left out is what a batch in doubt can send again by itself: one of an earlier session, or
+        of the other role, that has bodies.
         """
         with self._disk.guard, self._memory:
             file = self._files[key]
@@ -141,7 +141,7 @@ class Registry:
                 start = file.origin
             elif not self._may_read_whole(file):
                 end = min(end, file.origin)
-            taken = union(file.own, self._others_acks(file), self._travelling(key))
+            taken = union(file.own, self._others_acks(file), self._kept_for_sending(key))
             return taken.gaps(start, end)
 
     def claim(self, key: int) -> bool:
@@ -250,15 +250,16 @@ class Registry:
         (version,) = connection.execute("PRAGMA data_version").fetchone()
         if version == self._version:
             return
-        for file in files.load_files(connection):
-            mine = self._files.get(file.key)
+        for row in connection.execute(files.SELECT):
+            key = row[0]
+            mine = self._files.get(key)
             if mine is None:
-                self._files[file.key] = file
+                self._files[key] = file = TrackedFile.from_row(row)
                 self._unseen.append(file)
-            elif file.key not in self._dirty_files:
-                mine.take(file)
+            elif key not in self._dirty_files and mine.row() != row:
+                mine.take(TrackedFile.from_row(row))
         for key, acks in files.load_spans(connection, self.role.other).items():
-            if key in self._files:
+            if key in self._files and self._files[key].other != acks:
                 self._files[key].other = acks
                 self._files[key].changed()
         for device, inode, size, mtime_ns, key in connection.execute(
@@ -283,10 +284,9 @@ class Registry:
             return file.other
         return found.get(file.key, Intervals())
 
-    def _travelling(self, key: int) -> Intervals:
-        """What unanswered batches carry, and will ack or give back themselves."""
-        lists: list[Sequence[Span]] = [batch.spans for batch in self._flying.values()]
-        lists.extend(entry.spans for entry in self._left.values() if entry.bodies is not None)
+    def _kept_for_sending(self, key: int) -> Intervals:
+        """What batches in doubt carry with their bodies, and will ack or give back themselves."""
+        lists = [entry.spans for entry in self._left.values() if entry.bodies is not None]
         try:
             rows = self._disk.connection.execute(
                 "SELECT spans FROM journal WHERE role = ? AND bodies IS NOT NULL",

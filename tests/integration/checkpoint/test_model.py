@@ -148,7 +148,7 @@ class StoreMachine(RuleBasedStateMachine):
         carried = {
             (span.file, offset)
             for batch, bodies in self.memory.journal.items()
-            if bodies or batch not in self.earlier
+            if bodies and batch in self.earlier
             for span in self.spans[batch]
             for offset in range(span.start, span.end)
         }
