@@ -261,7 +261,7 @@ def _counted(raw: Raw, body: object, size: int) -> Readings:
 
 def _detail(response: dict[str, object]) -> Reading:
     """One failed page view of a batch: the body that /api/send would have given."""
-    words = printable(orjson.dumps(response), WORDS_MAX)
+    words = _words(response)
     error = response.get("error")
     if _is_unknown_website(error):
         return Reading(Verdict.UNKNOWN_WEBSITE, words)
@@ -350,6 +350,13 @@ def _json(body: bytes) -> object:
     except orjson.JSONDecodeError:
         return None
     return parsed
+
+
+def _words(response: dict[str, object]) -> str:
+    try:
+        return printable(orjson.dumps(response), WORDS_MAX)
+    except TypeError:  # nested deeper than orjson writes, though it reads it
+        return "an answer nested beyond all measure"
 
 
 def _disbelieved(raw: Raw) -> TryAgain:

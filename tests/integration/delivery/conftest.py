@@ -1,0 +1,360 @@
+"""A scripted Umami on loopback, and what delivery reports to, for the tests of this room."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from ingestor.delivery import Delivery, DeliveryOptions, UmamiOptions
+from ingestor.model import Batch, Outcome, PageView, Span
+
+WEBSITE = "aaaaaaaa-0000-4000-8000-000000000001"
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+
+@dataclass
+class Request:
+    path: str
+    headers: dict[str, str]
+    json: Any
+    number: int  # of the requests that carried page views, from 0; -1 for probes
+
+    @property
+    def page_views(self) -> list[dict[str, Any]]:
+        entries = self.json if isinstance(self.json, list) else [self.json]
+        return [entry["payload"] for entry in entries if entry["type"] == "event"]
+
+    @property
+    def urls(self) -> list[str]:
+        return [payload.get("url", "") for payload in self.page_views]
+
+
+@dataclass
+class Reply:
+    status: int = 200
+    body: Any = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: int | None = None  # send so many bytes of the body, then hang up
+    hang_up: bool = False  # say nothing at all
+    store: bool = False  # store the page views all the same
+    until: asyncio.Event | None = None  # answer only then
+
+
+Script = Callable[[Request], Reply | None]
+
+
+@dataclass
+class ScriptedUmami:
+    """A small true Umami, whose ``script`` may answer in its place (None: let it be)."""
+
+    url: str = ""
+    script: Script = lambda _request: None
+    stored: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    websites: set[str] = field(default_factory=lambda: {WEBSITE})
+    bot: Callable[[str], bool] = lambda user_agent: "bot" in user_agent.lower()
+    has_batch: bool = True
+    prefix: str = ""
+    busy: int = 0
+    busiest: int = 0
+    connections: int = 0
+
+    @property
+    def carrying(self) -> list[Request]:
+        """The requests that carried page views."""
+        return [request for request in self.requests if request.number >= 0]
+
+    @property
+    def urls(self) -> Counter[str]:
+        return Counter(payload["url"] for payload in self.stored)
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while await self._exchange(reader, writer):
+                pass
+        writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        _method, target, _protocol = head[0].split(" ")
+        headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        request = self._note(target, headers, json.loads(body))
+        self.busy += 1
+        self.busiest = max(self.busiest, self.busy)
+        try:
+            reply = self.script(request)
+            if reply is None:
+                reply = self.answer(request)
+            elif reply.store:
+                self.answer(request)
+            if reply.until is not None:
+                await reply.until.wait()
+        finally:
+            self.busy -= 1
+        return await self._reply(writer, reply)
+
+    def _note(self, target: str, headers: dict[str, str], parsed: Any) -> Request:
+        request = Request(target.removeprefix(self.prefix), headers, parsed, -1)
+        if any("ip" in p and isinstance(p["ip"], str) for p in request.page_views):
+            request.number = len(self.carrying)
+        self.requests.append(request)
+        return request
+
+    async def _reply(self, writer: asyncio.StreamWriter, reply: Reply) -> bool:
+        if reply.hang_up:
+            return False
+        body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+        headers = {"Content-Type": "application/json", "Content-Length": len(body), **reply.headers}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        writer.write(f"HTTP/1.1 {reply.status} Word\r\n{lines}\r\n".encode() + body[: reply.cut])
+        await writer.drain()
+        return reply.cut is None
+
+    def answer(self, request: Request) -> Reply:
+        """What a true Umami answers."""
+        if request.path == "/api/send":
+            return self._send(request.json, request.headers)
+        if request.path == "/api/batch" and self.has_batch:
+            return self._batch(request.json)
+        return Reply(404, b"<!DOCTYPE html>", {"Content-Type": "text/html"})
+
+    def _send(self, entry: dict[str, Any], headers: dict[str, str]) -> Reply:
+        payload = entry["payload"]
+        if not isinstance(payload.get("timestamp", 0), int):
+            wrong = {name: {"errors": ["Invalid"]} for name in ("timestamp", "userAgent", "ip")}
+            properties = {"payload": {"properties": wrong}}
+            return Reply(400, refusal("bad-request", 400, properties=properties))
+        if payload["website"] not in self.websites:
+            return Reply(400, refusal("bad-request", 400, message="Website not found."))
+        if self.bot(payload["userAgent"]):
+            return Reply(200, {"beep": "boop"})
+        if entry["type"] == "event":
+            self.stored.append(payload)
+        else:
+            assert headers["x-umami-cache"] == "token"
+        return Reply(200, {"cache": "token", "sessionId": "s", "visitId": "v"})
+
+    def _batch(self, entries: list[dict[str, Any]]) -> Reply:
+        replies = [self._send(entry, {}) for entry in entries]
+        details = [
+            {"index": index, "response": reply.body}
+            for index, reply in enumerate(replies)
+            if reply.status != 200
+        ]
+        return Reply(200, counts(len(entries), details, [reply.body for reply in replies]))
+
+    def batch_failing(self, request: Request, failing: dict[str, Any]) -> Reply:
+        """A batch's answer where the page views of these urls fail with these bodies."""
+        details = [
+            {"index": index, "response": failing[url]}
+            for index, url in enumerate(request.urls)
+            if url in failing
+        ]
+        good = [payload for payload in request.page_views if payload["url"] not in failing]
+        self.stored.extend(good)
+        return Reply(200, counts(len(request.urls), details, [{"cache": "token"}] if good else []))
+
+
+def refusal(code: str, status: int, message: str = "no", **rest: Any) -> dict[str, Any]:
+    return {"error": {"message": message, "code": code, "status": status, **rest}}
+
+
+def counts(size: int, details: list[Any], bodies: list[Any]) -> dict[str, Any]:
+    cache = next((body["cache"] for body in bodies if "cache" in body), None)
+    errors = len(details)
+    return {
+        "size": size,
+        "processed": size - errors,
+        "errors": errors,
+        "details": details,
+        "cache": cache,
+    }
+
+
+@dataclass
+class Ledger:
+    """The journal and the report in one; checks the order of calls as it goes."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    unsettled: int = 0
+    ended: dict[int, Outcome] = field(default_factory=dict)  # by line_start
+    in_flight: dict[int, Batch] = field(default_factory=dict)
+    batches: list[Batch] = field(default_factory=list)
+    parked_for: dict[str, str] = field(default_factory=dict)
+    returned: list[PageView] = field(default_factory=list)
+    is_away: list[str | None] = field(default_factory=list)
+    doubts: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def next_batch_id(self) -> int:
+        return len(self.batches) + len(self.in_flight) + 1000
+
+    async def before_send(self, batch: Batch) -> None:
+        assert len({view.website for view in batch.page_views}) == 1
+        self.batches.append(batch)
+        self.in_flight[id(batch)] = batch
+
+    def answered(self, batch: Batch, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+        del self.in_flight[id(batch)]
+        self._end(finished)
+
+    def unsent(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+        self._end(finished)
+
+    def _end(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+        for view, outcome in finished:
+            assert view.line_start not in self.ended, "a page view ended twice"
+            self.ended[view.line_start] = outcome
+        self.changed.set()
+
+    def finished(self, website: str, outcome: Outcome, count: int, *, unsettled: int = 0) -> None:
+        assert 0 <= unsettled <= count
+        self.outcomes[outcome] += count
+        self.unsettled += unsettled
+
+    def resettled(self, user_agent: str, outcome: Outcome, count: int) -> None:
+        self.unsettled -= count
+        assert self.unsettled >= 0
+        self.outcomes[Outcome.ACCEPTED] -= count
+        self.outcomes[outcome] += count
+
+    def doubted(self, website: str, count: int) -> None:
+        self.doubts += count
+
+    def away(self, since: float | None, why: str) -> None:
+        self.is_away.append(None if since is None else why)
+        self.changed.set()
+
+    def parked(self, website: str, why: str) -> None:
+        assert website not in self.parked_for
+        self.parked_for[website] = why
+        self.changed.set()
+
+    def deferred(self, page_views: Sequence[PageView]) -> None:
+        self.returned.extend(page_views)
+        self.changed.set()
+
+    def unparked(self, website: str) -> None:
+        del self.parked_for[website]
+        self.changed.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something that was reported makes the condition true."""
+        async with asyncio.timeout(20):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+
+def make_views(
+    count: int,
+    *,
+    website: str = WEBSITE,
+    start: int = 0,
+    user_agent: str | Callable[[int], str] = BROWSER,
+) -> list[PageView]:
+    views = []
+    for number in range(start, start + count):
+        agent = user_agent if isinstance(user_agent, str) else user_agent(number)
+        payload: dict[str, str | int] = {"website": website, "hostname": "example.com"}
+        payload |= {"language": "", "referrer": "", "screen": "", "title": "", "url": f"/{number}"}
+        payload |= {"ip": "192.0.2.1", "userAgent": agent, "timestamp": 1_790_000_000 + number}
+        span = Span(7, number * 10, number * 10 + 10)
+        views.append(PageView(website, payload, span, number * 10, b"line %d" % number))
+    return views
+
+
+@pytest.fixture
+def views() -> Callable[..., list[PageView]]:
+    return make_views
+
+
+@pytest.fixture
+def website() -> str:
+    return WEBSITE
+
+
+@pytest.fixture
+def reply() -> type[Reply]:
+    return Reply
+
+
+@pytest.fixture
+def refused() -> Callable[..., dict[str, Any]]:
+    return refusal
+
+
+@pytest.fixture
+async def umami() -> AsyncIterator[ScriptedUmami]:
+    scripted = ScriptedUmami()
+    server = await asyncio.start_server(scripted.connected, "127.0.0.1", 0, limit=1 << 24)
+    scripted.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    yield scripted
+    server.close()
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@dataclass
+class Sleeps:
+    """Sleeping that takes no time, and how long it would have taken."""
+
+    asked: list[float] = field(default_factory=list)
+    time: float = 0.0
+
+    async def __call__(self, seconds: float) -> None:
+        self.asked.append(seconds)
+        self.time += seconds
+        await asyncio.sleep(0)
+
+    def clock(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def sleeps() -> Sleeps:
+    return Sleeps()
+
+
+MakeDelivery = Callable[..., Awaitable[Delivery]]
+
+
+@pytest.fixture
+async def deliver(ledger: Ledger, sleeps: Sleeps) -> AsyncIterator[MakeDelivery]:
+    """A started delivery to a URL, on a clock that only sleeping moves; options by name."""
+    started: list[Delivery] = []
+
+    async def make(
+        url: str, *, park: bool = False, api_key: str | None = None, **options: Any
+    ) -> Delivery:
+        options = {"settle_bots": False, "timeout": 5.0, **options}
+        delivery = Delivery(
+            UmamiOptions(url, api_key=api_key),
+            DeliveryOptions(**options),
+            journal=ledger,
+            report=ledger,
+            park=park,
+            file_path=lambda key: b"/var/log/\xffaccess.log.%d" % key,
+            clock=sleeps.clock,
+            wall=lambda: 1_790_000_000.0,
+            sleep=sleeps,
+        )
+        started.append(delivery)
+        await delivery.start()
+        return delivery
+
+    yield make
+    for delivery in started:
+        await delivery.stop()

@@ -1,0 +1,94 @@
+"""Delivery and the sandbox: faults of every kind, and old versions of Umami."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from ingestor.errors import UmamiTooOld
+from ingestor.model import Outcome
+from ingestor.sandbox import Sandbox, SandboxOptions
+
+FAULTS = [
+    "drop-before,p=0.3,seed=1",
+    "drop-after,p=0.3,seed=2",
+    "cut,p=0.3,seed=3",
+    "store-late,p=0.3,seed=4",
+    "429,retry_after=2,p=0.3,seed=5",
+    "503,p=0.3,seed=6",
+    "502-html,p=0.3,seed=7",
+    "200-html,p=0.3,seed=8",
+    "502-html,stored=yes,p=0.3,seed=9",
+    "413,entries=3",
+    "500-passes,code=P1001,p=0.2,seed=10",
+    "500-passes,code=57P01,p=0.2,seed=11",
+    "500-passes,code=25006,count=100",
+    "500-whole,p=0.2,seed=12",
+    "500-whole,count=30",
+    "refuse,for=200ms",
+]
+VERSIONS = ["2.18.0", "3.1.0"]
+SETUPS = [("auto", "3.1.0"), ("send", "3.1.0"), ("batch", "2.18.0")]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("mode", "version"), SETUPS)
+async def test_a_fault_loses_nothing_and_doubles_only_what_was_in_doubt(
+    fault, mode, version, ledger, views, deliver, tmp_path
+):
+    async with Sandbox(SandboxOptions(version=version)) as sandbox:
+        website = sandbox.websites[0]
+        letters = tmp_path / "dead.jsonl"
+        delivery = await deliver(
+            sandbox.url, mode=mode, batch_size=8, settle_bots=True, dead_letters=letters
+        )
+        sandbox.faults.set(fault)
+        await delivery.submit(views(120, website=website))
+        assert await delivery.drain(20)
+        sandbox.faults.clear()
+        async with asyncio.timeout(5):
+            while sandbox.counters.in_flight:
+                await asyncio.sleep(0.01)
+        stored = Counter(view.url_path for view in sandbox.page_views(website))
+        assert set(stored) == {f"/{number}" for number in range(120)}
+        assert stored.total() - 120 <= ledger.doubts
+        assert ledger.outcomes == {Outcome.ACCEPTED: 120}
+        assert not letters.exists()
+        assert any(sandbox.faults.counters.values()) or (mode, fault) == ("send", "413,entries=3")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_poison_is_dead_lettered_by_every_version(version, ledger, views, deliver, tmp_path):
+    async with Sandbox(SandboxOptions(version=version)) as sandbox:
+        website = sandbox.websites[0]
+        sandbox.faults.set("500-never,url=/7")
+        delivery = await deliver(sandbox.url, batch_size=8, dead_letters=tmp_path / "dead.jsonl")
+        await delivery.submit(views(40, website=website))
+        assert await delivery.drain(20)
+        assert ledger.outcomes == {Outcome.ACCEPTED: 39, Outcome.REJECTED: 1}
+        assert ledger.ended[70] is Outcome.REJECTED
+
+
+async def test_bots_are_counted_as_the_sandbox_counts_them(ledger, views, deliver):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        agents = ["Feedly/1.0", "curl/8.1"] + [
+            f"Mozilla/5.0 (X11; Linux x86_64; rv:{n}.0) Gecko/20100101 Firefox/{n}.0"
+            for n in range(100, 110)
+        ]
+        delivery = await deliver(sandbox.url, batch_size=10, settle_bots=True)
+        await delivery.submit(
+            views(300, website=website, user_agent=lambda number: agents[number % len(agents)])
+        )
+        assert await delivery.drain(20)
+        assert ledger.unsettled == 0
+        assert ledger.outcomes == {Outcome.ACCEPTED: 250, Outcome.REFUSED_AS_BOT: 50}
+        assert sandbox.count(website) == 250
+
+
+async def test_an_umami_before_2_17_is_too_old(deliver):
+    async with Sandbox(SandboxOptions(version="2.16.1")) as sandbox:
+        with pytest.raises(UmamiTooOld):
+            await deliver(sandbox.url)

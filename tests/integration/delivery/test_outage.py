@@ -1,0 +1,272 @@
+"""Umami away, websites parked, and page views that may be at fault themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import Counter
+
+import pytest
+
+from ingestor.delivery import read_dead_letters
+from ingestor.errors import UnknownWebsite
+from ingestor.model import Outcome
+
+OTHER = "bbbbbbbb-0000-4000-8000-000000000002"
+
+
+async def test_during_an_outage_one_worker_asks_and_nothing_is_lost(
+    umami, ledger, views, deliver, reply, sleeps
+):
+    umami.script = lambda request: reply(503, b"") if 0 <= request.number < 40 else None
+    delivery = await deliver(umami.url, workers=4, batch_size=5, retry_min=0.5, retry_max=60)
+    await delivery.submit(views(40))
+    assert await delivery.drain(20)
+    assert umami.urls == Counter(f"/{number}" for number in range(40))
+    assert ledger.is_away[0] is not None and ledger.is_away[-1] is None
+    assert len(ledger.is_away) == 2
+    # 4 flew at first; then one at a time: about 36 pauses that grow to a minute.
+    assert 36 * 30 * 0.7 < sleeps.time < 40 * 60
+
+
+async def test_after_an_outage_requests_come_back_one_two_four(umami, views, deliver, reply):
+    busiest_at_first = []
+
+    def script(request):
+        if request.number < 0:
+            return None
+        if request.number < 8:
+            return reply(503, b"")
+        if request.number == 8:
+            busiest_at_first.append(umami.busy)
+        return None
+
+    umami.script = script
+    delivery = await deliver(umami.url, workers=8, batch_size=2)
+    await delivery.submit(views(32))
+    assert await delivery.drain(10)
+    assert busiest_at_first == [1]
+    assert umami.urls.total() == 32
+
+
+async def test_memory_is_bounded_and_readers_wait(umami, ledger, views, deliver, reply):
+    hold = asyncio.Event()
+    umami.script = lambda request: reply(until=hold, status=503) if request.number >= 0 else None
+    delivery = await deliver(umami.url, workers=2, batch_size=5)
+    readers = [
+        asyncio.create_task(delivery.submit(views(100, start=100 * reader))) for reader in range(3)
+    ]
+    async with asyncio.timeout(5):
+        while umami.busy < 2 or delivery.held < 20:
+            await asyncio.sleep(0)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert delivery.held == 20
+    assert not any(reader.done() for reader in readers)
+    umami.script = lambda _request: None
+    hold.set()
+    await asyncio.gather(*readers)
+    assert await delivery.drain(10)
+    assert umami.urls == Counter(f"/{number}" for number in range(300))
+
+
+async def test_draining_gives_up_in_time_and_leaves_the_batches_in_the_journal(
+    umami, ledger, views, deliver, reply
+):
+    hold = asyncio.Event()
+    umami.script = lambda request: reply(until=hold) if request.number >= 0 else None
+    delivery = await deliver(umami.url, workers=2, batch_size=5)
+    await delivery.submit(views(10))
+    assert not await delivery.drain(0.05)
+    await delivery.stop()
+    hold.set()
+    assert sum(len(batch.page_views) for batch in ledger.in_flight.values()) == 10
+    assert ledger.ended == {}
+
+
+async def test_refused_connections_are_no_doubt_and_the_start_waits_for_the_server(
+    umami, ledger, views, deliver
+):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    starting = asyncio.create_task(deliver(f"http://127.0.0.1:{port}", workers=2))
+    await ledger.until(lambda: bool(ledger.is_away))
+    async with await asyncio.start_server(umami.connected, "127.0.0.1", port):
+        delivery = await starting
+        await delivery.submit(views(3))
+        assert await delivery.drain(10)
+        assert umami.urls.total() == 3
+        assert ledger.doubts == 0
+        assert "no connection" in str(ledger.is_away[0])
+
+
+async def test_an_outage_is_logged_once_a_minute_at_most_and_its_end_once(
+    umami, views, deliver, reply, caplog, sleeps
+):
+    umami.script = lambda request: reply(503, b"\x1b[2Jaway") if 0 <= request.number < 30 else None
+    with caplog.at_level(logging.INFO, "ingestor.delivery"):
+        delivery = await deliver(umami.url, workers=1)
+        await delivery.submit(views(1))
+        assert await delivery.drain(10)
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert 1 <= len(warnings) <= sleeps.time / 60 + 1
+    assert not any("\x1b" in record.getMessage() for record in caplog.records)
+    assert sum("answers again" in record.getMessage() for record in caplog.records) == 1
+
+
+async def test_the_daemon_parks_an_unknown_website_and_goes_on_with_others(
+    umami, ledger, views, deliver, website
+):
+    delivery = await deliver(umami.url, park=True, batch_size=5, retry_max=30.0)
+    umami.websites = {website}
+    await delivery.submit(views(12, website=OTHER))
+    await delivery.submit(views(12, start=100))
+    assert await delivery.drain(10)
+    assert OTHER in ledger.parked_for
+    assert {view.line_start for view in ledger.returned} == {number * 10 for number in range(12)}
+    assert ledger.outcomes == {Outcome.ACCEPTED: 12}
+    assert delivery.held == 0
+
+
+async def test_a_parked_website_is_tried_again_without_a_trace_and_unparked(
+    umami, ledger, views, deliver, website
+):
+    delivery = await deliver(umami.url, park=True, batch_size=5)
+    await delivery.submit(views(12, website=OTHER))
+    await ledger.until(lambda: OTHER in ledger.parked_for)
+    await delivery.submit(views(3, website=OTHER, start=12))
+    await ledger.until(lambda: len(ledger.returned) == 15)
+    umami.websites.add(OTHER)
+    await ledger.until(lambda: OTHER not in ledger.parked_for)
+    assert umami.stored == []
+    again, ledger.returned = ledger.returned, []
+    await delivery.submit(again)
+    assert await delivery.drain(10)
+    assert umami.urls == Counter(f"/{number}" for number in range(15))
+
+
+async def test_refused_credentials_park_every_website_until_they_are_mended(
+    umami, ledger, views, deliver, reply, website
+):
+    delivery = await deliver(umami.url, park=True)
+    umami.script = lambda _request: reply(401, b"who are you")
+    await delivery.submit(views(5))
+    await ledger.until(lambda: len(ledger.returned) == 5)
+    assert "401" in ledger.parked_for[website]
+    assert "who are you" in ledger.parked_for[website]
+    umami.script = lambda _request: None
+    await ledger.until(lambda: not ledger.parked_for)
+    await delivery.submit(ledger.returned)
+    assert await delivery.drain(10)
+    assert umami.urls.total() == 5
+
+
+@pytest.mark.parametrize("mode", ["auto", "send", "batch"])
+async def test_a_poison_page_view_without_a_code_ends_as_a_dead_letter_and_stops_nobody(
+    mode, umami, ledger, views, deliver, reply, refused, tmp_path
+):
+    def script(request):
+        if request.number < 0 or "/13" not in request.urls:
+            return None
+        if request.path == "/api/batch":
+            return umami.batch_failing(request, {"/13": refused("server-error", 500)})
+        return reply(500, refused("server-error", 500))
+
+    umami.script = script
+    letters = tmp_path / "dead.jsonl"
+    delivery = await deliver(umami.url, mode=mode, batch_size=10, dead_letters=letters)
+    await delivery.submit(views(60))
+    assert await delivery.drain(20)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 59, Outcome.REJECTED: 1}
+    assert [letter.offset for letter in read_dead_letters(letters)] == [130]
+    assert max(umami.urls.values()) == 1
+    tries = sum("/13" in request.urls for request in umami.carrying)
+    assert 5 <= tries <= 40
+
+
+async def test_several_poison_page_views_alone_end_as_dead_letters_too(
+    umami, ledger, views, deliver, reply, refused, tmp_path
+):
+    umami.script = lambda request: (
+        reply(500, refused("server-error", 500))
+        if any(url in {"/0", "/1", "/2"} for url in request.urls) and request.number >= 0
+        else None
+    )
+    letters = tmp_path / "dead.jsonl"
+    delivery = await deliver(umami.url, mode="send", dead_letters=letters)
+    await delivery.submit(views(10))
+    feeding = asyncio.create_task(_trickle(delivery, views))
+    await ledger.until(lambda: ledger.outcomes[Outcome.REJECTED] == 3)
+    feeding.cancel()
+    assert {letter.offset for letter in read_dead_letters(letters)} == {0, 10, 20}
+
+
+async def _trickle(delivery, views):
+    for number in range(100, 10_000):
+        await delivery.submit(views(1, start=number))
+
+
+@pytest.mark.parametrize("mode", ["auto", "send", "batch"])
+async def test_an_outage_that_says_nothing_makes_no_dead_letter(
+    mode, umami, ledger, views, deliver, reply, refused, tmp_path
+):
+    """A read-only database under Umami 2: each page view fails, the probe that reads does not."""
+
+    def script(request):
+        if not 0 <= request.number < 150:
+            return None
+        if request.path == "/api/batch":
+            body = refused("server-error", 500)
+            return umami.batch_failing(request, dict.fromkeys(request.urls, body))
+        return reply(500, refused("server-error", 500))
+
+    umami.script = script
+    letters = tmp_path / "dead.jsonl"
+    delivery = await deliver(umami.url, mode=mode, batch_size=5, dead_letters=letters)
+    await delivery.submit(views(40))
+    assert await delivery.drain(20)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 40}
+    assert not letters.exists()
+    assert ledger.is_away
+
+
+async def test_a_page_view_over_which_the_connection_always_breaks_stops_nobody(
+    umami, ledger, views, deliver, reply, tmp_path
+):
+    umami.script = lambda request: reply(hang_up=True) if "/3" in request.urls else None
+    letters = tmp_path / "dead.jsonl"
+    delivery = await deliver(umami.url, workers=2, batch_size=4, dead_letters=letters)
+    feeding = asyncio.create_task(_trickle(delivery, views))
+    await delivery.submit(views(40))
+    await ledger.until(lambda: sum(start < 400 for start in ledger.ended) == 39)
+    feeding.cancel()
+    assert 30 not in ledger.ended, "it is tried on, and never given up"
+    assert not letters.exists()
+
+
+async def test_a_fatal_answer_lets_the_requests_under_way_come_back(
+    umami, ledger, views, deliver, reply, website
+):
+    hold = asyncio.Event()
+    umami.script = lambda request: (
+        reply(until=hold, store=True, body=_stored(request))
+        if request.number >= 0 and request.page_views[0]["website"] == website
+        else None
+    )
+    delivery = await deliver(umami.url, workers=2, batch_size=5)
+    await delivery.submit(views(5))
+    await delivery.submit(views(5, website=OTHER, start=5))
+    draining = asyncio.create_task(delivery.drain(10))
+    async with asyncio.timeout(5):
+        while len(umami.carrying) < 2 or umami.busy > 1:
+            await asyncio.sleep(0)
+    hold.set()
+    with pytest.raises(UnknownWebsite):
+        await draining
+    assert set(ledger.ended) == {0, 10, 20, 30, 40}
+
+
+def _stored(request):
+    size = len(request.urls)
+    return {"size": size, "processed": size, "errors": 0, "details": [], "cache": "token"}
