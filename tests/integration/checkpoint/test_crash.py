@@ -81,8 +81,8 @@ def test_sigkill_at_any_moment_keeps_every_promise(options, sync) -> None:
             # A batch is in doubt or acked, never both, never neither.
             for batch, turn in answered.items():
                 assert (batch in doubts) == (turn in unread)
-            # At most what the four workers had under way is repeated.
-            assert len(started & unread) <= 4
+            # Of what this life had an answer to, at most one batch a worker is repeated.
+            assert len(set(answered.values()) & unread) <= 4
             store.close()
     assert acked
 
