@@ -104,7 +104,7 @@ class Collector:
         self._unknown = frozenset(name for name, since in _SINCE.items() if version < since)
         self._judges_header = version < (2, 18)
         self._says_why = version >= (3, 0)
-        self._blocked = _blocked(options.ignore_ip)
+        self._blocked = blocked(options.ignore_ip)
 
     def collect(
         self, body: object, sender: Sender, *, outage: Outage | None = None, token: bool = True
@@ -341,14 +341,15 @@ def _title(payload: dict[str, Any]) -> str | None:
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def _blocked(listed: tuple[str, ...]) -> tuple[str | Network, ...]:
+def blocked(listed: tuple[str, ...]) -> tuple[str | Network, ...]:
+    """What IGNORE_IP blocks; raises ValueError for a CIDR that is none."""
     return tuple(
         ipaddress.ip_network(each, strict=False) if "/" in each else each for each in listed
     )
 
 
-def _is_blocked(address: str, blocked: tuple[str | Network, ...]) -> bool:
-    for each in blocked:
+def _is_blocked(address: str, those: tuple[str | Network, ...]) -> bool:
+    for each in those:
         if isinstance(each, str):
             if each == address:
                 return True

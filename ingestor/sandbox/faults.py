@@ -10,27 +10,31 @@ refuse                stop listening, cut open connections
 freeze                accept and read, answer nothing until it is cleared; then go on
 slow                  wait ``request=`` before the work and ``entry=`` before each entry
 saturate              a server of ``workers=`` threads that need ``entry=`` for each entry
-drop-before           hang up after reading, store nothing
 429, 503              refuse, with Retry-After ``retry_after=``, or ``retry_after_date=`` seconds
                       ahead as an HTTP date
 413                   refuse bodies over ``bytes=`` or batches over ``entries=`` (neither: all)
-401, 403-html         refuse
-502-html, 200-html    a proxy's page in place of an answer
-500-whole             500 for the whole request
+401, 403-html, 408    refuse
+404-html              the route is gone
+502-html, 504-html    a proxy's page in place of an answer
+200-html, 200-json,   success by its status, and no answer of Umami's
+200-empty
+500-whole             500 for the whole request, without a word why
+drop-before           hang up after reading, store nothing
+store-late            hang up after reading, and store all the same, ``entry=`` apart
 500-passes            the database fails under an entry: ``code=P1001`` (away), ``57P01``
                       (killed), ``25006`` (read-only)
 500-never             the entry is poison, whatever it is
-store-late            hang up after reading, and store all the same, ``entry=`` apart
 drop-after            store, then hang up
 cut                   store, then send half of the answer and hang up
 ====================  ============================================================================
 
 Options of every kind: ``count=`` fires so many times at most, ``skip=`` lets the first ones pass,
 ``p=`` fires with that probability, ``seed=`` of it, ``path=`` and ``website=`` (globs) choose
-requests, ``for=`` ends the fault after a time. ``url=`` (a glob over the page view's url) chooses
-entries for ``500-passes`` and ``500-never``, whose ``count`` and ``p`` hold by entry; all other
-kinds count requests. ``stored=yes`` lets a kind that replaces the answer store first. Times are
-``200ms``, ``2s``, ``1m`` or seconds.
+requests, ``for=`` ends the fault after a time. Without ``path=`` a fault is for /api/send and
+/api/batch; ``freeze`` and ``500-passes`` are for the read API, too. ``url=`` (a glob over the page
+view's url) chooses entries for ``500-passes`` and ``500-never``, whose ``count`` and ``p`` hold by
+entry; all other kinds count requests. ``stored=yes`` lets a kind that replaces the answer store
+first. Times are ``200ms``, ``2s``, ``1m`` or seconds.
 """
 
 from __future__ import annotations
@@ -48,15 +52,10 @@ from ingestor.sandbox.outage import Outage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+STORING_PATHS: Final = ("/api/send", "/api/batch")
 REPLACING: Final = (
-    "429",
-    "503",
-    "413",
-    "401",
-    "403-html",
-    "502-html",
-    "200-html",
-    "500-whole",
+    *("429", "503", "413", "401", "403-html", "404-html", "408", "502-html", "504-html"),
+    *("200-html", "200-json", "200-empty", "500-whole"),
 )
 BY_ENTRY: Final = ("500-passes", "500-never")
 KINDS: Final = (
@@ -94,7 +93,7 @@ class Fault:
     count: int | None = None
     skip: int = 0
     p: float = 1.0
-    path: str = "*"
+    path: str | None = None  # None: the two paths that store, see fails_reading()
     website: str = "*"
     url: str = "*"
     duration: float | None = None  # seconds
@@ -115,7 +114,10 @@ class Fault:
 
     def concerns(self, look: Look) -> bool:
         """Whether the filters choose this request."""
-        if not fnmatchcase(look.path, self.path):
+        if self.path is None:
+            if look.path not in STORING_PATHS and self.kind != "freeze":
+                return False
+        elif not fnmatchcase(look.path, self.path):
             return False
         if self.website != "*" and not any(
             fnmatchcase(website, self.website) for website in look.websites
@@ -125,6 +127,11 @@ class Fault:
             over_bytes = self.bytes is not None and look.bytes > self.bytes
             return over_bytes or (self.entries is not None and look.entries > self.entries)
         return True
+
+    def fails_reading(self) -> bool:
+        """Whether the read API has no database either; asking uses up no ``count``."""
+        exhausted = self.count is not None and self.fired >= self.count
+        return self.kind == "500-passes" and self.path is None and self.p == 1 and not exhausted
 
     def fires(self) -> bool:
         """Count one that the filters chose, and say whether the fault hits it."""
@@ -211,6 +218,10 @@ class Faults:
                     self.counters[fault.spec] += 1
                     return fault
         return None
+
+    def outage_of_reading(self) -> bool:
+        """Whether the database is away for the read API, too."""
+        return any(fault.fails_reading() for fault in self._on)
 
     def entry_outage(self, look: Look, website: str, url: str) -> Outage | None:
         """How the database fails under this entry, if it does."""

@@ -55,6 +55,7 @@ OTHER_SITE: Final = (
 )
 
 _OPERATOR = re.compile(r"(eq|neq|s|ns|c|dnc|re|nre|t|f|gt|lt|gte|lte|bf|af)\.(.*)", re.DOTALL)
+UNITS: Final = ("minute", "hour", "day", "month", "year")  # from the finest
 _PAGE_SIZE: Final = 20
 
 
@@ -73,7 +74,8 @@ class Selection:
     def where(self) -> str:
         """The whole condition over ``records`` joined with ``sessions``."""
         return (
-            "records.website = :website and records.created_at * 1000 between :start and :end"
+            "records.website = :website and records.created_at between :start / 1000.0"
+            " and :end / 1000.0"
             f" {self.conditions}"
         )
 
@@ -140,6 +142,8 @@ def query_errors(query: dict[str, str], *, dates: bool = True) -> dict[str, Any]
                 properties[name] = {"errors": [words]}
             elif name in ("page", "pageSize") and (words_of := _positive(number)):
                 properties[name] = {"errors": [words_of]}
+    if (unit := query.get("unit")) is not None and unit not in UNITS:
+        properties["unit"] = {"errors": ["Invalid unit"]}
     missing = "Either startAt+endAt or startDate+endDate must be provided"
     lacks = dates and not ("startAt" in query and "endAt" in query)
     if not properties and not lacks:

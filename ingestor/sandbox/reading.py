@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from ingestor.sandbox.filters import FILTERS, OTHER_SITE, SESSION_TYPES, Selection, paging
+from ingestor.sandbox.filters import FILTERS, OTHER_SITE, SESSION_TYPES, UNITS, Selection, paging
 from ingestor.sandbox.javascript import civil_date, iso_time, to_number
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ _FROM: Final = (
     " on sessions.id = records.session_id and sessions.website = records.website"
 )
 _COUNTED: Final = "and records.event_type not in (2, 5)"
-_UNITS: Final = ("minute", "hour", "day", "month", "year")
 
 
 class Reader:
@@ -296,7 +295,7 @@ def _unit(selection: Selection) -> str:
     months = minutes / (30.4 * 1440)
     if finest == "day" and months > 8:  # noqa: PLR2004 - Umami's limits
         finest = "month"
-    allowed = _UNITS[_UNITS.index(finest) :]
+    allowed = UNITS[UNITS.index(finest) :]
     wanted = selection.query.get("unit", "")
     return wanted if wanted in allowed else finest
 

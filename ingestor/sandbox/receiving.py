@@ -6,6 +6,7 @@ A request goes on after its client hung up, as it does in Umami.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,8 @@ from ingestor.sandbox.schema import batch_errors
 from ingestor.sandbox.visitors import read as read_token
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from ingestor.sandbox.counters import Counters
     from ingestor.sandbox.options import SandboxOptions
     from ingestor.sandbox.outage import Outage
@@ -57,11 +60,15 @@ _PROXY_PAGE: Final = (
 _TITLES: Final = {
     200: "Welcome",
     403: "403 Forbidden",
+    404: "404 Not Found",
+    408: "408 Request Time-out",
     413: "413 Request Entity Too Large",
     429: "429 Too Many Requests",
     502: "502 Bad Gateway",
     503: "503 Service Temporarily Unavailable",
+    504: "504 Gateway Time-out",
 }
+NO_ANSWER: Final = 499  # counted where the client was left without one
 
 
 def json_response(answer: Answer) -> web.Response:
@@ -110,35 +117,34 @@ class Receiver:
             return self._instant(request.path, raw)
         body = parse_json(raw)
         look = look_at(request.path, body, len(raw))
-        hurdle = await self._hurdles(look)
-        if hurdle is not None and not hurdle.stored:
-            return self._replace(hurdle)
-        if self._faults.hit(("drop-before",), look):
-            return hang_up(request)
-        if (key := self._options.api_key) and request.headers.get("x-umami-api-key") != key:
-            return json_response(unauthorized())
-        late = self._faults.hit(("store-late",), look)
-        if late is not None:
-            hang_up(request)
-        answer = await self._work_off(body, self._sender(request), look, late)
-        return self._replace(hurdle) if hurdle else await self._reply(request, answer, look)
 
-    async def _reply(
-        self, request: web.BaseRequest, answer: Answer, look: Look
+        async def work() -> Answer:
+            if (key := self._options.api_key) and request.headers.get("x-umami-api-key") != key:
+                return unauthorized()
+            return await self._work_off(request, body, look)
+
+        return await self.through_faults(request, look, work)
+
+    async def through_faults(
+        self, request: web.BaseRequest, look: Look, work: Callable[[], Awaitable[Answer]]
     ) -> web.StreamResponse:
-        if self._faults.hit(("drop-after",), look):
+        """Do the work, or what the faults make of it."""
+        faults = self._faults
+        if (frozen := faults.hit(("freeze",), look)) is not None:
+            await frozen.over.wait()
+        replaced = faults.hit(REPLACING, look)
+        if replaced is not None and not replaced.stored:
+            return self._replace(replaced)
+        if faults.hit(("drop-before",), look):
             return hang_up(request)
-        if self._faults.hit(("cut",), look):
+        answer = await work()
+        if replaced is not None:
+            return self._replace(replaced)
+        if faults.hit(("drop-after",), look):
+            return hang_up(request)
+        if faults.hit(("cut",), look):
             return await cut_short(request, json_response(answer))
         return json_response(answer)
-
-    async def _hurdles(self, look: Look) -> Fault | None:
-        """Freeze and slow down; then the fault that replaces the answer, if one does."""
-        if (frozen := self._faults.hit(("freeze",), look)) is not None:
-            await frozen.over.wait()
-        if (slow := self._faults.hit(("slow",), look)) is not None:
-            await asyncio.sleep(slow.request)
-        return self._faults.hit(REPLACING, look)
 
     def _replace(self, fault: Fault) -> web.Response:
         headers = {}
@@ -147,11 +153,17 @@ class Receiver:
         if fault.retry_after_date is not None:
             moment = time.time() + fault.retry_after_date
             headers["Retry-After"] = formatdate(moment, usegmt=True)
-        if fault.kind == "401":
-            return json_response(unauthorized())
-        if fault.kind == "500-whole":
-            return json_response(server_error(None))
-        return page_response(int(fault.kind[:3]), headers)
+        status = int(fault.kind[:3])
+        match fault.kind:
+            case "401":
+                return json_response(unauthorized())
+            case "500-whole":
+                return json_response(server_error(None))
+            case "200-json":
+                return json_response(Answer(200, {"ok": True}))
+            case "200-empty":
+                return web.Response(status=status)
+        return page_response(status, headers)
 
     def _sender(self, request: web.BaseRequest) -> Sender:
         token = request.headers.get("x-umami-cache")
@@ -161,19 +173,26 @@ class Receiver:
             claims=read_token(token, self._store.secret) if token else None,
         )
 
-    async def _work_off(
-        self, body: object, sender: Sender, look: Look, late: Fault | None
-    ) -> Answer:
+    async def _work_off(self, request: web.BaseRequest, body: object, look: Look) -> Answer:
+        late = self._faults.hit(("store-late",), look)
+        slow = self._faults.hit(("slow",), look)
+        pace = [late, slow, self._faults.hit(("saturate",), look)]
+        if late is not None:
+            hang_up(request)
+        sender = self._sender(request)
+        if slow is not None:
+            await asyncio.sleep(slow.request)
+        brakes = [fault for fault in pace if fault is not None and fault.entry]
         try:
             if look.path == SEND:
-                await self._before_entry(look, late)
+                await self._before_entry(look, brakes)
                 return self._collector.collect(body, sender, outage=self._outage(body, look))
-            return await self._work_off_batch(body, sender, look, late)
+            return await self._work_off_batch(body, sender, look, brakes)
         finally:
             self._store.commit()
 
     async def _work_off_batch(
-        self, body: object, sender: Sender, look: Look, late: Fault | None
+        self, body: object, sender: Sender, look: Look, brakes: list[Fault]
     ) -> Answer:
         errors = batch_errors(body)
         if errors is not None or not isinstance(body, list):
@@ -183,9 +202,9 @@ class Receiver:
         details = []
         cache: dict[str, Any] = {"cache": None}
         for index, entry in enumerate(body):
-            if late or self._faults.is_on("freeze", "slow", "saturate"):
+            if brakes or self._faults.is_on("freeze"):
                 self._store.commit()
-                await self._before_entry(look, late)
+                await self._before_entry(look, brakes)
             elif index % _SLICE == _SLICE - 1:
                 self._store.commit()
                 await asyncio.sleep(0)
@@ -204,22 +223,16 @@ class Receiver:
         counts = {"size": len(body), "processed": len(body) - failed, "errors": failed}
         return Answer(200, {**counts, "details": details, **cache})
 
-    async def _before_entry(self, look: Look, late: Fault | None) -> None:
-        """Wait as long as the faults that are on want each entry to take."""
-        if late is not None:
-            await asyncio.sleep(late.entry)
+    async def _before_entry(self, look: Look, brakes: list[Fault]) -> None:
+        """Wait as long as the faults of this request want an entry to take."""
         for fault in self._faults:
-            if not fault.concerns(look):
-                continue
-            if fault.kind == "freeze" and not fault.over.is_set():
+            if fault.kind == "freeze" and fault.concerns(look):
                 await fault.over.wait()
-            elif fault.kind == "slow" and fault.entry:
+        for fault in brakes:
+            if fault.over.is_set():
+                continue
+            async with fault.threads or contextlib.nullcontext():
                 await asyncio.sleep(fault.entry)
-            elif fault.threads is not None:
-                async with fault.threads:
-                    self._faults.counters[fault.spec] += 1
-                    fault.fired += 1
-                    await asyncio.sleep(fault.entry)
 
     def _outage(self, entry: object, look: Look) -> Outage | None:
         if not self._faults.is_on(*BY_ENTRY):
@@ -283,7 +296,7 @@ def hang_up(request: web.BaseRequest) -> web.Response:
     """Cut the connection without an answer (the response that is returned goes nowhere)."""
     if request.transport is not None:
         request.transport.abort()
-    return web.Response()
+    return web.Response(status=NO_ANSWER)
 
 
 async def cut_short(request: web.BaseRequest, whole: web.Response) -> web.StreamResponse:

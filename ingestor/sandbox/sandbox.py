@@ -11,7 +11,7 @@ from aiohttp import web
 
 from ingestor.errors import UsageError
 from ingestor.sandbox.bots import is_bot
-from ingestor.sandbox.collector import Collector, version_of
+from ingestor.sandbox.collector import Collector, blocked, version_of
 from ingestor.sandbox.control import Control
 from ingestor.sandbox.counters import Counters
 from ingestor.sandbox.faults import Faults, parse
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ingestor.sandbox.options import SandboxOptions
 
 _BACKLOG = 512
+_CLOSING = 0.1  # seconds for idle connections to close
 
 
 class Sandbox:
@@ -105,6 +106,10 @@ class Sandbox:
             raise UsageError(
                 f"{self._options.version!r} is no version of Umami; write 3.1.0"
             ) from None
+        try:
+            blocked(self._options.ignore_ip)
+        except ValueError as error:
+            raise UsageError(f"ignore_ip holds addresses and CIDRs: {error}") from None
         for spec in self._options.fail:
             parse(spec)
 
@@ -115,7 +120,7 @@ class Sandbox:
             store.add_website(str(uuid.uuid4()), "sandbox", None)
         collector = Collector(store, self.counters, options, options.is_bot or is_bot)
         receiver = Receiver(options, store, collector, self.faults, self.counters)
-        self._routes = Routes(options, store, receiver)
+        self._routes = Routes(options, store, receiver, self.faults)
         self._server = web.Server(
             self._serve, access_log=None, auto_decompress=False, keepalive_timeout=options.keepalive
         )
@@ -153,7 +158,8 @@ class Sandbox:
         await self._finish()
         for each in (server, self._control):
             if each is not None:
-                await each.shutdown(0)
+                each.pre_shutdown()
+                await each.shutdown(_CLOSING)
         self._control = None
         if self._store is not None:
             self._store.close()
