@@ -1,0 +1,117 @@
+"""A file whose format changes in the middle: each line by the preset that fits, the last first."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ingestor.formats.format import Format
+from ingestor.formats.syslog import prefix_length
+from ingestor.model import Hit, Malformed, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ingestor.formats.hits import Columns
+
+_ADDRESS = re.compile(
+    r"\[?(?:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]+|\d{1,3}(?:\.\d{1,3}){3})\]?(?:%[\w.]+)?(?::\d{1,5})?"
+)
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
+_HOST = re.compile(r"(?:[\w*.-]{1,253}|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+
+
+def is_plausible(hit: Hit) -> bool:
+    """Tell whether the fields of a hit hold what their names say.
+
+    Two formats may cut a line alike and name the pieces differently; this tells them apart.
+    """
+    if not _is_address_list(hit.address) and not (
+        _NAME.fullmatch(hit.address) or hit.address.startswith("unix:")
+    ):
+        return False
+    if hit.host and _HOST.fullmatch(hit.host) is None:
+        return False
+    if hit.forwarded_for and not _is_address_list(hit.forwarded_for):
+        return False
+    if hit.user_agent and "://" in hit.user_agent[:8]:
+        return False
+    return not (hit.referrer and hit.referrer.startswith("Mozilla/"))
+
+
+def is_address(text: str) -> bool:
+    """Tell whether this is the spelling of an address, perhaps with a port."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
+def _is_address_list(text: str) -> bool:
+    return all(
+        _ADDRESS.fullmatch(part.strip()) is not None or part.strip() in {"unknown", "-"}
+        for part in text.split(",")
+    )
+
+
+def is_explained(verdict: Hit | Malformed | Reason) -> bool:
+    """Tell whether a format explains a line: TLS bytes for a request are the client's fault."""
+    return not isinstance(verdict, Malformed) or verdict is Malformed.REQUEST
+
+
+class Adaptive(Format):
+    """Follows one file through changes of its format; belongs to that file alone.
+
+    ``split`` and ``columns`` stay those of the first format for as long as it lives, since
+    callers keep them; lines of others are read by ``parse``. ``settled`` gives the same with
+    the current format first.
+    """
+
+    def __init__(
+        self, first: Format, others: Sequence[Format], *, current: Format | None = None
+    ) -> None:
+        """Take the format that explains most lines, and all others that may turn up."""
+        self.first = first
+        self.current = current or first  # explained the last line that any explained
+        self._others = [other for other in others if other is not first]
+        self.name = first.name
+        self.definition = first.definition
+        self.fields = first.fields
+        self.columns = first.columns
+        vars(self)["hit"] = first.hit  # bound straight: the hot loop saves a call a line
+        vars(self)["split"] = first.split
+
+    def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
+        """Read a line by the format of the last line, or by the first that fits."""
+        verdict = self.current.parse(line, latest)
+        if not isinstance(verdict, Malformed) or verdict is Malformed.REQUEST:
+            return verdict
+        for candidate in (self.first, *self._others):
+            if candidate is self.current:
+                continue
+            other = candidate.parse(line, latest)
+            if isinstance(other, Hit) and is_plausible(other):
+                self.current = candidate
+                return other
+            if other is Reason.DIRECTIVE:
+                return other
+        length = prefix_length(line)
+        return self.parse(line[length:], latest) if length else verdict
+
+    def split(self, line: bytes) -> Columns | None:
+        """Split a line of the first format."""
+        return self.first.split(line)
+
+    def hit(self, columns: Columns, latest: int) -> Hit | Malformed:
+        """Make a hit of the first format's columns."""
+        return self.first.hit(columns, latest)
+
+    def reach(self, line: bytes) -> tuple[int, str]:
+        """Tell how far the current format explains a line."""
+        return self.current.reach(line)
+
+    def settled(self) -> Adaptive:
+        """Give the same with the current format first, for its splitter is the fast one."""
+        return Adaptive(self.current, [self.first, *self._others])
+
+    def for_file(self, head: Sequence[bytes]) -> Format:
+        """Give a fresh one that has read this file's header."""
+        formats = [each.for_file(head) for each in (self.first, *self._others)]
+        return Adaptive(formats[0], formats[1:])

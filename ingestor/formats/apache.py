@@ -1,0 +1,147 @@
+"""An Apache ``LogFormat`` string becomes the parts of a format.
+
+Source: the Apache documentation of ``mod_log_config`` ("Custom Log Formats"), ``mod_logio``,
+``mod_ssl`` and ``mod_remoteip``.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ingestor.errors import FormatError
+from ingestor.formats.fields import (
+    FREE_TEXT,
+    METHOD,
+    PATH,
+    PROTOCOL,
+    QUERY,
+    REQUEST,
+    STATUS,
+    UNNAMED,
+    WORDS,
+    Field,
+    Literal,
+    Meaning,
+    Part,
+    Role,
+    Shape,
+    address,
+    header,
+    host,
+    moment,
+)
+
+# `%`, then conditions, `<` or `>`, and an argument in any order, then the directive.
+_DIRECTIVE = re.compile(r"%((?:!?\d{3}(?:,\d{3})*|[<>]|\{[^}]*\})*)(\^[a-zA-Z]{2}|[a-zA-Z%])")
+_ARGUMENT = re.compile(r"\{([^}]*)\}")
+_CONDITION = re.compile(r"!?\d{3}")
+
+_PLAIN: dict[str, Meaning] = {
+    "h": address(1),
+    "a": address(0),
+    "r": REQUEST,
+    "m": METHOD,
+    "U": PATH,
+    "q": QUERY,
+    "H": PROTOCOL,
+    "v": host(0),
+    "V": host(1),
+    "u": Meaning(shape=Shape.TEXT, natural=WORDS),
+    "f": FREE_TEXT,
+    "R": FREE_TEXT,
+    "l": UNNAMED,
+}
+_VARIABLES: dict[str, Meaning] = {
+    "remote_addr": address(2),
+    "remote_host": address(3),
+    "http_host": host(1),
+    "server_name": host(2),
+    "request_method": METHOD,
+    "query_string": QUERY,
+    "server_protocol": PROTOCOL,
+    "request_scheme": Meaning(Role.SCHEME, 1),
+    "https": Meaning(Role.SCHEME, 2),
+}
+
+
+def apache_parts(definition: str) -> list[Part]:
+    """Take a definition apart. Raises FormatError for a directive that no Apache knows."""
+    parts: list[Part] = []
+    at = 0
+    while at < len(definition):
+        percent = definition.find("%", at)
+        if percent < 0:
+            percent = len(definition)
+        if percent > at:
+            parts.append(_literal(definition[at:percent], at))
+        if percent == len(definition):
+            break
+        match = _DIRECTIVE.match(definition, percent)
+        if match is None:
+            raise FormatError(
+                f"character {percent + 1} of {definition!r}: "
+                f"{definition[percent : percent + 12]!r} is no directive of Apache's; a percent sign itself is written %%"
+            )
+        parts += _directive(match)
+        at = match.end()
+    if not any(isinstance(part, Field) for part in parts):
+        raise FormatError(f"no %directive stands in {definition!r}")
+    return parts
+
+
+def _literal(text: str, place: int) -> Literal:
+    return Literal(text.encode("utf-8", "surrogateescape"), place)
+
+
+def _directive(match: re.Match[str]) -> list[Part]:
+    modifiers, letter = match[1], match[2]
+    if letter == "%":
+        return [Literal(b"%", match.start())]
+    argument = _ARGUMENT.search(modifiers)
+    name = argument[1] if argument else None
+    place = match.start()
+    if letter == "t" and (name is None or name in {"begin", "end"}):
+        # Without a format the brackets belong to the value.
+        time = Field(match[0], place, moment("local", 1 if name == "end" else 0))
+        return [Literal(b"[", place), time, Literal(b"]", place)]
+    meaning = _time(name) if letter == "t" and name else _meaning(letter, name)
+    if letter == "s":
+        # %>s is the answer's status; after an internal redirect %s is the first try's.
+        meaning = Meaning(Role.STATUS, 0 if ">" in modifiers else 1)
+    if _CONDITION.search(_ARGUMENT.sub("", modifiers)) and meaning.role not in {
+        Role.REFERRER,
+        Role.USER_AGENT,
+        Role.ACCEPT_LANGUAGE,
+        Role.PURPOSE,
+        Role.FORWARDED_FOR,
+    }:
+        # Logged for some statuses only: `-` for all others, so it cannot stand for the request.
+        meaning = Meaning(shape=meaning.shape, natural=meaning.natural)
+        meaning = UNNAMED if meaning.shape is Shape.TIME else meaning
+    return [Field(match[0], place, meaning)]
+
+
+def _meaning(letter: str, name: str | None) -> Meaning:
+    if name is None:
+        return STATUS if letter == "s" else _PLAIN.get(letter, UNNAMED)
+    if letter == "i":
+        return header(name.lower())
+    if letter == "a":  # %{c}a: the connection's peer
+        return address(2)
+    if letter in {"e", "x"}:
+        if name.upper().startswith("HTTP_") and name.lower() not in _VARIABLES:
+            return header(name[5:].lower())
+        return _VARIABLES.get(name.lower(), FREE_TEXT if letter == "e" else UNNAMED)
+    return FREE_TEXT if letter in {"o", "C", "n", "c"} or letter[0] == "^" else UNNAMED
+
+
+def _time(name: str) -> Meaning:
+    """Read ``%{…}t``: a unit since 1970, a fraction, or a format of strftime."""
+    rank = 1 if name.startswith("end:") else 0
+    name = name.removeprefix("begin:").removeprefix("end:")
+    unit = {"sec": "epoch", "msec": "ms", "usec": "us"}.get(name)
+    if unit is not None:
+        return moment(unit, rank)
+    if name in {"msec_frac", "usec_frac"}:
+        return UNNAMED
+    return moment(f"strftime:{name}", rank + 2)

@@ -1,0 +1,212 @@
+"""A definition's parts become a format: a fast splitter and an exact matcher that always agree."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from ingestor.errors import FormatError
+from ingestor.formats.clocks import clock_named, needs_zone
+from ingestor.formats.fields import (
+    FREE_TEXT,
+    TARGET,
+    UNNAMED,
+    Decoding,
+    Escape,
+    Field,
+    Literal,
+    Meaning,
+    Part,
+    Role,
+    Shape,
+)
+from ingestor.formats.format import Format
+from ingestor.formats.hits import builder, hit_fields
+from ingestor.formats.matcher import Matcher
+from ingestor.formats.splitter import splitter
+from ingestor.model import Hit, Malformed, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import tzinfo
+
+    from ingestor.formats.hits import Columns
+
+
+class TextFormat(Format):
+    """A format of fixed text and fields: nginx, Apache, and all that write likewise."""
+
+    def __init__(
+        self,
+        definition: str,
+        parts: Sequence[Part],
+        *,
+        name: str,
+        escape: Escape = Escape.DEFAULT,
+        zone: tzinfo | None = None,
+    ) -> None:
+        """Compile; raises FormatError where a line could not be read with certainty.
+
+        ``zone`` is where times without one were written; without it such formats are refused.
+        """
+        parts = merged(parts)
+        captured = named_fields(parts, definition)
+        columns = _columns(captured)
+        clock = clock_named(_clock_kind(captured, zone), zone)
+        escaped = escape is not Escape.NONE
+        self.name, self.definition = name, definition
+        self.columns = MappingProxyType(columns)
+        self.fields = hit_fields(columns)
+        self._matcher = Matcher(parts, escape)
+        self._fullmatch = self._matcher.compile(captured).fullmatch
+        self._build = builder(
+            columns,
+            clock,
+            escaped=escaped,
+            decodings={
+                field.meaning.role: field.meaning.decoding
+                for field in captured
+                if field.meaning.decoding is not Decoding.NONE
+            },
+        )
+        # Bound straight to the instance: the hot loop saves a call a line.
+        vars(self)["hit"] = self._build
+        fast = splitter(parts, captured, escaped=escaped)
+        if fast is not None:
+            vars(self)["split"] = fast
+
+    @property
+    def likeness(self) -> object:
+        """Be equal for two formats that read every line alike."""
+        return self._matcher.compile(()).pattern, tuple(self.columns.items())
+
+    def match(self, line: bytes) -> Columns | None:
+        """Give the raw columns of a line, by the exact matcher."""
+        found = self._fullmatch(line[:-1] if line[-1:] == b"\r" else line)
+        return None if found is None else found.groups()
+
+    def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
+        """Read one line exactly."""
+        columns = self.match(line)
+        return Malformed.NO_MATCH if columns is None else self._build(columns, latest)
+
+    def split(self, line: bytes) -> Columns | None:
+        """Give the raw columns; the matcher's, where no splitter could be made."""
+        return self.match(line)
+
+    def hit(self, columns: Columns, latest: int) -> Hit | Malformed:
+        """Make a hit of columns."""
+        return self._build(columns, latest)
+
+    def reach(self, line: bytes) -> tuple[int, str]:
+        """Tell how many bytes of a line are explained, and what was expected there."""
+        end, part = self._matcher.reach(line.removesuffix(b"\r"))
+        if part is None:
+            return end, "the end of the line"
+        return end, part.text if isinstance(part, Field) else repr(part.text.decode())
+
+
+def merged(parts: Sequence[Part]) -> list[Part]:
+    """Join what stands side by side: texts, unnamed fields, and a path with its query."""
+    joined: list[Part] = []
+    for part in parts:
+        last = joined[-1] if joined else None
+        if isinstance(part, Literal):
+            if not part.text:
+                continue
+            if isinstance(last, Literal):
+                joined[-1] = Literal(last.text + part.text, last.place)
+                continue
+        elif isinstance(last, Field):
+            both = _together(last.meaning, part.meaning)
+            if both is not None:
+                joined[-1] = Field(last.text + part.text, last.place, both)
+                continue
+        joined.append(part)
+    return joined
+
+
+def _together(first: Meaning, second: Meaning) -> Meaning | None:
+    """Give what two fields without anything between them tell together, or None."""
+    if first.role is Role.PATH and second.role is Role.QUERY:
+        return TARGET
+    if first.role is Role.TARGET and second.role is Role.QUERY:
+        return first
+    if first.role is second.role is Role.NONE and Shape.TRAILING not in {
+        first.shape,
+        second.shape,
+    }:
+        return UNNAMED if first.shape is second.shape is Shape.TOKEN else FREE_TEXT
+    return None
+
+
+def named_fields(parts: Sequence[Part], definition: str) -> list[Field]:
+    """Choose the fields that tell something: of each role the variable that tells it best.
+
+    Raises FormatError where the definition tells no time, no address or no target.
+    """
+    best: dict[Role, Field] = {}
+    for part in parts:
+        if isinstance(part, Field) and part.meaning.role is not Role.NONE:
+            present = best.get(part.meaning.role)
+            if present is None or part.meaning.rank < present.meaning.rank:
+                best[part.meaning.role] = part
+    if Role.REQUEST in best:
+        for role in (Role.METHOD, Role.TARGET, Role.PATH, Role.QUERY, Role.PROTOCOL):
+            best.pop(role, None)
+    if Role.TARGET in best:
+        best.pop(Role.PATH, None)
+    if Role.PATH not in best:
+        best.pop(Role.QUERY, None)
+    _require(best, definition)
+    times = [best[Role.TIME]]
+    if times[0].meaning.clock.startswith("strftime:"):  # date and time may stand apart
+        times = _pieces(parts, times[0].meaning.rank)
+    chosen = {id(field) for field in (*best.values(), *times)}
+    return [part for part in parts if isinstance(part, Field) and id(part) in chosen]
+
+
+def _require(best: dict[Role, Field], definition: str) -> None:
+    needs = {
+        "the time": Role.TIME in best,
+        "the client's address": Role.ADDRESS in best or Role.FORWARDED_FOR in best,
+        "the request": bool({Role.REQUEST, Role.TARGET, Role.PATH} & set(best)),
+    }
+    missing = [what for what, present in needs.items() if not present]
+    if missing:
+        raise FormatError(f"no field tells {' or '.join(missing)} in {definition!r}")
+
+
+def _pieces(parts: Sequence[Part], rank: int) -> list[Field]:
+    """Give the fields that tell the time together, the first of each text."""
+    pieces: dict[str, Field] = {}
+    for part in parts:
+        if (
+            isinstance(part, Field)
+            and part.meaning.clock.startswith("strftime:")
+            and part.meaning.rank == rank
+        ):
+            pieces.setdefault(part.meaning.clock, part)
+    return list(pieces.values())
+
+
+def _columns(captured: Sequence[Field]) -> dict[str, int]:
+    columns: dict[str, int] = {}
+    for at, field in enumerate(captured):
+        name = field.meaning.role.value
+        columns[name if name not in columns else f"{name}_{at}"] = at
+    return columns
+
+
+def _clock_kind(captured: Sequence[Field], zone: tzinfo | None) -> str:
+    """Name the clock for the time field, or for several that tell it together."""
+    times = [field for field in captured if field.meaning.role is Role.TIME]
+    kind = times[0].meaning.clock
+    if len(times) > 1:
+        texts = [field.meaning.clock.removeprefix("strftime:") for field in times]
+        kind = "strftime:" + "\0".join(texts)
+    if needs_zone(kind) and zone is None:
+        raise FormatError(
+            f"{times[0].text} names no time zone: set `timezone`, for example Europe/Berlin or UTC"
+        )
+    return kind

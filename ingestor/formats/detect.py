@@ -1,0 +1,203 @@
+"""Which format is this file? Every preset is tried on a sample of its lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ingestor.errors import FormatError
+from ingestor.formats.adaptive import Adaptive, is_address, is_explained, is_plausible
+from ingestor.formats.compiler import TextFormat
+from ingestor.formats.format import Format
+from ingestor.formats.json import JsonFormat
+from ingestor.formats.named import compile_format
+from ingestor.formats.presets import PRESETS
+from ingestor.formats.syslog import Prefixed, prefix_length
+from ingestor.formats.w3c import W3cFormat
+from ingestor.model import Hit, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import tzinfo
+
+ENOUGH = 0.95  # the share of lines that a format must explain
+_PLAUSIBLE = 0.8  # … and of its hits that must look right: visitors may write nonsense
+_SHORT = 20  # lines: one of fewer is more than a twentieth
+_SHOWN = 160  # characters of a line in an explanation
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What was found out about a file's format."""
+
+    format: Format | None  # follows changes in the middle; None: nothing explains enough
+    share: float  # of the sample's lines that are explained, 0 … 1
+    explanation: str  # for people: what was chosen and how sure it is, or where the nearest stops
+    nearest: str = ""  # the preset that came nearest where none fits
+    column: int = 0  # … and how many bytes of the shown line it explains
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """How one preset fares on a sample."""
+
+    format: Format
+    place: int  # in the presets' order
+    explained: frozenset[int]  # which of the sample's lines
+    hits: int
+    plausible: int
+    doubted: int  # hits whose host is an address: perhaps X-Forwarded-For stands there
+
+    @property
+    def merit(self) -> tuple[int, int, int]:
+        """Sort by this: more fields first, then more lines, then the presets' order."""
+        fields = len(self.format.fields) - (self.doubted * 2 > self.hits)
+        return (fields, len(self.explained), -self.place)
+
+
+def detect(lines: Sequence[bytes], *, latest: int, timezone: tzinfo | None = None) -> Detection:
+    """Find the format of a file by a sample of its lines, without newlines.
+
+    Give lines of its head first, then of its tail. ``latest`` is the latest believable time in
+    Unix seconds, ``timezone`` is for formats without a zone.
+    """
+    sample = [line for line in lines if line.strip()]
+    if not sample:
+        return Detection(None, 0.0, "the file is empty, so its format cannot be told")
+    bare = [line[prefix_length(line) :] for line in sample]
+    prefixed = sum(len(line) < len(whole) for line, whole in zip(bare, sample, strict=True))
+    if prefixed * 2 > len(sample):
+        found = _detect(bare, latest, timezone)
+        if found.format is None:
+            return found
+        return Detection(
+            Prefixed(found.format), found.share, f"{found.explanation}, behind a syslog prefix"
+        )
+    return _detect(sample, latest, timezone)
+
+
+def _detect(sample: Sequence[bytes], latest: int, timezone: tzinfo | None) -> Detection:
+    formats = [each.for_file(sample) for each in _candidates(timezone)]
+    scores = [_score(each, at, sample, latest) for at, each in enumerate(formats)]
+    believable = [
+        score for score in scores if score.explained and score.plausible >= _PLAUSIBLE * score.hits
+    ]
+    enough = [each for each in believable if _suffices(len(each.explained), len(sample))]
+    if enough:
+        best = max(enough, key=lambda score: score.merit)
+        return _chosen([best], formats, sample)
+    team = _team(believable)
+    covered = frozenset[int]().union(*(score.explained for score in team))
+    if team and _suffices(len(covered), len(sample)):
+        return _chosen(team, formats, sample)
+    return _refused(scores, sample, latest, timezone, len(covered))
+
+
+def _suffices(explained: int, lines: int) -> bool:
+    """Tell whether enough lines are explained; in a short file one line may be broken."""
+    return explained >= ENOUGH * lines or (lines < _SHORT and explained >= max(lines - 1, 4))
+
+
+def _score(each: Format, place: int, sample: Sequence[bytes], latest: int) -> _Score:
+    verdicts = [each.parse(line, latest) for line in sample]
+    # A header explains itself only to the format that it belongs to.
+    explained = frozenset(at for at, verdict in enumerate(verdicts) if is_explained(verdict))
+    hits = [verdict for verdict in verdicts if isinstance(verdict, Hit)]
+    if not hits and all(verdicts[at] is Reason.DIRECTIVE for at in explained):
+        explained = frozenset()
+    doubted = sum(hit.host is not None and is_address(hit.host) for hit in hits)
+    return _Score(each, place, explained, len(hits), sum(map(is_plausible, hits)), doubted)
+
+
+def _team(scores: Sequence[_Score]) -> list[_Score]:
+    """Choose formats that explain a mixed file together: each for what those before do not."""
+    team: list[_Score] = []
+    covered: frozenset[int] = frozenset()
+    waiting = list(scores)
+    while waiting:
+        best = max(waiting, key=lambda score: (len(score.explained - covered), score.merit))
+        if not best.explained - covered:
+            break
+        team.append(best)
+        covered |= best.explained
+        waiting.remove(best)
+    return team
+
+
+def _chosen(
+    team: Sequence[_Score], formats: Sequence[Format], sample: Sequence[bytes]
+) -> Detection:
+    covered = frozenset[int]().union(*(score.explained for score in team))
+    share = len(covered) / len(sample)
+    names = ", then ".join(score.format.name for score in team)
+    known = ", ".join(sorted(team[0].format.fields))
+    lines = "line" if len(sample) == 1 else "lines"
+    explanation = f"{names}: explains {share:.0%} of {len(sample)} {lines} ({known})"
+    others = [score.format for score in team[1:]]
+    others += [each for each in formats if each not in others]
+    return Detection(Adaptive(team[0].format, others), share, explanation)
+
+
+def _refused(
+    scores: Sequence[_Score],
+    sample: Sequence[bytes],
+    latest: int,
+    timezone: tzinfo | None,
+    covered: int,
+) -> Detection:
+    nearest, column, line, expected = _nearest(scores, sample, latest)
+    zone = "" if timezone is not None else _needs_zone(sample, latest)
+    text = line.decode("ascii", "backslashreplace")
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_SHOWN])
+    explanation = (
+        f"no preset explains these lines: together they explain {covered} of {len(sample)}. The "
+        f"nearest, {nearest}, stops at column {column + 1}, where it expects {expected}, in: "
+        f"{shown}{zone}"
+    )
+    return Detection(None, covered / len(sample), explanation, nearest, column)
+
+
+def _nearest(
+    scores: Sequence[_Score], sample: Sequence[bytes], latest: int
+) -> tuple[str, int, bytes, str]:
+    """Give the preset that gets furthest: name, column, the line, what it expects there."""
+    best = max(scores, key=lambda score: (len(score.explained), -score.place))
+    line = next((each for at, each in enumerate(sample) if at not in best.explained), sample[0])
+    tried = [best] if best.explained else scores
+    reaches = [(score.format, *score.format.reach(line)) for score in tried]
+    found, column, expected = max(reaches, key=lambda each: each[1])
+    if column == len(line) and expected == "the end of the line":
+        expected = f"other values ({found.parse(line, latest)})"
+    return found.name, column, line, expected
+
+
+def _needs_zone(sample: Sequence[bytes], latest: int) -> str:
+    from datetime import UTC  # noqa: PLC0415 - only here
+
+    for each in _candidates(UTC):
+        if each.name not in {known.name for known in _candidates(None)}:
+            explained = sum(is_explained(each.parse(line, latest)) for line in sample)
+            if explained >= ENOUGH * len(sample):
+                return f". {each.name} fits, but its times name no zone: set `timezone`"
+    return ""
+
+
+@lru_cache(maxsize=16)
+def _candidates(timezone: tzinfo | None) -> tuple[Format, ...]:
+    """Compile every preset once; of those that read lines alike, the first."""
+    formats: dict[object, Format] = {}
+    for name, preset in PRESETS.items():
+        try:
+            each = compile_format(preset.template, name=name, timezone=timezone)
+        except FormatError:  # needs a time zone
+            continue
+        formats.setdefault(_likeness(each), each)
+    return tuple(formats.values())
+
+
+def _likeness(each: Format) -> object:
+    if isinstance(each, TextFormat):
+        return each.likeness
+    assert isinstance(each, JsonFormat | W3cFormat)  # noqa: S101 - what compile_format gives
+    return each.definition

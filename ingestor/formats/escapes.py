@@ -1,0 +1,67 @@
+r"""Undo the escapes that servers write.
+
+One function serves nginx's default (``\x22``), Apache's (``\"``, ``\\``, ``\n``, ``\xhh``) and
+nginx's JSON escapes: none of the three writes a sequence that means another thing to one of the
+others, because each of them escapes the backslash itself.
+Sources: nginx ``ngx_http_log_module.c`` and its documentation of ``escape=``; Apache
+``mod_log_config``, section "Security Considerations" and the notes on ``%r`` and ``%i``.
+"""
+
+from __future__ import annotations
+
+import re
+
+_ESCAPE = re.compile(
+    rb"\\(?:x([0-9A-Fa-f]{2})"
+    rb"|u([dD][89abAB][0-9A-Fa-f]{2})\\u([dD][c-fC-F][0-9A-Fa-f]{2})"
+    rb"|u([0-9A-Fa-f]{4})"
+    rb"|([\"\\/'ntrbfva]))"
+)
+_LETTERS = {
+    b"n": b"\n",
+    b"t": b"\t",
+    b"r": b"\r",
+    b"b": b"\b",
+    b"f": b"\f",
+    b"v": b"\v",
+    b"a": b"\a",
+}
+_BYTES = {f"{n:02x}".encode(): bytes([n]) for n in range(256)}
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
+
+
+def unescape(value: bytes) -> bytes:
+    """Give ``value`` as it was before the server escaped it; other backslashes stay."""
+    return _ESCAPE.sub(_undo, value) if b"\\" in value else value
+
+
+def _undo(match: re.Match[bytes]) -> bytes:
+    byte, high, low, unit, letter = match.groups()
+    if byte is not None:
+        return _BYTES[byte.lower()]
+    if letter is not None:
+        return _LETTERS.get(letter, letter)
+    if unit is not None:
+        return chr(int(unit, 16)).encode("utf-8", "replace")
+    point = 0x10000 + ((int(high, 16) - 0xD800) << 10) + (int(low, 16) - 0xDC00)
+    return chr(point).encode()
+
+
+def text(value: bytes) -> str:
+    """Decode a value whose escapes are undone; ``-`` is how servers write nothing."""
+    return "" if value == b"-" else value.decode("utf-8", "surrogateescape")
+
+
+def escaped_text(value: bytes) -> str:
+    """Undo the escapes of a raw value, then decode it."""
+    return text(unescape(value) if b"\\" in value else value)
+
+
+def percent_text(value: bytes) -> str:
+    """Decode a percent-encoded value, as CloudFront writes headers."""
+    return text(_PERCENT.sub(lambda match: _BYTES[match[1].lower()], value))
+
+
+def plus_text(value: bytes) -> str:
+    """Decode a value whose spaces became plus signs, as IIS writes headers."""
+    return text(value.replace(b"+", b" "))

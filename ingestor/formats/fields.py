@@ -1,0 +1,154 @@
+"""What a definition is made of: fixed text, and fields that each tell something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+# What people's browsers put into a value on an ordinary day. A separator that is not among these
+# can end the value even without quotes.
+URL_CHARACTERS = b"/:?#[]@!$&'()*+,;=%-._~"
+HEADER_CHARACTERS = URL_CHARACTERS + b" {}|\\<>`"
+WORDS = b" ;,()/:-=[]+_'&?.@!#%*$~"
+
+
+class Shape(StrEnum):
+    """How far a field's value reaches where no quotes enclose it."""
+
+    TOKEN = "token"  # noqa: S105 - no password: a word without spaces
+    ADDRESSES = "addresses"  # an address, or a list of them with commas
+    LIST = "list"  # nginx's upstream variables: words joined by ", " or " : "
+    TEXT = "text"  # what a client or an application chose: spaces and all
+    TIME = "time"  # its clock knows
+    TRAILING = "trailing"  # any number of further fields, each after a space
+
+
+class Role(StrEnum):
+    """What a field tells. The values are the names of columns."""
+
+    NONE = ""  # kept unnamed
+    ADDRESS = "address"
+    FORWARDED_FOR = "forwarded_for"
+    HOST = "host"
+    TIME = "time"
+    REQUEST = "request"  # the whole request line
+    METHOD = "method"
+    TARGET = "target"
+    PATH = "path"  # the target without its query
+    QUERY = "query"  # with or without the question mark
+    PROTOCOL = "protocol"
+    STATUS = "status"
+    REFERRER = "referrer"
+    USER_AGENT = "user_agent"
+    ACCEPT_LANGUAGE = "accept_language"
+    PURPOSE = "purpose"
+    SCHEME = "scheme"
+
+
+class Decoding(StrEnum):
+    """What was done to a value beside the log's own escapes."""
+
+    NONE = ""
+    PERCENT = "percent"  # CloudFront: percent-encoded
+    PLUS = "plus"  # IIS: spaces became plus signs
+
+
+class Escape(StrEnum):
+    """How the server escapes values, as nginx's ``escape=`` names it."""
+
+    DEFAULT = "default"  # a backslash and hex digits, a quote or a letter: nginx and Apache
+    JSON = "json"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a variable tells, whichever definition it stands in.
+
+    ``rank`` decides between two variables of one role in one definition: the lowest wins.
+    ``clock`` names how a time is written (see clocks.py). ``natural`` holds the bytes that an
+    ordinary value contains, which therefore cannot end it.
+    """
+
+    role: Role = Role.NONE
+    rank: int = 0
+    shape: Shape = Shape.TOKEN
+    clock: str = ""
+    natural: bytes = b""
+    decoding: Decoding = Decoding.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One variable of a definition."""
+
+    text: str  # as written: ``$remote_addr``, ``%>s``
+    place: int  # index of its first character in the definition
+    meaning: Meaning
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """Text that every line repeats."""
+
+    text: bytes
+    place: int
+
+
+Part = Field | Literal
+
+UNNAMED = Meaning()
+FREE_TEXT = Meaning(shape=Shape.TEXT, natural=WORDS)
+UPSTREAM = Meaning(shape=Shape.LIST)
+TRAILING = Meaning(shape=Shape.TRAILING)
+
+
+def address(rank: int) -> Meaning:
+    """Give the meaning of a variable that holds the client's address."""
+    return Meaning(Role.ADDRESS, rank, Shape.ADDRESSES)
+
+
+def host(rank: int) -> Meaning:
+    """Give the meaning of a variable that holds the virtual host."""
+    return Meaning(Role.HOST, rank)
+
+
+def header(name: str) -> Meaning:
+    """Give the meaning of a request header by its name in lower case, with ``-`` or ``_``."""
+    return _HEADERS.get(name.replace("_", "-"), FREE_TEXT)
+
+
+FORWARDED_FOR = Meaning(Role.FORWARDED_FOR, shape=Shape.ADDRESSES)
+REQUEST = Meaning(Role.REQUEST, shape=Shape.TEXT, natural=URL_CHARACTERS + b" ")
+TARGET = Meaning(Role.TARGET, shape=Shape.TEXT, natural=URL_CHARACTERS)
+PATH = Meaning(Role.PATH, shape=Shape.TEXT, natural=URL_CHARACTERS.replace(b"?", b""))
+QUERY = Meaning(Role.QUERY, shape=Shape.TEXT, natural=URL_CHARACTERS)
+METHOD = Meaning(Role.METHOD)
+PROTOCOL = Meaning(Role.PROTOCOL)
+STATUS = Meaning(Role.STATUS)
+SCHEME = Meaning(Role.SCHEME)
+REFERRER = Meaning(Role.REFERRER, shape=Shape.TEXT, natural=URL_CHARACTERS)
+USER_AGENT = Meaning(Role.USER_AGENT, shape=Shape.TEXT, natural=WORDS)
+
+_HEADERS: dict[str, Meaning] = {
+    "host": host(1),
+    "x-forwarded-host": host(6),
+    "referer": REFERRER,
+    "user-agent": USER_AGENT,
+    "x-forwarded-for": FORWARDED_FOR,
+    "x-real-ip": address(4),
+    "cf-connecting-ip": address(5),
+    "true-client-ip": address(5),
+    "x-forwarded-proto": Meaning(Role.SCHEME, 1),
+    "accept-language": Meaning(Role.ACCEPT_LANGUAGE, shape=Shape.TEXT, natural=b" ,;=-.*_"),
+    "sec-purpose": Meaning(Role.PURPOSE, 0, Shape.TEXT, natural=b" ;,-="),
+    "purpose": Meaning(Role.PURPOSE, 1, Shape.TEXT, natural=b" ;,-="),
+    "x-purpose": Meaning(Role.PURPOSE, 2, Shape.TEXT, natural=b" ;,-="),
+    "x-moz": Meaning(Role.PURPOSE, 3, Shape.TEXT, natural=b" ;,-="),
+    "content-length": UNNAMED,
+}
+
+
+def moment(clock: str, rank: int = 0) -> Meaning:
+    """Give the meaning of a time written the way that ``clock`` names."""
+    return Meaning(Role.TIME, rank, Shape.TIME, clock)

@@ -1,0 +1,54 @@
+"""What every format can do with a line, whatever it looks like."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ingestor.formats.hits import Columns
+    from ingestor.model import Hit, Malformed, Reason
+
+
+class Format(ABC):
+    """One way to write a line. Immutable after construction where ``for_file`` gives itself.
+
+    ``fields`` names the fields of a hit that lines carry; ``columns`` says where ``split`` puts
+    which value.
+    """
+
+    name: str  # a preset's, or "custom"
+    definition: str  # the template
+    fields: frozenset[str]
+    columns: Mapping[str, int]
+
+    @abstractmethod
+    def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
+        """Read one line without its newline, exactly; never raises.
+
+        ``latest`` is the latest believable time in Unix seconds. Reason.DIRECTIVE is for header
+        lines of the log itself.
+        """
+
+    @abstractmethod
+    def split(self, line: bytes) -> Columns | None:
+        """Give the raw columns of an ordinary line, or None: ask ``parse``."""
+
+    @abstractmethod
+    def hit(self, columns: Columns, latest: int) -> Hit | Malformed:
+        """Make of ``split``'s columns what ``parse`` makes of the line."""
+
+    @abstractmethod
+    def reach(self, line: bytes) -> tuple[int, str]:
+        """Tell how many bytes of a line are explained, and what was expected there."""
+
+    def for_file(self, head: Sequence[bytes]) -> Format:
+        """Give the format to use for one file, which begins with these lines.
+
+        Formats that learn from the file (W3C's ``#Fields:``, changes in the middle) give a new
+        one; all others give themselves.
+        """
+        del head
+        return self

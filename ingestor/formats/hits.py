@@ -1,0 +1,176 @@
+"""Columns become a hit: the one place that judges time, request and status.
+
+*Columns* are the raw bytes of a line's fields, in the line's order; the fast splitter and the
+exact matcher give the same columns for the same line, so both lead to the same hit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ingestor.formats.clocks import EARLIEST, Clock
+from ingestor.formats.escapes import escaped_text, percent_text, plus_text, text, unescape
+from ingestor.formats.fields import Decoding, Role
+from ingestor.formats.request import RequestLine, is_method, is_target, request_line
+from ingestor.model import Hit, Malformed
+
+Columns = Sequence[bytes]
+Build = Callable[[Columns, int], Hit | Malformed]
+Decode = Callable[[bytes], str]
+
+# A connection that was closed before an answer is logged as 0, 000 (nginx) or - (Traefik).
+_STATUSES = {f"{status:03d}".encode(): status for status in range(1000)} | {b"0": 0, b"-": 0}
+_SCHEMES = {
+    "http": "http",
+    "https": "https",
+    "on": "https",  # nginx's $https
+    "h2": "https",
+    "grpcs": "https",
+    "wss": "https",
+    "ws": "http",
+}
+
+_OPTIONAL = (
+    Role.HOST,
+    Role.REFERRER,
+    Role.USER_AGENT,
+    Role.FORWARDED_FOR,
+    Role.ACCEPT_LANGUAGE,
+    Role.PURPOSE,
+    Role.SCHEME,
+)
+
+
+def hit_fields(columns: Mapping[str, int]) -> frozenset[str]:
+    """Name the fields of a hit that lines with these columns carry."""
+    names = {"time"} | {role.value for role in (Role.STATUS, *_OPTIONAL) if role in columns}
+    if Role.ADDRESS in columns or Role.FORWARDED_FOR in columns:
+        names.add("address")
+    if Role.REQUEST in columns:
+        names |= {"method", "target", "protocol"}
+    names |= {role.value for role in (Role.METHOD, Role.PROTOCOL) if role in columns}
+    if Role.TARGET in columns or Role.PATH in columns:
+        names.add("target")
+    return frozenset(names)
+
+
+def builder(
+    columns: Mapping[str, int],
+    clock: Clock,
+    *,
+    escaped: bool,
+    decodings: Mapping[str, Decoding] | None = None,
+) -> Build:
+    """Give the function that makes a hit of columns.
+
+    ``escaped``: the columns are as the server wrote them, escapes and all. The function takes
+    the columns and the latest believable time (Unix seconds). It gives Malformed where the time
+    is none or beyond 1995 … latest, the request is no HTTP request, or the status is none.
+    A format without method or status gives GET and 200: its ``fields`` say so.
+    """
+    plain = escaped_text if escaped else text
+    raw = unescape if escaped else _as_is
+    time_of = _time_of(columns, clock)
+    request_of = _request_of(columns, raw)
+    address_of = _address_of(columns, plain)
+    status_at = columns.get(Role.STATUS)
+    rest_of = _rest_of(columns, plain, decodings or {})
+
+    def build(values: Columns, latest: int) -> Hit | Malformed:
+        time = time_of(values)
+        if time is None or not EARLIEST <= time <= latest:
+            return Malformed.TIME
+        request = request_of(values)
+        if request is None:
+            return Malformed.REQUEST
+        status = 200 if status_at is None else _STATUSES.get(values[status_at])
+        if status is None:
+            return Malformed.STATUS
+        address = address_of(values)
+        if address is None:
+            return Malformed.NO_MATCH
+        return Hit(time, address, *request, status, *rest_of(values))
+
+    return build
+
+
+def _as_is(value: bytes) -> bytes:
+    return value
+
+
+def _time_of(columns: Mapping[str, int], clock: Clock) -> Callable[[Columns], int | None]:
+    places = [at for name, at in columns.items() if name.startswith(Role.TIME)]
+    if len(places) == 1:
+        only = places[0]
+        return lambda values: clock(values[only])
+    return lambda values: clock(b"\0".join([values[at] for at in places]))
+
+
+def _request_of(
+    columns: Mapping[str, int], raw: Callable[[bytes], bytes]
+) -> Callable[[Columns], RequestLine | None]:
+    if Role.REQUEST in columns:
+        request_at = columns[Role.REQUEST]
+        return lambda values: request_line(raw(values[request_at]))
+    method_at, protocol_at = columns.get(Role.METHOD), columns.get(Role.PROTOCOL)
+    target_at, query_at = columns.get(Role.TARGET), columns.get(Role.QUERY)
+    if target_at is None:
+        target_at = columns[Role.PATH]
+    else:
+        query_at = None
+
+    def request_of(values: Columns) -> RequestLine | None:
+        method = b"GET" if method_at is None else raw(values[method_at])
+        target = raw(values[target_at])
+        if query_at is not None:
+            query = raw(values[query_at])
+            if query not in {b"", b"-", b"?"}:
+                target += query if query[:1] == b"?" else b"?" + query
+        if not is_method(method) or not is_target(method, target):
+            return None
+        protocol = b"" if protocol_at is None else raw(values[protocol_at])
+        return RequestLine(
+            method.decode("ascii"),
+            target.decode("utf-8", "surrogateescape"),
+            text(protocol),
+        )
+
+    return request_of
+
+
+def _address_of(columns: Mapping[str, int], decode: Decode) -> Callable[[Columns], str | None]:
+    """Read the address; without such a field, the X-Forwarded-For list stands in for it.
+
+    The server always knows its peer: a line without it is not of this format.
+    """
+    address_at = columns.get(Role.ADDRESS)
+    if address_at is None:
+        list_at = columns[Role.FORWARDED_FOR]
+        return lambda values: decode(values[list_at])
+    return lambda values: decode(values[address_at]) or None
+
+
+def _rest_of(
+    columns: Mapping[str, int], plain: Decode, decodings: Mapping[str, Decoding]
+) -> Callable[[Columns], list[str | None]]:
+    """Read what not every format has, in the order of Hit's fields."""
+    readers: list[tuple[int, Decode] | None] = []
+    for role in _OPTIONAL:
+        at = columns.get(role)
+        if at is None:
+            readers.append(None)
+            continue
+        decoding = decodings.get(role, Decoding.NONE)
+        decode = {Decoding.PERCENT: percent_text, Decoding.PLUS: plus_text}.get(decoding, plain)
+        readers.append((at, _scheme(decode) if role is Role.SCHEME else decode))
+    while readers and readers[-1] is None:  # Hit's own defaults stand for these
+        readers.pop()
+
+    def rest_of(values: Columns) -> list[str | None]:
+        return [reader and reader[1](values[reader[0]]) for reader in readers]
+
+    return rest_of
+
+
+def _scheme(decode: Decode) -> Decode:
+    return lambda value: _SCHEMES.get(decode(value).lower(), "")

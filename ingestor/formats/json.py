@@ -1,0 +1,316 @@
+"""JSON access logs: nginx with ``escape=json``, Caddy, Traefik, and others by their keys' names.
+
+A definition is a JSON object whose values are nginx variables; the line's object is read by the
+paths at which they stand. A role may stand at several paths: the first that is filled counts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from ingestor.errors import FormatError
+from ingestor.formats.clocks import clock_named
+from ingestor.formats.compiler import TextFormat, merged
+from ingestor.formats.fields import Escape, Field, Role
+from ingestor.formats.format import Format
+from ingestor.formats.hits import builder, hit_fields
+from ingestor.formats.matcher import Matcher
+from ingestor.formats.nginx import nginx_parts
+from ingestor.model import Hit, Malformed, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import tzinfo
+
+    from ingestor.formats.hits import Columns
+
+_BARE = re.compile(r'"(?:[^"\\]|\\.)*"|\$\{?[A-Za-z0-9_]+\}?')
+_HEX = re.compile(rb"(?<!\\)((?:\\\\)*)\\x([0-9A-Fa-f]{2})")
+_RAW = re.compile("[\udc80-\udcff]")  # raw bytes under surrogateescape
+_REQUEST = (Role.REQUEST, Role.METHOD, Role.TARGET, Role.PATH, Role.QUERY, Role.PROTOCOL)
+_COLUMNS = (
+    Role.ADDRESS,
+    Role.TIME,
+    Role.REQUEST,
+    Role.STATUS,
+    Role.HOST,
+    Role.REFERRER,
+    Role.USER_AGENT,
+    Role.FORWARDED_FOR,
+    Role.ACCEPT_LANGUAGE,
+    Role.PURPOSE,
+    Role.SCHEME,
+)
+
+Path = tuple[str | int, ...]
+
+
+class _Unreadable(Exception):
+    """The line is no JSON object, or its values have wrong types."""
+
+
+class _Source(NamedTuple):
+    """Where a role's value stands in a line's object."""
+
+    path: Path
+    pattern: re.Pattern[bytes] | None  # the value holds more than this role
+    group: int
+
+
+class JsonFormat(Format):
+    """A format of one JSON object a line."""
+
+    def __init__(
+        self,
+        definition: str,
+        *,
+        name: str,
+        zone: tzinfo | None = None,
+        escaped_text: bool = False,
+    ) -> None:
+        """Compile a definition; raises FormatError where it tells too little.
+
+        ``escaped_text``: lines that are no JSON, for nginx puts in raw values where the
+        definition has no quotes, are read by the definition as text.
+        """
+        self.name, self.definition = name, definition
+        sources = _sources(template(definition))
+        found = {role for role, _ in sources}
+        _require(found, definition)
+        self._roles = [role for role in _COLUMNS if role in found or (role is Role.REQUEST)]
+        self._plan = {
+            role: [source for each, source in sources if each is role]
+            for role in (*self._roles, *_REQUEST)
+        }
+        self.columns = MappingProxyType({role.value: at for at, role in enumerate(self._roles)})
+        self.fields = hit_fields(self.columns)
+        self._build = builder(self.columns, clock_named("any", zone), escaped=False)
+        self._text = _as_text(definition, name, zone) if escaped_text else None
+
+    def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
+        """Read one line; keys that stand twice, wrong types and broken JSON are malformed."""
+        try:
+            columns = self._columns_of(_strictly(line))
+        except _Unreadable:
+            return Malformed.JSON if self._text is None else self._text.parse(line, latest)
+        return Malformed.NO_MATCH if columns is None else self._build(columns, latest)
+
+    def split(self, line: bytes) -> Columns | None:
+        """Read the columns of a line that is plain JSON."""
+        try:
+            values = orjson.loads(line)
+            if not isinstance(values, dict) or line.count(b'":') != _keys(values):
+                return None
+            return self._columns_of(values)
+        except (orjson.JSONDecodeError, _Unreadable):
+            return None
+
+    def hit(self, columns: Columns, latest: int) -> Hit | Malformed:
+        """Make a hit of columns."""
+        return self._build(columns, latest)
+
+    def reach(self, line: bytes) -> tuple[int, str]:
+        """Tell whether the line is JSON at all; JSON is not read by columns."""
+        try:
+            values = _strictly(line)
+        except _Unreadable:
+            return 0, "a JSON object"
+        missing = [role.value for role in self._roles if not self._find(values, role)]
+        return len(line), f"a key for {', '.join(missing) or 'nothing more'}"
+
+    # ── one line ──────────────────────────────────────────────────────────────────────────────
+
+    def _columns_of(self, values: dict[str, object]) -> list[bytes] | None:
+        """Give the columns of an object; None where it is no request at all."""
+        request = self._request(values)
+        if not request:
+            return None
+        return [
+            request if role is Role.REQUEST else self._find(values, role) for role in self._roles
+        ]
+
+    def _request(self, values: dict[str, object]) -> bytes:
+        """Give the request line, put together where it is logged in parts."""
+        whole = self._find(values, Role.REQUEST)
+        if whole:
+            return whole
+        target = self._find(values, Role.TARGET)
+        if not target:
+            target = self._find(values, Role.PATH)
+        if not target:
+            return b""
+        query = self._find(values, Role.QUERY)
+        if query and query != b"-" and b"?" not in target:
+            target += query if query[:1] == b"?" else b"?" + query
+        method = self._find(values, Role.METHOD) or b"GET"
+        protocol = self._find(values, Role.PROTOCOL)
+        if protocol[:5] == b"HTTP/":
+            return method + b" " + target + b" " + protocol
+        return method + b" " + target
+
+    def _find(self, values: dict[str, object], role: Role) -> bytes:
+        for source in self._plan[role]:
+            value = _value(values, source.path)
+            if value and source.pattern is not None:
+                match = source.pattern.fullmatch(value)
+                value = b"" if match is None else match[source.group]
+            if value and value != b"-":
+                return value
+        return b""
+
+
+# ── the definition ────────────────────────────────────────────────────────────────────────────
+
+
+def template(definition: str) -> dict[str, object]:
+    """Read a definition as JSON; variables without quotes get some. Raises FormatError."""
+    quoted = _BARE.sub(
+        lambda match: match[0] if match[0][0] == '"' else f'"{match[0]}"', definition
+    )
+    try:
+        values = json.loads(quoted)
+    except ValueError as error:
+        raise FormatError(f"no JSON object: {error}") from None
+    if not isinstance(values, dict):
+        raise FormatError("no JSON object")
+    return values
+
+
+def _sources(values: dict[str, object]) -> list[tuple[Role, _Source]]:
+    """List roles and where they stand, the variables that tell them best first."""
+    ranked: list[tuple[int, Role, _Source]] = []
+    for path, text in _leaves(values, ()):
+        if "$" not in text:
+            continue
+        parts = merged(nginx_parts(text))
+        fields = [part for part in parts if isinstance(part, Field) and part.meaning.role]
+        alone = len(parts) == 1
+        pattern = None if alone else Matcher(parts, Escape.NONE).compile(fields)
+        for group, field in enumerate(fields, 1):
+            rank = field.meaning.rank * 2 + (not alone)
+            ranked.append((rank, field.meaning.role, _Source(path, pattern, group)))
+    ranked.sort(key=lambda each: each[0])
+    return [(role, source) for _, role, source in ranked]
+
+
+def _leaves(value: object, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, (*path, key))
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from _leaves(inner, (*path, at))
+    elif isinstance(value, str):
+        yield path, value
+
+
+def _require(found: set[Role], definition: str) -> None:
+    needs = {
+        "the time": Role.TIME in found,
+        "the client's address": bool({Role.ADDRESS, Role.FORWARDED_FOR} & found),
+        "the request": bool({Role.REQUEST, Role.TARGET, Role.PATH} & found),
+    }
+    missing = [what for what, present in needs.items() if not present]
+    if missing:
+        raise FormatError(f"no key tells {' or '.join(missing)} in {definition!r}")
+
+
+def _as_text(definition: str, name: str, zone: tzinfo | None) -> TextFormat | None:
+    try:
+        return TextFormat(definition, nginx_parts(definition), name=name, zone=zone)
+    except FormatError:
+        return None
+
+
+# ── the line ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _value(values: object, path: Path) -> bytes:
+    """Follow a path; b"" where it ends early. Raises _Unreadable for a value of a wrong type."""
+    for step in path:
+        if isinstance(step, int):
+            if isinstance(values, str):  # one header as text, not as a list
+                continue
+            if not isinstance(values, list):
+                break
+            values = values[step] if step < len(values) else None
+        elif isinstance(values, dict):
+            values = values.get(step)
+        else:
+            break
+    if isinstance(values, str):
+        return values.encode("utf-8", "surrogateescape")
+    if values is None:
+        return b""
+    if isinstance(values, bool) or not isinstance(values, int | float):
+        raise _Unreadable
+    return repr(values).encode()
+
+
+def _strictly(line: bytes) -> dict[str, object]:
+    """Read a line by the strict rules. Raises _Unreadable."""
+    try:
+        values = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        values = _leniently(line)
+    if not isinstance(values, dict):
+        raise _Unreadable
+    if line.count(b'":') != _keys(values):
+        _leniently(line)  # perhaps only spaced otherwise, perhaps a key stands twice
+    return values
+
+
+def _leniently(line: bytes) -> object:
+    r"""Read what strict JSON forbids and servers write: raw invalid bytes, ``\x22``.
+
+    Keys that stand twice are refused: somebody put them there.
+    """
+    if b"\\x" in line:
+        line = _HEX.sub(_from_hex, line)
+    text = line.decode("utf-8", "surrogateescape")
+    try:
+        values = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
+        again = json.dumps(values, ensure_ascii=False)
+        again.encode("utf-8", "surrogateescape")
+    except (ValueError, RecursionError):
+        raise _Unreadable from None
+    if len(_RAW.findall(again)) != len(_RAW.findall(text)):
+        raise _Unreadable  # an escaped lone surrogate would pass for a raw byte
+    return values
+
+
+def _from_hex(match: re.Match[bytes]) -> bytes:
+    byte = int(match[2], 16)
+    if byte < 0x20 or byte in b'"\\':  # noqa: PLR2004 - control characters stay escaped
+        return match[1] + b"\\u%04x" % byte
+    return match[1] + bytes([byte])
+
+
+def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise _Unreadable
+    return values
+
+
+def _refuse(_constant: str) -> object:
+    raise _Unreadable
+
+
+def _keys(values: dict[str, object]) -> int:
+    """Count the keys of an object and all in it; without recursion, for lines are hostile."""
+    count = len(values)
+    waiting: list[Iterable[object]] = [values.values()]
+    while waiting:
+        for value in waiting.pop():
+            if isinstance(value, dict):
+                count += len(value)
+                waiting.append(value.values())
+            elif isinstance(value, list):
+                waiting.append(value)
+    return count

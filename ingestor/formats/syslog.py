@@ -1,0 +1,71 @@
+"""The prefix that syslog puts before a line, and any format behind it.
+
+RFC 3164 (``<190>Nov 22 10:11:12 host nginx[7]: ``), with rsyslog's ISO date in its place, and
+RFC 5424 (``<190>1 2026-11-22T10:11:12.000Z host nginx 7 - - ``). Its time is when syslog took the
+line; the format's own time counts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ingestor.formats.format import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ingestor.formats.hits import Columns
+    from ingestor.model import Hit, Malformed, Reason
+
+_PREFIX = re.compile(
+    rb"(?:<\d{1,3}>)?(?:"
+    rb"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:?\d\d))"
+    rb" (?:[^\s\"\[\]]{1,255} )?[^\s:\"\[\]]{1,64}(?:\[\d{1,10}\])?: ?"
+    rb"|1 (?:-|\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:\d\d)) [^\s\"]{1,255} [^\s\"]{1,64}"
+    rb" [^\s\"]{1,128} [^\s\"]{1,32} "
+    rb"(?:-|(?:\[[^\s\]]{1,64}(?: [^\s=\]]{1,64}=\"(?:[^\"\\\]]|\\.){0,512}\"){0,16}\]){1,8})"
+    rb" (?:\xef\xbb\xbf)?)",
+    re.DOTALL,
+)
+
+
+def prefix_length(line: bytes) -> int:
+    """Give the length of a syslog prefix in bytes; 0 where there is none."""
+    match = _PREFIX.match(line)
+    return 0 if match is None else match.end()
+
+
+class Prefixed(Format):
+    """A format behind a syslog prefix. A line without the prefix is read all the same."""
+
+    def __init__(self, inner: Format) -> None:
+        """Wrap a format."""
+        self.inner = inner
+        self.name = f"syslog {inner.name}"
+        self.definition = inner.definition
+        self.fields = inner.fields
+        self.columns = inner.columns
+
+    def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
+        """Read the line behind its prefix."""
+        return self.inner.parse(line[prefix_length(line) :], latest)
+
+    def split(self, line: bytes) -> Columns | None:
+        """Split the line behind its prefix."""
+        return self.inner.split(line[prefix_length(line) :])
+
+    def hit(self, columns: Columns, latest: int) -> Hit | Malformed:
+        """Make a hit as the format does."""
+        return self.inner.hit(columns, latest)
+
+    def reach(self, line: bytes) -> tuple[int, str]:
+        """Tell how far prefix and format explain the line."""
+        length = prefix_length(line)
+        end, expected = self.inner.reach(line[length:])
+        return length + end, expected
+
+    def for_file(self, head: Sequence[bytes]) -> Format:
+        """Wrap what the format becomes for this file."""
+        inner = self.inner.for_file([line[prefix_length(line) :] for line in head])
+        return self if inner is self.inner else Prefixed(inner)

@@ -1,0 +1,218 @@
+"""W3C extended logs: IIS, CloudFront and others. The file's ``#Fields:`` line is the definition.
+
+Sources: W3C working draft WD-logfile-960323; the IIS documentation ("W3C Logging"); the CloudFront
+developer guide ("Standard logging reference"). Times are UTC by that specification.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from ingestor.errors import FormatError
+from ingestor.formats.clocks import clock_named
+from ingestor.formats.compiler import named_fields
+from ingestor.formats.fields import (
+    METHOD,
+    PATH,
+    PROTOCOL,
+    QUERY,
+    STATUS,
+    TARGET,
+    UNNAMED,
+    Decoding,
+    Field,
+    Meaning,
+    Role,
+    Shape,
+    address,
+    header,
+    host,
+    moment,
+)
+from ingestor.formats.format import Format
+from ingestor.formats.hits import Build, builder, hit_fields
+from ingestor.model import Hit, Malformed, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ingestor.formats.hits import Columns
+
+DIRECTIVE = b"#"
+_FIELDS = re.compile(rb"#\s*Fields:\s*(.*?)\s*", re.IGNORECASE | re.DOTALL)
+_HEADER = re.compile(r"cs\((.+)\)", re.IGNORECASE)
+_WORD = rb'((?>"[^"]*+(?:""[^"]*+)*+"(?=%b|\Z)|[^%b]*+))'
+
+_MEANINGS: dict[str, Meaning] = {
+    "c-ip": address(0),
+    "x-client-ip": address(1),
+    "date": moment("strftime:%Y-%m-%d"),
+    "time": moment("strftime:%H:%M:%S"),
+    "timestamp": moment("epoch", 1),
+    "cs-method": METHOD,
+    "cs-uri": TARGET,
+    "cs-uri-stem": PATH,
+    "cs-uri-query": QUERY,
+    "cs-version": PROTOCOL,
+    "cs-protocol-version": PROTOCOL,
+    "sc-status": STATUS,
+    "cs-host": host(1),
+    "x-host-header": host(0),  # CloudFront: what the visitor asked for
+    "cs(host)": host(2),  # … and this is the distribution
+    "s-dns": host(3),
+    "cs-protocol": Meaning(Role.SCHEME, 0),
+    "x-forwarded-for": Meaning(Role.FORWARDED_FOR, 1, Shape.TEXT),
+}
+
+
+class _Layout:
+    """What one ``#Fields:`` line says."""
+
+    def __init__(self, definition: str) -> None:
+        names = definition.split()
+        percent = any(name.startswith("x-edge-") for name in names)
+        parts = [_field(name, at, percent=percent) for at, name in enumerate(names)]
+        captured = named_fields(parts, definition)
+        self.names = names
+        self.indexes = [field.place for field in captured]
+        self.columns: Mapping[str, int] = MappingProxyType(
+            {_column(field): at for at, field in enumerate(captured)}
+        )
+        kinds = [field.meaning.clock for field in captured if field.meaning.role is Role.TIME]
+        kind = kinds[0]
+        if len(kinds) > 1:
+            kind = "strftime:" + "\0".join(each.removeprefix("strftime:") for each in kinds)
+        self.build: Build = builder(
+            self.columns,
+            clock_named(kind, UTC),
+            escaped=False,
+            decodings={field.meaning.role: field.meaning.decoding for field in captured},
+        )
+        self._patterns = {
+            separator: re.compile(
+                re.escape(separator).join(_WORD.replace(b"%b", separator) for _ in names),
+                re.DOTALL,
+            )
+            for separator in (b"\t", b" ")
+        }
+
+    def split(self, line: bytes) -> Columns | None:
+        """Split a line without quotes; None where its number of words is another."""
+        if b'"' in line:
+            return None
+        words = line.split(b"\t" if b"\t" in line else b" ")
+        if len(words) != len(self.names):
+            return None
+        return [words[index] for index in self.indexes]
+
+    def match(self, line: bytes) -> Columns | None:
+        """Split any line; quoted words lose their quotes."""
+        match = self._patterns[b"\t" if b"\t" in line else b" "].fullmatch(line)
+        if match is None:
+            return None
+        words = match.groups()
+        return [_unquoted(words[index]) for index in self.indexes]
+
+
+def _field(name: str, at: int, *, percent: bool) -> Field:
+    lower = name.lower()
+    meaning = _MEANINGS.get(lower)
+    if meaning is None:
+        named = _HEADER.fullmatch(lower)
+        meaning = header(named[1]) if named else UNNAMED
+    if meaning.role in {Role.USER_AGENT, Role.REFERRER, Role.ACCEPT_LANGUAGE, Role.FORWARDED_FOR}:
+        decoding = Decoding.PERCENT if percent else Decoding.PLUS
+        if meaning.role is Role.USER_AGENT or percent:
+            meaning = Meaning(meaning.role, meaning.rank, meaning.shape, decoding=decoding)
+    return Field(name, at, meaning)
+
+
+def _column(field: Field) -> str:
+    """Name a column; a date is ``time``, the hour that goes with it ``time_`` and its place."""
+    clock = field.meaning.clock
+    if not clock.startswith("strftime:"):
+        return field.meaning.role.value
+    return "time" if "%Y" in clock else f"time_{field.place}"
+
+
+def _unquoted(word: bytes) -> bytes:
+    if word[:1] == b'"' and word[-1:] == b'"' and len(word) > 1:
+        return word[1:-1].replace(b'""', b'"')
+    return word
+
+
+class W3cFormat(Format):
+    """A W3C log: its own ``#Fields:`` lines decide, at the start and wherever they stand.
+
+    Until one is met, the preset's fields count. It learns, so it belongs to one file:
+    ``for_file`` gives a fresh one. ``columns`` never change; after a differing ``#Fields:``
+    line ``split`` gives None, and ``parse`` does the work.
+    """
+
+    def __init__(self, definition: str, *, name: str) -> None:
+        """Begin with a definition: ``#Fields: date time c-ip …``."""
+        self.name, self.definition = name, definition
+        names = fields_of(definition.encode())
+        if not names:
+            raise FormatError(f"no field stands in {definition!r}")
+        self._begin(_Layout(names))
+
+    def _begin(self, layout: _Layout) -> None:
+        self._first = self._layout = layout
+        self.columns = layout.columns
+        self.fields = hit_fields(layout.columns)
+        self._broken = ""
+
+    def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
+        """Read a line; a ``#`` line is a directive and may change the fields."""
+        line = line.removesuffix(b"\r")
+        if line[:1] == DIRECTIVE:
+            self._learn(line)
+            return Reason.DIRECTIVE
+        columns = None if self._broken else self._layout.match(line)
+        return Malformed.NO_MATCH if columns is None else self._layout.build(columns, latest)
+
+    def _learn(self, line: bytes) -> None:
+        names = fields_of(line)
+        if names is None or names.split() == self._layout.names:
+            return
+        try:
+            self._layout = _Layout(names)
+            self._broken = ""
+        except FormatError as error:  # lines that tell no time or address: malformed, each
+            self._broken = str(error)
+
+    def split(self, line: bytes) -> Columns | None:
+        """Split an ordinary line by the first fields."""
+        if self._layout is not self._first or self._broken or line[:1] == DIRECTIVE:
+            return None
+        return self._layout.split(line.removesuffix(b"\r"))
+
+    def hit(self, columns: Columns, latest: int) -> Hit | Malformed:
+        """Make a hit of the first fields' columns."""
+        return self._first.build(columns, latest)
+
+    def reach(self, line: bytes) -> tuple[int, str]:
+        """Tell whether a line has the right number of words; less is not worth telling."""
+        names = self._layout.names
+        count = len(line.split(b"\t" if b"\t" in line else b" "))
+        return (len(line) if count == len(names) else 0), f"{len(names)} words: {names[0]} …"
+
+    def for_file(self, head: Sequence[bytes]) -> Format:
+        """Give a fresh format that has read this file's header."""
+        fresh = W3cFormat(self.definition, name=self.name)
+        for line in head:
+            if line[:1] == DIRECTIVE:
+                fresh._learn(line.removesuffix(b"\r"))
+                if not fresh._broken:
+                    fresh._begin(fresh._layout)
+        return fresh
+
+
+def fields_of(line: bytes) -> str | None:
+    """Give the names in a ``#Fields:`` line, or None where it is none."""
+    match = _FIELDS.fullmatch(line)
+    return None if match is None else match[1].decode("ascii", "replace")
