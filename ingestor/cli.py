@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -179,14 +179,18 @@ def preview(  # noqa: PLR0913 - an argument a flag
       ingestor preview --lines /var/log/nginx/access.log | less
     """
     from ingestor import pipeline  # noqa: PLC0415 - start-up time
+    from ingestor.config import NO_WEBSITE  # noqa: PLC0415 - start-up time
 
     if lines + payloads + json_ > 1:
         raise UsageError("--lines, --payloads and --json exclude each other; give one.")
     settings = _load(config, {"sites": _sites(website, hostname)}, own_state=True)
     if not settings.sites:
-        settings = _load(config, {"sites": _sites(pipeline.NO_WEBSITE, hostname)}, own_state=True)
+        sites = _sites(NO_WEBSITE, hostname)
+        settings = _load(config, {"sites": sites}, own_state=True)
     job = _job(settings, paths, format_, timezone, since, until)
-    show = "lines" if lines else "payloads" if payloads else None
+    show: Literal["lines", "payloads"] | None = (
+        "lines" if lines else "payloads" if payloads else None
+    )
     _finish(pipeline.preview(settings, job, show=show), json_=json_, quiet=show is not None)
 
 
@@ -290,4 +294,6 @@ def _finish(result: Any, *, json_: bool, quiet: bool = False) -> None:
         click.echo(orjson.dumps(result.as_json()).decode())
     else:
         click.echo(result.as_text(), err=quiet)
+    if result.error is not None:
+        click.echo(f"ingestor: {printable(str(result.error))}", err=True)
     sys.exit(result.exit_code)

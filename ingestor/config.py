@@ -26,7 +26,7 @@ from ingestor.typed_yaml import Place, Reader, unknown
 DEFAULT_PATH = Path("/etc/ingestor/config.yaml")
 _MAX_FILE = 4 << 20  # bytes; four hundred sites are under 100 kB
 _PREFIX = "INGESTOR_"
-_NO_WEBSITE = "00000000-0000-0000-0000-000000000000"  # preview without a website
+NO_WEBSITE = "00000000-0000-0000-0000-000000000000"  # preview without a website
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,8 +144,9 @@ class PageView(NamedTuple):
 
     website: str  # lower-case UUID
     payload: dict[str, str | int]  # Umami's payload, complete but for the tag
-    span: Span  # from the end of the page view before (or the chunk's start) to this line's end
-    line_start: int  # offset of the line itself; the line ends at span.end
+    span: Span  # from the end of the page view before (or the chunk's start) to this line's end;
+    #             the chunk's last one reaches to the chunk's end
+    line_start: int  # offset of the line itself
     line: bytes  # the raw line without its newline; masked before it is kept anywhere
     again: bool = False  # its line was counted when it was read for the first time
 
@@ -168,10 +169,9 @@ class Scanned:
     tally: Tally
 
     @property
-    def tail(self) -> Span | None:
-        """The stretch after the last page view: finished as soon as it was scanned."""
-        start = self.page_views[-1].span.end if self.page_views else self.chunk.start
-        return Span(self.chunk.file, start, self.chunk.end) if start < self.chunk.end else None
+    def finished(self) -> Span | None:
+        """The whole chunk, where no page view is in it: then it is done by being scanned."""
+        return None if self.page_views else self.chunk.span
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,9 @@ class Scanner:
                 span = Span(chunk.file, piece, judged.end)
                 page_views.append(PageView(*verdict, span, judged.start, judged.line, chunk.again))
                 piece = judged.end
+        if page_views:  # what follows the last page view is finished with it
+            last = page_views[-1]
+            page_views[-1] = last._replace(span=last.span._replace(end=chunk.end))
         return Scanned(chunk, page_views, Tally(lines, dict(malformed), dict(filtered)))
 
     def verdicts(self, chunk: Chunk) -> Iterator[Judged]:

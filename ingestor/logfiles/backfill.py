@@ -271,7 +271,7 @@ class Backfill:
     def home_of(self, key: int) -> Home | None:
         """Where this run met a content before (for `recognize`)."""
         read = self._read.get(key)
-        return None if read is None else Home(read.id, read.path, None)
+        return None if read is None else Home(read.id, read.path, None, length=read.end)
 
     def own_marker(self, key: int) -> Marker | None:
         """Nothing fresher than the registry's (for `recognize`)."""

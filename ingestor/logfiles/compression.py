@@ -99,6 +99,11 @@ def is_supported(compression: str | None) -> bool:
     return compression in _NEW or compression == "zst"
 
 
+def is_readable(compression: str | None) -> bool:
+    """Whether content can be had: plain, or compressed in a way that is read here."""
+    return compression is None or is_supported(compression)
+
+
 def open_stream(compression: str, pread: Pread, *, seekable: bool = True) -> Stream:
     """Decompress what ``pread`` reads; a pipe (not ``seekable``) ignores the offset."""
     if compression == "zst":

@@ -42,6 +42,7 @@ class Place:
     retry_at: float = 0.0  # monotonic seconds
     since: float = 0.0  # monotonic seconds of the last change of size or time
     failures: int = 0
+    measured: bool = True  # a copy: known to have no more than the log
     cut: bool = False  # a copy that ends before what was finished of the content
 
     def is_unchanged(self, found: Found) -> bool:

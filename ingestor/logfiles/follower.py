@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ingestor.logfiles.compression import Damage, Incomplete, is_supported
+from ingestor.logfiles.compression import Damage, Incomplete, is_readable, is_supported
 from ingestor.logfiles.discovery import Discovered, FollowSource, Found, discover
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.followed import FileState, Followed, Place, PlaceKind, Start, youngest
@@ -99,7 +99,7 @@ class Follower:
         self._pending: deque[Chunk] = deque()
         self._places: dict[tuple[int, int], Place] = {}
         self._not_it: dict[tuple[int, int], set[int]] = {}  # place → contents that it is not
-        self._settling: dict[int, tuple[Found, int]] = {}  # archive read to its end, its length
+        self._settling: dict[tuple[int, int], tuple[int, Found, int]] = {}  # key, file, length
         self._claimed: set[int] = set()
         self._catalogue: Catalogue | None = None
         self._present: set[tuple[int, int]] = set()
@@ -138,7 +138,7 @@ class Follower:
         for finding in discovered.findings:
             self._say(finding)
         self.poll()
-        self._verify_changed()
+        self._verify_open()
         self._urgent = False  # what it was urgent for happens now
         self._ages = {found.id: self._order + i for i, found in enumerate(discovered.files)}
         self._order += len(discovered.files)
@@ -278,18 +278,26 @@ class Follower:
                 log.path = found.path
 
     def _look_at_all(self, files: Sequence[Found]) -> None:
+        """Identify what is unknown: first what stands where it was, for others may be copies of it.
+
+        Small files come last, the larger first: a hash does not tell whether they are a beginning
+        of another, but its bytes do.
+        """
         unknown = [found for found in files if self._needs_a_look(found)]
-        if not unknown:
-            return
-        catalogue = self._known()
-        strangers: list[Found] = []
-        for found in unknown:  # first those whose place is known: others may be copies of them
-            if catalogue.has_inode(found.device, found.inode):
-                self._identify(found)
-            else:
-                strangers.append(found)
-        for found in strangers:
+        order = {found.id: self._first_sight(found) for found in unknown}
+        unknown.sort(key=lambda found: order[found.id])
+        for found in unknown:
             self._identify(found)
+
+    def _first_sight(self, found: Found) -> tuple[bool, int]:
+        """Sort key: what is at its known place first, then by the length of the head."""
+        try:
+            with LogFile(found.path) as file:
+                head = file.read_at(0, HEAD) if is_readable(file.compression) else b""
+        except OSError:
+            return True, 0
+        at_home = self._known().stands_at(found.device, found.inode, head)
+        return not at_home, -len(head)
 
     def _needs_a_look(self, found: Found) -> bool:
         now = self._clock()
@@ -307,7 +315,8 @@ class Follower:
             case PlaceKind.COPY:
                 if place.cut and not unchanged:
                     self._not_it.setdefault(found.id, set()).add(place.key)
-                return not unchanged or self.home_of(place.key) is None
+                unmeasured = not place.measured and now >= place.retry_at
+                return not unchanged or unmeasured or self.home_of(place.key) is None
             case _:
                 return now >= place.retry_at
 
@@ -361,21 +370,23 @@ class Follower:
 
     def _identify_open(self, found: Found, file: LogFile, place: Place) -> bool:
         """Find out what an open file is, and follow it if that is wanted; whether it was kept."""
-        if file.compression is not None:
-            if not is_supported(file.compression):
-                what = f"compressed as {file.compression}, which is not read"
-                self._say(Finding(found.path, what, "compress it as gz, bz2, xz or zst"))
-                place.kind = PlaceKind.DONE
-                return False
-            key = self._registry.copy_of(*found.id, found.size, found.mtime_ns)
-            if key is not None:
-                place.kind, place.key = PlaceKind.DONE, key
-                return False
+        if file.compression is not None and not is_supported(file.compression):
+            what = f"compressed as {file.compression}, which is not read"
+            self._say(Finding(found.path, what, "compress it as gz, bz2, xz or zst"))
+            place.kind = PlaceKind.DONE
+            return False
+        key = self._registry.copy_of(*found.id, found.size, found.mtime_ns)
+        if key is not None and (file.compression is not None or not self._is_home(key, found)):
+            place.kind, place.key = PlaceKind.DONE, key
+            return False
         head = file.read_at(0, HEAD)
         if self._is_unfinished(found, file, head, place):
             self._wait(place, self._options.rescan_interval)
             if self._first_start:
                 self._first_ids.add(found.id)
+            return False
+        if not head and file.compression is not None:  # an empty log, compressed
+            place.kind = PlaceKind.DONE
             return False
         verdict = recognize(found, file, head, self._known(), self, self._not_it.get(found.id, ()))
         if verdict.started_over is not None:
@@ -404,16 +415,30 @@ class Follower:
         place, known = self._places[found.id], verdict.known
         if known is None:
             return self._take_in(found, file, head)
-        was_copy = place.kind is PlaceKind.COPY and place.key == known.key
+        was_copy = place.kind is PlaceKind.COPY and place.key == known.key and place.measured
         match verdict.relation:
             case Relation.COPY:
-                place.kind, place.key, place.cut = PlaceKind.COPY, known.key, False
+                self._set_aside(known.key, found, file, cut=False)
+                place.measured = verdict.measured
+                place.retry_at = self._clock() + self._options.grace
                 return False
             case Relation.CUT if known.key in self._logs or not self._unread(known.key, file):
-                place.kind, place.key, place.cut = PlaceKind.COPY, known.key, True
+                self._set_aside(known.key, found, file, cut=True)
                 return False
             case _:
                 return self._attach(known, found, file, head, was_copy=was_copy)
+
+    def _set_aside(self, key: int, found: Found, file: LogFile, *, cut: bool) -> None:
+        """Leave a copy unread; remember it when what it holds is acked."""
+        place = self._places[found.id]
+        place.kind, place.key, place.cut = PlaceKind.COPY, key, cut
+        if file.length is not None:
+            self._settling[found.id] = key, found, file.length
+
+    def _is_home(self, key: int, found: Found) -> bool:
+        """Whether a plain file is where its content was followed last: it may go on there."""
+        known = self._known().get(key)
+        return known is not None and known.identity[:2] == found.id
 
     def _unread(self, key: int, file: LogFile) -> list[tuple[int, int]]:
         return self._registry.unread(key, file.length or 0)
@@ -465,7 +490,7 @@ class Follower:
         if archived:
             if whole or log.reading.finished:
                 place.kind = PlaceKind.DONE
-                self._settling[key] = (found, log.position)
+                self._settling[found.id] = key, found, log.position
             else:
                 self._archives.append(key)
             return False
@@ -515,16 +540,24 @@ class Follower:
         log.size, log.mtime_ns, log.changed_at = status.st_size, status.st_mtime_ns, now
         self._ready[log.key] = None
 
-    def _verify_changed(self) -> None:
-        """Find out which changed files were truncated and have grown past the offset again."""
-        for key in list(self._ready):
-            log = self._logs[key]
-            if log.file is None or log.reading.tail is None:
+    def _verify_open(self) -> None:
+        """Find out which files were truncated and have grown to the offset, or past it, again.
+
+        All of them, for a file's time may stand still. The others' heads grow before new files
+        are held against them.
+        """
+        for log in [*self._open.values(), *self._parked.values()]:
+            if log.file is None and (log.key not in self._ready or not self._reopen(log)):
                 continue
-            tail = log.reading.tail
+            assert log.file is not None  # noqa: S101 - just opened
+            tail = log.reading.tail or b""
             try:
-                if log.file.read_at(log.position - len(tail), len(tail)) != tail:
+                if log.file.read_at(log.position - len(tail), len(tail)) == tail:
+                    self._grow_head(log)
+                else:
                     self._broke(log)
+            except Rewritten:
+                self._broke(log)
             except OSError as error:
                 self._failed(log, error)
 
@@ -655,7 +688,7 @@ class Follower:
             return
         place.kind = PlaceKind.DONE
         found = Found(place.path, log.source, *log.home, place.size, place.mtime_ns)
-        self._settling[log.key] = (found, length)
+        self._settling[log.home] = log.key, found, length
 
     def _damaged(self, log: Followed, damage: Damage) -> None:
         """An archive ends in the middle: wait for the rest, or say that it is broken."""
@@ -801,24 +834,24 @@ class Follower:
         now = self._clock()
         for log in list(self._logs.values()):
             if log.file is None and log.home not in self._present and log.key not in self._parked:
-                if now - log.changed_at < _FORGET or log.key in self._settling:
+                if now - log.changed_at < _FORGET:
                     continue
                 if not self._registry.unread(log.key, log.position):
                     del self._logs[log.key]
 
     def _settle(self) -> None:
-        """Note which archives are acked whole: they are never looked into again."""
+        """Note which archives and copies are acked whole: they are never looked into again."""
         now = self._clock()
         if now < self._next_settle or not self._settling:
             return
         self._next_settle = now + _SETTLE
-        for key, (found, length) in list(self._settling.items()):
+        for place, (key, found, length) in list(self._settling.items()):
             known = self._known().get(key)
             if known is None or known.origin > 0:  # a backfill may want what is before
-                del self._settling[key]
+                del self._settling[place]
             elif not self._registry.unread(key, length):
                 self._registry.remember_copy(*found.id, found.size, found.mtime_ns, key)
-                del self._settling[key]
+                del self._settling[place]
 
     # ---------------------------------------------------------------- surroundings
 
@@ -831,7 +864,8 @@ class Follower:
             return Home(log.home, log.path, log.file, log.deleted)
         place = self._places.get(log.home)
         if log.home in self._present and place is not None and place.key == key:
-            return Home(log.home, place.path, None)
+            length = log.position if log.archived else None
+            return Home(log.home, place.path, None, length=length)
         return None
 
     def own_marker(self, key: int) -> Marker | None:

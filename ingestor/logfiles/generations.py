@@ -66,11 +66,7 @@ def _dated(stem: str, date: re.Match[str], *, compressed: bool) -> Generation:
     return Generation(base, "date", (day, int(date[6] or 0), again), compressed)
 
 
-def is_younger(name: str, other: str) -> bool:
-    """Whether ``name`` is a younger generation of the same log than ``other``."""
+def is_successor(name: str, other: str) -> bool:
+    """Whether ``name`` is the live file of the log that ``other`` is a rotated generation of."""
     one, two = parse(name), parse(other)
-    if one.base != two.base or one.kind == two.kind == "live":
-        return False
-    if one.kind == "live" or two.kind == "live":
-        return one.kind == "live"
-    return one.kind == two.kind and one.rank > two.rank
+    return one.base == two.base and one.kind == "live" != two.kind

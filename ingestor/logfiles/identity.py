@@ -129,28 +129,35 @@ class Catalogue:
         """Look one up by its key."""
         return self._by_key.get(key)
 
-    def has_inode(self, device: int, inode: int) -> bool:
-        """Whether any known log was last seen at this place."""
-        return (device, inode) in self._by_inode
+    def stands_at(self, device: int, inode: int, head: bytes) -> bool:
+        """Whether a log with this head was last seen at this place."""
+        known = (self._by_key[one.key] for one in self._by_inode.get((device, inode), []))
+        return any(
+            one.identity.fingerprint_length > 0
+            and one.identity[:2] == (device, inode)
+            and has_head(one.identity, head)
+            for one in known
+        )
 
     def candidates(self, device: int, inode: int, head: bytes) -> list[KnownFile]:
         """Known logs whose fingerprint ``head`` has: best first.
 
         The one last seen at this device and inode comes first, then the one that was read
-        furthest. An empty file is known by its inode alone.
+        furthest. An empty file is known by its inode alone, which counts least.
         """
         keys = {one.key for one in self._by_inode.get((device, inode), [])}
         for length, heads in self._by_head.items():
             if 0 < length <= len(head):
                 keys.update(one.key for one in heads.get(digest(head[:length]), []))
-        found: list[tuple[bool, tuple[int, int, int], KnownFile]] = []
+        found: list[tuple[bool, bool, tuple[int, int, int], KnownFile]] = []
         for one in map(self._by_key.__getitem__, keys):
             identity = one.identity  # the newest: an older one may be indexed too
             here = (identity.device, identity.inode) == (device, inode)
-            if has_head(identity, head) and (here or identity.fingerprint_length):
-                found.append((here, _progress(one), one))
-        found.sort(key=lambda entry: entry[:2], reverse=True)
-        return [entry[2] for entry in found]
+            told = identity.fingerprint_length > 0
+            if has_head(identity, head) and (here or told):
+                found.append((told, here, _progress(one), one))
+        found.sort(key=lambda entry: entry[:3], reverse=True)
+        return [entry[3] for entry in found]
 
 
 def _progress(known: KnownFile) -> tuple[int, int, int]:

@@ -414,6 +414,20 @@ class ArchiveReader:
         return chunks or None
 
 
+def has_content_beyond(archive: LogFile, offset: int) -> bool:
+    """Whether an archive's content is longer than ``offset`` bytes; decompresses up to there."""
+    position, stream = 0, archive.stream()
+    while position <= offset:
+        try:
+            block = stream.read()
+        except Damage:
+            return False
+        if not block:
+            return False
+        position += len(block)
+    return True
+
+
 def last_line_end(file: LogFile, size: int) -> int:
     """Offset just past the last newline of a plain file's first ``size`` bytes; 0 without one."""
     end = size

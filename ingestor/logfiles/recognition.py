@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from ingestor.logfiles.generations import is_younger
+from ingestor.logfiles.generations import is_successor
 from ingestor.logfiles.identity import Catalogue, Fit, fit, same_content
-from ingestor.logfiles.reader import LogFile
+from ingestor.logfiles.reader import LogFile, has_content_beyond
 from ingestor.model import KnownFile, Marker
 
 if TYPE_CHECKING:
@@ -38,11 +38,13 @@ class Verdict:
     """Which known log a file is, and how; ``known`` None: it is new.
 
     ``started_over``: the known log that was at this place, now shorter than what was read of it.
+    ``measured``: whether a copy is known to have no more than the log.
     """
 
     relation: Relation | None = None
     known: KnownFile | None = None
     started_over: KnownFile | None = None
+    measured: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Home:
     path: bytes
     file: LogFile | None  # where it is open already
     deleted: bool = False
+    length: int | None = None  # of an archive: how far its content was read
 
     def open(self) -> LogFile:
         """Open it for a look.
@@ -99,9 +102,9 @@ def recognize(
     """
     started_over: KnownFile | None = None
     out = set(excluded)
-    for known in catalogue.candidates(found.device, found.inode, head):
-        if known.key in out:
-            continue
+    candidates = catalogue.candidates(found.device, found.inode, head)
+    told = [one for one in candidates if one.identity.fingerprint_length and one.key not in out]
+    for known in told:
         out.add(known.key)
         home = around.home_of(known.key)
         if home is not None and home.id != found.id:
@@ -112,32 +115,55 @@ def recognize(
             return verdict
         if verdict is not None:
             started_over = verdict.started_over
-    short = _beginning(found, file, head, catalogue, around, out)
-    return short or Verdict(started_over=started_over)
+    if (short := _beginning(found, file, head, catalogue, around, out)) is not None:
+        return short
+    for known in candidates:  # files that were empty, at this place
+        home = around.home_of(known.key)
+        if known.key not in out and (home is None or home.id == found.id):
+            return Verdict(Relation.SAME, known)
+    return Verdict(started_over=started_over)
 
 
 def _beside(found: Found, file: LogFile, known: KnownFile, home: Home) -> Verdict | None:
     """Hold a file against a log that is alive elsewhere: it is a copy, or only similar."""
-    if os.path.dirname(found.path) == os.path.dirname(home.path) and is_younger(
-        os.fsdecode(os.path.basename(found.path)), os.fsdecode(os.path.basename(home.path))
-    ):
-        return None  # copies are made of live files, not of their rotated generations
     try:
         with home.open() as other:
             if not same_content(file, other):
                 return None
-            longer = _longer(file, other)
+            more = _has_more(found, file, other, home)
+            less = file.length is not None and (other.length or 0) > file.length
     except OSError:
         return None
-    if home.deleted and found.path == home.path and longer is False:
-        return None  # removed and made again
-    return Verdict(Relation.LONGER if longer else Relation.COPY, known)
+    if less and _is_successor(found.path, home):
+        return None  # a new file that starts as the old one did
+    if more is None:
+        return Verdict(Relation.COPY, known, measured=False)
+    return Verdict(Relation.LONGER if more else Relation.COPY, known)
 
 
-def _longer(one: LogFile, other: LogFile) -> bool | None:
-    """Whether the first is longer; None where an archive is one of them."""
-    first, second = one.length, other.length
-    return None if first is None or second is None else first > second
+def _has_more(found: Found, file: LogFile, other: LogFile, home: Home) -> bool | None:
+    """Whether a file has more of a log than the other: None while that cannot be told.
+
+    A plain file beside an archive that was not read so far has the precedence: it is easier.
+    """
+    length = other.length if other.compression is None else home.length
+    if file.length is not None:
+        return file.length > (length or 0)
+    if found.path.rpartition(b".")[0] == home.path:
+        return False  # what a compressor makes of the other
+    return None if length is None else has_content_beyond(file, length)
+
+
+def _is_successor(path: bytes, home: Home) -> bool:
+    """Whether a file is where the writer writes, and the log at ``home`` was moved from there.
+
+    Copies are made of live files, and elsewhere.
+    """
+    if path == home.path:
+        return home.deleted
+    name, other = os.path.basename(path), os.path.basename(home.path)
+    together = os.path.dirname(path) == os.path.dirname(home.path)
+    return together and is_successor(os.fsdecode(name), os.fsdecode(other))
 
 
 def _alone(

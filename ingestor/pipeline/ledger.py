@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ingestor.checkpoint import Committer, Store
-    from ingestor.model import Batch, PageView, Scanned
+    from ingestor.model import Batch, Marker, PageView, Scanned
     from ingestor.observe import Counts
 
 log = logging.getLogger("ingestor")
@@ -36,14 +36,49 @@ class Ledger:
         self._store = store
         self._committer = committer
         self._batch_id = 0
+        self._marked: dict[int, int] = {}  # file → watermark whose marker was set
 
     # What the reading side tells.
 
     def scanned(self, scanned: Scanned) -> None:
         """Count a chunk and ack what is finished by being scanned."""
         self.counts.scanned(scanned)
-        if self._store is not None and scanned.tail is not None:
-            self._store.ack([scanned.tail])
+        self._marked.setdefault(scanned.chunk.file, -1)
+        if self._store is not None and scanned.finished is not None:
+            self._store.ack([scanned.finished])
+
+    def say_in_doubt(self) -> None:
+        """Tell what a crash left unanswered: it is read and sent again, and may be double."""
+        if self._store is None:
+            return
+        left = self._store.in_doubt()
+        for entry in left:
+            self._store.answered(entry.id)
+        count = sum(entry.count for entry in left)
+        if count:
+            self.counts.doubted += count
+            log.warning(
+                "The last run ended with %d page views sent and not answered; they are sent "
+                "again, so up to %d may be double.",
+                count,
+                count,
+            )
+
+    def set_marker(self, key: int, marker_at: Callable[[int, int], Marker | None]) -> None:
+        """Have the proof of a file's watermark written, where it moved."""
+        if self._store is None:
+            return
+        watermark = self._store.watermark(key)
+        if self._marked.get(key) != watermark:
+            self._marked[key] = watermark
+            marker = marker_at(key, watermark)
+            if marker is not None:
+                self._store.set_marker(key, marker)
+
+    def set_markers(self, marker_at: Callable[[int, int], Marker | None]) -> None:
+        """Have the proofs of all watermarks of this run written."""
+        for key in list(self._marked):
+            self.set_marker(key, marker_at)
 
     # Delivery's journal.
 

@@ -37,6 +37,7 @@ class Scanners:
     ) -> None:
         self._sources = sources
         self._sites = {site.hostname: site for site in config.sites}
+        self._require_user_agent = config.pageviews.require_user_agent
         self._rules = rules
         self._clock = clock
         self._scanners: dict[int, Scanner] = {}
@@ -72,7 +73,7 @@ class Scanners:
                 name,
                 line_format.name,
                 ", and its lines are filtered (pageviews.require_user_agent)"
-                if self._rules.require_user_agent
+                if self._require_user_agent
                 else "",
             )
         self._scanners[key] = scanner

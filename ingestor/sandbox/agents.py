@@ -70,7 +70,9 @@ _SYSTEMS: Final = tuple(
 )
 _TABLET = re.compile(r"\biPad\b|\bTablet\b|\bAndroid(?!.*\bMobile\b)|\bKindle\b|\bSilk/")
 _MOBILE = re.compile(r"\bMobi|\biPhone\b|\biPod\b|\bOpera Mini\b|\bBlackBerry\b|\bIEMobile\b")
-_TELEVISION = re.compile(r"\bSmart-?TV\b|\bAppleTV\b|\bTizen\b.*\bTV\b|\bWeb0S\b|\bAFT[A-Z]\b")
+_TELEVISION = re.compile(
+    r"\b(?:Smart|SMART)-?TV\b|\bAppleTV\b|\bTizen\b.*\bTV\b|\bWeb0S\b|\bAFT[A-Z]\b"
+)
 
 
 @lru_cache(maxsize=16_384)

@@ -1,0 +1,9 @@
+"""The one place where the rooms meet: wiring, back-pressure, drain order."""
+
+from ingestor.pipeline.backfill import backfill
+from ingestor.pipeline.daemon import run
+from ingestor.pipeline.job import Job, Result
+from ingestor.pipeline.preview import preview
+from ingestor.pipeline.stopping import until_stopped
+
+__all__ = ["Job", "Result", "backfill", "preview", "run", "until_stopped"]

@@ -1,0 +1,135 @@
+"""Reads logs to their end and sends their page views; run again, it sends nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ingestor.checkpoint import Committer, Role, Store
+from ingestor.delivery import Delivery
+from ingestor.errors import ConfigError, FormatError, StoppedByUmami
+from ingestor.logfiles import readable
+from ingestor.observe import Counts
+from ingestor.pipeline.job import Job, Result, lines_of, say_findings
+from ingestor.pipeline.ledger import Ledger
+from ingestor.pipeline.scanners import Scanners
+from ingestor.pipeline.stopping import Stopping
+
+if TYPE_CHECKING:
+    from ingestor.config import Config
+    from ingestor.delivery import DeliveryOptions
+    from ingestor.model import Chunk
+    from ingestor.pipeline.job import Lines
+    from ingestor.scan import Scanner
+
+log = logging.getLogger("ingestor")
+
+
+async def backfill(config: Config, job: Job) -> Result:
+    """Do the whole job; what Umami stops ends in the result's ``error``, nothing is skipped.
+
+    Raises UsageError for paths, rules and checkpoints that cannot be right.
+    """
+    began = time.monotonic()
+    result = Result(Counts(), 0.0)
+    run = _Backfill(config, job, result)
+    try:
+        await run.do()
+    except StoppedByUmami as error:
+        result.error = error
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def delivery_options(config: Config) -> DeliveryOptions:
+    """The options with the dead letters beside the checkpoint where nothing else is said."""
+    options = config.delivery
+    if options.dead_letters is not None:
+        return options
+    return replace(options, dead_letters=config.checkpoint.path.parent / "dead-letters.jsonl")
+
+
+class _Backfill:
+    """One run; its parts live as long as ``do``."""
+
+    def __init__(self, config: Config, job: Job, result: Result) -> None:
+        self._config = config
+        self._job = job
+        self._result = result
+        self._rules = config.rules(since=job.since, until=job.until)
+        self._scanners = Scanners(config, job.sources, self._rules)
+        self._unexplained: set[int] = set()
+
+    async def do(self) -> None:
+        """Open, read, drain, close: in this order, whatever happens in between."""
+        config, counts = self._config, self._result.counts
+        async with AsyncExitStack() as stack:
+            if self._job.is_stdin:
+                log.warning("standard input: no checkpoint is kept; a second run sends it again.")
+                store = stack.enter_context(Store.in_memory(Role.BACKFILL))
+            else:
+                store = stack.enter_context(Store.open(config.checkpoint, Role.BACKFILL))
+                log.info("The checkpoint is %s.", config.checkpoint.path)
+            lines = lines_of(config, self._job, store)
+            committer = await stack.enter_async_context(Committer(store))
+            ledger = Ledger(counts, store, committer)
+            ledger.say_in_doubt()
+            if config.umami is None:
+                raise ConfigError("umami.url is not set")
+            delivery = Delivery(
+                config.umami,
+                delivery_options(config),
+                journal=ledger,
+                report=ledger,
+                park=False,
+                file_path=lambda key: lines.path_of(key) or b"",
+            )
+            stack.push_async_callback(delivery.stop)
+            stopping = stack.enter_context(Stopping())
+            done = await stopping.interrupts(self._read(lines, ledger, delivery))
+            self._result.interrupted = done is None
+            if done is None:
+                await delivery.drain(config.run.shutdown_timeout)
+            else:
+                ledger.set_markers(lines.marker_at)
+                lines.settle()
+            self._tell(lines)
+
+    async def _read(self, lines: Lines, ledger: Ledger, delivery: Delivery) -> bool:
+        await delivery.start()
+        chunks = iter(lines)
+        while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+            scanner = await asyncio.to_thread(self._scanner, lines, chunk)
+            if scanner is None:
+                continue
+            scanned = scanner.scan(chunk)
+            ledger.scanned(scanned)
+            if scanned.page_views:
+                await delivery.submit(scanned.page_views)
+            ledger.set_marker(chunk.file, lines.marker_at)
+        await delivery.drain(None)
+        return True
+
+    def _scanner(self, lines: Lines, chunk: Chunk) -> Scanner | None:
+        scanner = self._scanners.get(chunk.file)
+        if scanner is not None or chunk.file in self._unexplained:
+            return scanner
+        name = readable(lines.path_of(chunk.file) or b"")
+        try:
+            source = lines.source_of(chunk.file) or 0
+            return self._scanners.make(chunk.file, source, name, *lines.sample(chunk.file))
+        except FormatError as error:
+            log.error("%s It is left unread.", error)  # noqa: TRY400 - no traceback for a person
+            self._unexplained.add(chunk.file)
+            self._result.unexplained.append(name)
+            return None
+
+    def _tell(self, lines: Lines) -> None:
+        self._result.counts.files = lines.counts.files
+        texts = say_findings(lines.findings)
+        if len(texts) > lines.counts.refused:  # what the daemon reads is no failure
+            self._result.problems = texts

@@ -1,0 +1,186 @@
+"""What backfill and preview are asked to do, where their lines come from, and what they found."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ingestor.config import Source
+from ingestor.errors import UsageError
+from ingestor.logfiles import (
+    Backfill,
+    BackfillCounts,
+    Damage,
+    Finding,
+    FollowSource,
+    MemoryRegistry,
+    ReadOptions,
+    Registry,
+    Unsupported,
+    discover,
+    read_descriptor,
+)
+from ingestor.observe import Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ingestor.config import Config
+    from ingestor.model import Chunk, Marker
+
+log = logging.getLogger("ingestor")
+
+STDIN = "-"
+_STDIN_KEY = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Which logs, and which span of time (Unix seconds; from `since` to just before `until`)."""
+
+    sources: tuple[Source, ...]
+    since: int | None = None
+    until: int | None = None
+
+    @property
+    def is_stdin(self) -> bool:
+        """Whether standard input is read; raises UsageError where it is named beside files."""
+        named = [source.path == STDIN for source in self.sources]
+        if any(named) and not all(named):
+            raise UsageError("`-` (standard input) stands alone; read files in a run of their own.")
+        return all(named)
+
+
+@dataclass(slots=True)
+class Result:
+    """What a run came to; the command prints it."""
+
+    counts: Counts
+    seconds: float
+    preview: bool = False
+    unexplained: list[str] = field(default_factory=list)  # files that no format explains
+    problems: list[str] = field(default_factory=list)  # what a person should look at
+    error: Exception | None = None  # what stopped the run
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 fine, 1 something was rejected or failed; what stopped the run brings its own."""
+        if self.error is not None:
+            return int(getattr(self.error, "exit_code", 1))
+        failed = self.problems or self.counts.rejected or (self.unexplained and not self.preview)
+        return 1 if failed else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of ``--json``."""
+        found = self.counts.as_json(self.seconds, preview=self.preview)
+        return found | {"unexplained": self.unexplained, "problems": self.problems}
+
+    def as_text(self) -> str:
+        """The summary for people."""
+        return self.counts.as_text(self.seconds, preview=self.preview)
+
+
+class Lines(Protocol):
+    """Where the lines of a job come from."""
+
+    counts: BackfillCounts
+    findings: list[Finding]
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """Give all chunks, file by file."""
+        ...
+
+    def source_of(self, key: int) -> int | None:
+        """Index of the source a chunk belongs to."""
+        ...
+
+    def path_of(self, key: int) -> bytes | None:
+        """Path of the file a chunk belongs to."""
+        ...
+
+    def sample(self, key: int, size: int = 65_536) -> tuple[bytes, bytes]:
+        """Give the first and the last bytes of a file."""
+        ...
+
+    def marker_at(self, key: int, offset: int) -> Marker | None:
+        """Give the proof of an offset."""
+        ...
+
+    def settle(self) -> None:
+        """Everything handed out is acked."""
+        ...
+
+
+def lines_of(config: Config, job: Job, registry: Registry | None) -> Lines:
+    """Find the files of a job; without a registry, nothing is remembered.
+
+    Raises UsageError where a path names nothing.
+    """
+    options = config.follow.read
+    if job.is_stdin:
+        return StandardInput(options)
+    named = [
+        FollowSource(
+            path=source.path.encode(errors="surrogateescape"),
+            include=source.include,
+            exclude=source.exclude,
+        )
+        for source in job.sources
+    ]
+    found = discover(named, generations=False, required=True)
+    final = True if registry is None else None
+    lines = Backfill(found.files, registry or MemoryRegistry(), options, final=final)
+    lines.findings += found.findings
+    return lines
+
+
+class StandardInput:
+    """Standard input as one file; it cannot be read twice, so nothing of it is remembered."""
+
+    def __init__(self, options: ReadOptions) -> None:
+        self.counts = BackfillCounts()
+        self.findings: list[Finding] = []
+        self._options = options
+        self._first = b""
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """Read to the end; damage is a finding."""
+        self.counts.files = 1
+        try:
+            for chunk in read_descriptor(0, _STDIN_KEY, self._options):
+                self._first = self._first or chunk.data
+                self.counts.bytes += chunk.end - chunk.start
+                yield chunk
+        except (Damage, Unsupported, OSError) as error:
+            self.findings.append(Finding(b"standard input", str(error), lost=True))
+
+    def source_of(self, key: int) -> int | None:
+        """There is one source."""
+        return key - _STDIN_KEY
+
+    def path_of(self, key: int) -> bytes | None:
+        """A name for messages."""
+        del key
+        return b"standard input"
+
+    def sample(self, key: int, size: int = 65_536) -> tuple[bytes, bytes]:
+        """Give what came first."""
+        del key
+        return self._first[:size], b""
+
+    def marker_at(self, key: int, offset: int) -> Marker | None:
+        """Nothing is remembered."""
+        del key, offset
+        return None
+
+    def settle(self) -> None:
+        """Nothing is remembered."""
+
+
+def say_findings(findings: Sequence[Finding]) -> list[str]:
+    """Log what the readers found; gives the texts."""
+    for finding in findings:
+        log.log(logging.ERROR if finding.lost else logging.WARNING, "%s", finding)
+    return [str(finding) for finding in findings]

@@ -1,0 +1,80 @@
+"""Offline: what would be sent and what not. Nothing is sent, nothing is remembered."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import orjson
+
+from ingestor.errors import FormatError
+from ingestor.logfiles import readable
+from ingestor.model import Chunk, Malformed, Scanned, Tally
+from ingestor.observe import Counts, printable
+from ingestor.pipeline.job import Job, Result, lines_of, say_findings
+from ingestor.pipeline.scanners import Scanners
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Literal
+
+    from ingestor.config import Config
+    from ingestor.pipeline.job import Lines
+    from ingestor.scan import Judged, Scanner
+
+    Show = Literal["lines", "payloads"] | None
+
+
+def preview(config: Config, job: Job, *, show: Show = None) -> Result:
+    """Judge all lines of a job; ``show`` prints a verdict or a payload a line as they come."""
+    began = time.monotonic()
+    result = Result(Counts(), 0.0, preview=True)
+    scanners = Scanners(config, job.sources, config.rules(since=job.since, until=job.until))
+    lines = lines_of(config, job, None)
+    for chunk in lines:
+        scanner = _scanner(scanners, lines, chunk, result)
+        if scanner is None:
+            result.counts.scanned(_unexplained(chunk))
+        else:
+            result.counts.scanned(scanner.scan(chunk))
+        if show is not None and scanner is not None:
+            sys.stdout.writelines(_shown(scanner, chunk, show))
+    result.counts.files = lines.counts.files
+    result.problems = say_findings(lines.findings)
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _scanner(scanners: Scanners, lines: Lines, chunk: Chunk, result: Result) -> Scanner | None:
+    known = scanners.get(chunk.file)
+    name = readable(lines.path_of(chunk.file) or b"")
+    if known is not None or name in result.unexplained:
+        return known
+    try:
+        source = lines.source_of(chunk.file) or 0
+        return scanners.make(chunk.file, source, name, *lines.sample(chunk.file))
+    except FormatError as error:
+        sys.stderr.write(f"{printable(str(error))}\n")
+        result.unexplained.append(name)
+        return None
+
+
+def _unexplained(chunk: Chunk) -> Scanned:
+    """Every line of a chunk that no format explains is malformed."""
+    lines = chunk.data.count(b"\n") + bool(chunk.data and not chunk.data.endswith(b"\n"))
+    lines += chunk.oversized
+    return Scanned(chunk, [], Tally(lines, {Malformed.NO_MATCH: lines} if lines else {}))
+
+
+def _shown(scanner: Scanner, chunk: Chunk, show: Show) -> Iterator[str]:
+    for judged in scanner.verdicts(chunk):
+        if show == "lines":
+            yield f"{_word(judged):<14} {printable(judged.line.decode(errors='replace'))}\n"
+        elif isinstance(judged.verdict, tuple):
+            body = {"type": "event", "payload": judged.verdict[1]}
+            yield f"{orjson.dumps(body).decode()}\n"
+
+
+def _word(judged: Judged) -> str:
+    return "page view" if isinstance(judged.verdict, tuple) else str(judged.verdict)
