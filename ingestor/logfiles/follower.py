@@ -98,7 +98,7 @@ class Follower:
         self._archives: deque[int] = deque()  # keys; only the first is being read
         self._pending: deque[Chunk] = deque()
         self._places: dict[tuple[int, int], Place] = {}
-        self._not_it: dict[tuple[int, int], set[int]] = {}  # place → contents that it is not
+        self._not_it: set[tuple[tuple[int, int], int, int]] = set()  # place, its time, content
         self._settling: dict[tuple[int, int], tuple[int, Found, int]] = {}  # key, file, length
         self._claimed: set[int] = set()
         self._catalogue: Catalogue | None = None
@@ -314,7 +314,7 @@ class Follower:
                 return not unchanged
             case PlaceKind.COPY:
                 if place.cut and not unchanged:
-                    self._not_it.setdefault(found.id, set()).add(place.key)
+                    self._not_it.add((found.id, found.mtime_ns, place.key))
                 unmeasured = not place.measured and now >= place.retry_at
                 return not unchanged or unmeasured or self.home_of(place.key) is None
             case _:
@@ -388,7 +388,10 @@ class Follower:
         if not head and file.compression is not None:  # an empty log, compressed
             place.kind = PlaceKind.DONE
             return False
-        verdict = recognize(found, file, head, self._known(), self, self._not_it.get(found.id, ()))
+        excluded = {
+            key for place, time, key in self._not_it if (place, time) == (found.id, found.mtime_ns)
+        }
+        verdict = recognize(found, file, head, self._known(), self, excluded)
         if verdict.started_over is not None:
             what = "shorter than what was read of it: it is read from its start"
             self._say(Finding(found.path, what))
@@ -708,8 +711,9 @@ class Follower:
 
     def _broke(self, log: Followed) -> None:
         """The file at this place has other content now: truncated, rewritten, or never it."""
-        self._not_it.setdefault(log.home, set()).add(log.key)
-        self._places.pop(log.home, None)
+        place = self._places.pop(log.home, None)
+        if log.archived and place is not None:
+            self._not_it.add((log.home, place.mtime_ns, log.key))
         self._gone(log)
 
     def _gone(self, log: Followed) -> None:
@@ -829,8 +833,7 @@ class Follower:
         held = {log.home for log in self._open.values()} | self._present
         for mark in [mark for mark in self._places if mark not in held]:
             del self._places[mark]
-        for mark in [mark for mark in self._not_it if mark not in held]:
-            del self._not_it[mark]
+        self._not_it = {entry for entry in self._not_it if entry[0] in held}
         now = self._clock()
         for log in list(self._logs.values()):
             if log.file is None and log.home not in self._present and log.key not in self._parked:
