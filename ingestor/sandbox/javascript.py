@@ -127,6 +127,8 @@ def to_text(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer() and abs(value) < _PLAIN:
         return str(int(value))
+    if value is None:
+        return "null"
     return "[object Object]" if isinstance(value, dict) else str(value)
 
 

@@ -6,6 +6,7 @@ Unknown paths are an HTML 404, a trailing slash is a 308, a wrong method a 405, 
 from __future__ import annotations
 
 import hmac
+import sqlite3
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
@@ -103,7 +104,10 @@ class Routes:
     async def _ask(self, route: Route, request: web.BaseRequest) -> Answer:
         if self._faults.outage_of_reading() and request.path not in _WITHOUT_DATABASE:
             return server_error(None)
-        return await route(request)
+        try:
+            return await route(request)
+        except (sqlite3.Error, OverflowError):  # a question that PostgreSQL refuses, too
+            return server_error(None)
 
     def _methods(self, path: str) -> dict[str, Route] | None:
         if (methods := self._fixed.get(path)) is not None:

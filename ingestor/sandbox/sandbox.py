@@ -15,7 +15,7 @@ from ingestor.sandbox.collector import Collector, blocked, version_of
 from ingestor.sandbox.control import Control
 from ingestor.sandbox.counters import Counters
 from ingestor.sandbox.faults import Faults, parse
-from ingestor.sandbox.receiving import Receiver
+from ingestor.sandbox.receiving import NO_ANSWER, Receiver
 from ingestor.sandbox.routes import Routes
 from ingestor.sandbox.schema import is_uuid
 from ingestor.sandbox.store import Store, StoredPageView
@@ -184,7 +184,10 @@ class Sandbox:
         if task is not None:  # it outlives its connection, and stop() has to know it
             self._under_way.add(task)
         try:
-            response = await self._routes.dispatch(request)
+            try:
+                response = await self._routes.dispatch(request)
+            except ConnectionError:  # the client went away in the middle of its request
+                response = web.Response(status=NO_ANSWER)
             counters.answers[response.status] += 1
             return response
         finally:

@@ -271,17 +271,25 @@ def _open(path: str | None) -> sqlite3.Connection:
         if path is not None:
             Path(path).touch(mode=stat.S_IRUSR | stat.S_IWUSR)
         db = sqlite3.connect(path or ":memory:", timeout=5.0, isolation_level="DEFERRED")
+    except (sqlite3.Error, OSError) as error:
+        raise _unusable(path, error) from None
+    try:
         db.execute("pragma journal_mode = wal")
         db.execute("pragma synchronous = normal")
         db.create_function("matches", 2, _matches, deterministic=True)
         db.create_function("no_www", 1, _no_www, deterministic=True)
         db.executescript(_LAYOUT)
-    except (sqlite3.Error, OSError) as error:
-        raise UsageError(
-            f"the sandbox cannot use {path} as its database ({error});"
-            " give --db a new file, or one that a sandbox wrote"
-        ) from None
+    except sqlite3.Error as error:
+        db.close()
+        raise _unusable(path, error) from None
     return db
+
+
+def _unusable(path: str | None, error: Exception) -> UsageError:
+    return UsageError(
+        f"the sandbox cannot use {path} as its database ({error});"
+        " give --db a new file, or one that a sandbox wrote"
+    )
 
 
 def _matches(pattern: str, text: str | None) -> int | None:

@@ -195,6 +195,13 @@ async def test_questions_that_cannot_be_right_are_refused(ask: Ask) -> None:
     assert "type" in (await ask("metrics", 400))["error"]["properties"]
 
 
+@pytest.mark.usefixtures("visits")
+async def test_questions_that_the_database_refuses_are_a_500(ask: Ask) -> None:
+    assert (await ask("stats", 500, path="re.("))["error"]["code"] == "server-error"
+    await ask("events", 500, page=10**30)
+    await ask("pageviews", 500, endAt="Infinity")
+
+
 async def test_a_period_has_to_be_given(
     sandbox: Sandbox, client: aiohttp.ClientSession, website: str
 ) -> None:

@@ -105,6 +105,32 @@ async def test_a_trailing_slash_a_wrong_method_and_an_unknown_path(
     assert await ask("GET", "/x/api/websites/1") == (404, "text/html")
 
 
+async def test_a_client_that_goes_away_in_the_middle_is_no_error(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", int(sandbox.url.rpartition(":")[2]))
+    writer.write(b"POST /api/send HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+    async with asyncio.timeout(10):
+        while not sandbox.counters.in_flight:  # noqa: ASYNC110 - over loopback
+            await asyncio.sleep(0.002)
+        writer.transport.abort()
+        while not sandbox.counters.answers:  # noqa: ASYNC110 - over loopback
+            await asyncio.sleep(0.002)
+    assert (dict(sandbox.counters.answers), caplog.records) == ({499: 1}, [])
+
+
+async def test_a_large_body_is_asked_for_with_continue(sandbox: Sandbox) -> None:
+    port = int(sandbox.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        b"POST /api/batch HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    )
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b"[]")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    writer.close()
+
+
 async def test_a_compressed_body_is_a_400(
     sandbox: Sandbox, client: aiohttp.ClientSession, entry: Entry
 ) -> None:

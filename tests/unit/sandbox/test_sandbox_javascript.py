@@ -71,7 +71,7 @@ def test_types_have_the_words_of_a_validation_answer() -> None:
 def test_text_of_values() -> None:
     values = [True, None, 1.0, 1e21, {}, ["a", None, [1]]]
     assert [to_text(value) for value in values] == [
-        *("true", "None", "1", "1e+21", "[object Object]", "a,,1"),
+        *("true", "null", "1", "1e+21", "[object Object]", "a,,1"),
     ]
 
 
