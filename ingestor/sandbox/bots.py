@@ -25,7 +25,6 @@ _INNOCENT: Final = (
     "google pixel",
     "google/google",
     "channel/google",
-    "ksgoogle",
     "gnews",
     "libhttp",
     "java;",
@@ -46,11 +45,9 @@ _WORD: Final = re.compile(
     r"|\b(?:bot|scan|rss|url|google|bot_\w*)\b|bot_|\brss|\w\.com\b|\b\w+\.ai\b|@[a-z][\w-]+\."
 )
 _FIRST: Final = (
-    *("python", "php", "ruby", "wget", "curl", "jetty", "apache", "boto", "go-", "azure", "hwcdn"),
+    *("python", "php", "ruby", "wget", "curl", "jetty", "apache", "boto", "go-", "azure", "clamav"),
     *("facebook", "yahoo", "yandex", "duckduckgo", "ddg_", "whatsapp", "snapchat", "w3c", "svn"),
-    *("wordpress", "postman", "client/", "rest", "read", "claude", "openai", "clamav", "hobbit"),
-    *("track", "rank", "email", "offline", "custom", "active", "dispatch", "downcast", "search"),
-    *("<", "(", ";", "$", "'", '"'),
+    *("wordpress", "postman", "claude", "openai", "search", "<", "(", ";", "$", "'", '"'),
 )
 _VAGUE: Final = (  # patterns of the list that convict people's browsers, too
     *("Sonic", "008\\/", "Fluid", "Viber", "Code\\/1\\.", "Trae\\/", "ZyBorg"),
