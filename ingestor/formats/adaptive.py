@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _ADDRESS = re.compile(
     r"\[?(?:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]+|\d{1,3}(?:\.\d{1,3}){3})\]?(?:%[\w.]+)?(?::\d{1,5})?"
 )
+_V4_PORT = re.compile(r"[\d.]+:\d+")
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
 _HOST = re.compile(r"(?:[\w*.-]{1,253}|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
@@ -32,7 +33,7 @@ def is_plausible(hit: Hit) -> bool:
         return False
     if hit.host and _HOST.fullmatch(hit.host) is None:
         return False
-    if hit.forwarded_for and not _is_address_list(hit.forwarded_for):
+    if hit.forwarded_for and not _is_address_list(hit.forwarded_for, port=False):
         return False
     if hit.user_agent and "://" in hit.user_agent[:8]:
         return False
@@ -44,11 +45,12 @@ def is_address(text: str) -> bool:
     return _ADDRESS.fullmatch(text) is not None
 
 
-def _is_address_list(text: str) -> bool:
-    return all(
-        _ADDRESS.fullmatch(part.strip()) is not None or part.strip() in {"unknown", "-"}
-        for part in text.split(",")
-    )
+def _is_address_list(text: str, *, port: bool = True) -> bool:
+    """Tell whether these are addresses with commas; a lone one with a port is an upstream's."""
+    parts = [part.strip() for part in text.split(",")]
+    if not port and len(parts) == 1 and _V4_PORT.fullmatch(text):
+        return False
+    return all(is_address(part) or part in {"unknown", "-"} for part in parts)
 
 
 def is_explained(verdict: Hit | Malformed | Reason) -> bool:

@@ -80,7 +80,8 @@ def apache_parts(definition: str) -> list[Part]:
         if match is None:
             raise FormatError(
                 f"character {percent + 1} of {definition!r}: "
-                f"{definition[percent : percent + 12]!r} is no directive of Apache's; a percent sign itself is written %%"
+                f"{definition[percent : percent + 12]!r} is no directive of Apache's; "
+                f"a percent sign itself is written %%"
             )
         parts += _directive(match)
         at = match.end()

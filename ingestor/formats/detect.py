@@ -136,7 +136,9 @@ def _chosen(
     explanation = f"{names}: explains {share:.0%} of {len(sample)} {lines} ({known})"
     others = [score.format for score in team[1:]]
     others += [each for each in formats if each not in others]
-    return Detection(Adaptive(team[0].format, others), share, explanation)
+    # What the sample taught them is not where the reading will begin: fresh ones.
+    fresh = Adaptive(team[0].format, others).for_file(sample)
+    return Detection(fresh, share, explanation)
 
 
 def _refused(

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ingestor.formats.hits import Columns
 
 DIRECTIVE = b"#"
+_KEPT = 16  # layouts remembered of one file
 _FIELDS = re.compile(rb"#\s*Fields:\s*(.*?)\s*", re.IGNORECASE | re.DOTALL)
 _HEADER = re.compile(r"cs\((.+)\)", re.IGNORECASE)
 _WORD = rb'((?>"[^"]*+(?:""[^"]*+)*+"(?=%b|\Z)|[^%b]*+))'
@@ -162,6 +163,7 @@ class W3cFormat(Format):
 
     def _begin(self, layout: _Layout) -> None:
         self._first = self._layout = layout
+        self._known = {" ".join(layout.names): layout}
         self.columns = layout.columns
         self.fields = hit_fields(layout.columns)
         self._broken = ""
@@ -172,16 +174,33 @@ class W3cFormat(Format):
         if line[:1] == DIRECTIVE:
             self._learn(line)
             return Reason.DIRECTIVE
-        columns = None if self._broken else self._layout.match(line)
-        return Malformed.NO_MATCH if columns is None else self._layout.build(columns, latest)
+        if self._broken:
+            return Malformed.NO_MATCH
+        columns = self._layout.match(line)
+        if columns is not None:
+            return self._layout.build(columns, latest)
+        # Reading may have begun behind a header that changed the fields.
+        for layout in self._known.values():
+            columns = layout.match(line)
+            hit = Malformed.NO_MATCH if columns is None else layout.build(columns, latest)
+            if isinstance(hit, Hit):
+                self._layout = layout
+                return hit
+        return Malformed.NO_MATCH
 
     def _learn(self, line: bytes) -> None:
         names = fields_of(line)
-        if names is None or names.split() == self._layout.names:
+        if names is None:
+            return
+        names = " ".join(names.split())
+        if names == " ".join(self._layout.names):
+            self._broken = ""
             return
         try:
-            self._layout = _Layout(names)
+            self._layout = self._known.get(names) or _Layout(names)
             self._broken = ""
+            if len(self._known) < _KEPT:
+                self._known.setdefault(names, self._layout)
         except FormatError as error:  # lines that tell no time or address: malformed, each
             self._broken = str(error)
 
@@ -204,12 +223,26 @@ class W3cFormat(Format):
     def for_file(self, head: Sequence[bytes]) -> Format:
         """Give a fresh format that has read this file's header."""
         fresh = W3cFormat(self.definition, name=self.name)
-        for line in head:
-            if line[:1] == DIRECTIVE:
-                fresh._learn(line.removesuffix(b"\r"))
-                if not fresh._broken:
-                    fresh._begin(fresh._layout)
+        headers = [line.removesuffix(b"\r") for line in head if line[:1] == DIRECTIVE]
+        fresh._meet(headers)
         return fresh
+
+    def _meet(self, headers: Sequence[bytes]) -> None:
+        """Begin with the first fields that a file's headers name, and know the others."""
+        for at, line in enumerate(line for line in headers if fields_of(line) is not None):
+            self._learn(line)
+            if at == 0 and not self._broken:
+                self.name = _name_of(self._layout.names, headers)
+                self._begin(self._layout)
+        if not self._broken:
+            self._layout = self._first
+
+
+def _name_of(names: Sequence[str], headers: Sequence[bytes]) -> str:
+    """Tell who wrote these headers."""
+    if any(name.startswith("x-edge-") for name in names):
+        return "cloudfront"
+    return "iis" if any(b"Microsoft" in line for line in headers) else "w3c"
 
 
 def fields_of(line: bytes) -> str | None:
