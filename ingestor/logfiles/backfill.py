@@ -278,9 +278,9 @@ class Backfill:
         del key
         return None
 
-    def with_longer_head(self, head: bytes) -> Iterable[int]:
+    def with_longer_head(self, head: bytes, path: bytes) -> Iterable[int]:
         """Heads are not kept (for `recognize`)."""
-        del head
+        del head, path
         return ()
 
 

@@ -93,10 +93,10 @@ def discover(
     result = Discovered()
     seen: dict[tuple[int, int], Found] = {}
     for index, source in enumerate(sources):
-        before = len(seen) + len(result.findings)
+        before = len(seen)
         for found in _Look(source, index, result, generations=generations).files():
             seen.setdefault(found.id, found)
-        if required and before == len(seen) + len(result.findings):
+        if required and before == len(seen):
             _require(source)
     result.files = oldest_first(seen.values())
     return result

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ingestor.logfiles.compression import Damage, Incomplete, is_readable, is_supported
-from ingestor.logfiles.discovery import Discovered, FollowSource, Found, discover
+from ingestor.logfiles.discovery import Discovered, FollowSource, Found, discover, lineage_of
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.followed import FileState, Followed, Place, PlaceKind, Start, youngest
 from ingestor.logfiles.generations import parse
@@ -99,6 +99,7 @@ class Follower:
         self._pending: deque[Chunk] = deque()
         self._places: dict[tuple[int, int], Place] = {}
         self._not_it: set[tuple[tuple[int, int], int, int]] = set()  # place, its time, content
+        self._done_before: dict[tuple[int, int], Place] = {}  # archives and copies acked earlier
         self._settling: dict[tuple[int, int], tuple[int, Found, int]] = {}  # key, file, length
         self._claimed: set[int] = set()
         self._catalogue: Catalogue | None = None
@@ -248,7 +249,9 @@ class Follower:
         return start, end
 
     def close(self) -> None:
-        """Give all descriptors back."""
+        """Give all descriptors back; to be called while the registry still answers."""
+        self._next_settle = self._clock()
+        self._settle()
         for log in self._logs.values():
             log.close()
         self._open.clear()
@@ -291,11 +294,7 @@ class Follower:
 
     def _first_sight(self, found: Found) -> tuple[bool, int]:
         """Sort key: what is at its known place first, then by the length of the head."""
-        try:
-            with LogFile(found.path) as file:
-                head = file.read_at(0, HEAD) if is_readable(file.compression) else b""
-        except OSError:
-            return True, 0
+        head = self._read_head(found.path)
         at_home = self._known().stands_at(found.device, found.inode, head)
         return not at_home, -len(head)
 
@@ -309,8 +308,14 @@ class Follower:
         place.take(found, now)
         match place.kind:
             case PlaceKind.FOLLOWED:
-                return False
+                parked = self._parked.get(place.key)
+                if parked is None or unchanged:
+                    return False
+                self._gone(parked)  # no descriptor proves that it is still the same
+                return True
             case PlaceKind.CLOSED | PlaceKind.DONE:
+                if not unchanged:  # perhaps another file, with the same inode
+                    self._wait(place, 0.0)
                 return not unchanged
             case PlaceKind.COPY:
                 if place.cut and not unchanged:
@@ -378,6 +383,7 @@ class Follower:
         key = self._registry.copy_of(*found.id, found.size, found.mtime_ns)
         if key is not None and (file.compression is not None or not self._is_home(key, found)):
             place.kind, place.key = PlaceKind.DONE, key
+            self._done_before[found.id] = place
             return False
         head = file.read_at(0, HEAD)
         if self._is_unfinished(found, file, head, place):
@@ -424,6 +430,8 @@ class Follower:
                 self._set_aside(known.key, found, file, cut=False)
                 place.measured = verdict.measured
                 place.retry_at = self._clock() + self._options.grace
+                if not verdict.measured:
+                    del self._settling[found.id]
                 return False
             case Relation.CUT if known.key in self._logs or not self._unread(known.key, file):
                 self._set_aside(known.key, found, file, cut=True)
@@ -435,8 +443,10 @@ class Follower:
         """Leave a copy unread; remember it when what it holds is acked."""
         place = self._places[found.id]
         place.kind, place.key, place.cut = PlaceKind.COPY, key, cut
-        if file.length is not None:
-            self._settling[found.id] = key, found, file.length
+        log = self._logs.get(key)
+        length = file.length if log is None or file.length is not None else log.position
+        if length is not None:  # an archive has no more than what it is a copy of
+            self._settling[found.id] = key, found, length
 
     def _is_home(self, key: int, found: Found) -> bool:
         """Whether a plain file is where its content was followed last: it may go on there."""
@@ -621,11 +631,13 @@ class Follower:
 
     def _grow_head(self, log: Followed) -> None:
         """Let the fingerprint grow with the file, before what is read can be finished."""
-        if len(log.head) >= HEAD or log.size <= len(log.head) or log.file is None:
+        if len(log.head) >= HEAD or log.file is None:
             return
         head = log.file.read_at(0, HEAD)
         if not head.startswith(log.head):
             raise Rewritten
+        if len(head) == len(log.head):
+            return
         log.head = head
         self._registry.update(log.key, identity=identity_of(*log.home, head))
 
@@ -637,7 +649,7 @@ class Follower:
         except OSError as error:
             self._failed(log, error)
             return False
-        if file.id != log.home:
+        if file.id != log.home or file.compression is not None:
             file.close()
             self._gone(log)
             return False
@@ -833,6 +845,7 @@ class Follower:
         held = {log.home for log in self._open.values()} | self._present
         for mark in [mark for mark in self._places if mark not in held]:
             del self._places[mark]
+            self._done_before.pop(mark, None)
         self._not_it = {entry for entry in self._not_it if entry[0] in held}
         now = self._clock()
         for log in list(self._logs.values()):
@@ -861,12 +874,22 @@ class Follower:
     def home_of(self, key: int) -> Home | None:
         """Where a content lives now (for `recognize`)."""
         log = self._logs.get(key)
-        if log is None or log.lost_home:
+        if log is None:  # acked whole, and not followed in this run
+            return next(
+                (
+                    Home(id_, place.path, None)
+                    for id_, place in self._done_before.items()
+                    if place.key == key and id_ in self._present
+                ),
+                None,
+            )
+        if log.lost_home:
             return None
         if log.file is not None and log.archive is None:
             return Home(log.home, log.path, log.file, log.deleted)
         place = self._places.get(log.home)
-        if log.home in self._present and place is not None and place.key == key:
+        told = place is not None and place.kind is not PlaceKind.WAITING and place.key == key
+        if place is not None and told and log.home in self._present:
             length = log.position if log.archived else None
             return Home(log.home, place.path, None, length=length)
         return None
@@ -876,15 +899,26 @@ class Follower:
         log = self._logs.get(key)
         return None if log is None else log.own_marker()
 
-    def with_longer_head(self, head: bytes) -> Iterable[int]:
+    def with_longer_head(self, head: bytes, path: bytes) -> Iterable[int]:
         """Contents of which ``head`` is only a beginning (for `recognize`)."""
         if len(head) >= HEAD:
             return []
-        return [
-            log.key
-            for log in self._logs.values()
-            if len(log.head) > len(head) and log.head.startswith(head)
-        ]
+        logs = ((log.key, log.head) for log in self._logs.values())
+        keys = [key for key, other in logs if len(other) > len(head) and other.startswith(head)]
+        for place in self._done_before.values():
+            if place.key not in self._logs and lineage_of(place.path) == lineage_of(path):
+                other = self._read_head(place.path)
+                if len(other) > len(head) and other.startswith(head):
+                    keys.append(place.key)
+        return keys
+
+    def _read_head(self, path: bytes) -> bytes:
+        """Read up to `HEAD` bytes of content; nothing where that fails."""
+        try:
+            with LogFile(path) as file:
+                return file.read_at(0, HEAD) if is_readable(file.compression) else b""
+        except OSError:
+            return b""
 
     def _locate(self, key: int) -> LogFile | None:
         """Open a content for another look, wherever it is."""

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from ingestor.logfiles.generations import is_successor
-from ingestor.logfiles.identity import Catalogue, Fit, fit, same_content
+from ingestor.logfiles.identity import DEEP, Catalogue, Fit, fit, same_content
 from ingestor.logfiles.reader import LogFile, has_content_beyond
 from ingestor.model import KnownFile, Marker
 
@@ -82,8 +82,8 @@ class Surroundings(Protocol):
     def own_marker(self, key: int) -> Marker | None:
         """Give a fresher marker than the registry's: at the place this process has read up to."""
 
-    def with_longer_head(self, head: bytes) -> Iterable[int]:
-        """Keys of contents that start with ``head`` and have a longer one."""
+    def with_longer_head(self, head: bytes, path: bytes) -> Iterable[int]:
+        """Keys of contents that start with ``head`` and have a longer one; ``path``: its file."""
 
 
 def recognize(
@@ -151,6 +151,9 @@ def _has_more(found: Found, file: LogFile, other: LogFile, home: Home) -> bool |
         return file.length > (length or 0)
     if found.path.rpartition(b".")[0] == home.path:
         return False  # what a compressor makes of the other
+    content = file.read_at(0, DEEP)
+    if len(content) < DEEP:
+        return len(content) > len(other.read_at(0, DEEP))
     return None if length is None else has_content_beyond(file, length)
 
 
@@ -195,7 +198,7 @@ def _beginning(
     """Find the log of which a small file is a beginning: a copy that is not whole, or was cut."""
     if not head:
         return None
-    for key in around.with_longer_head(head):
+    for key in around.with_longer_head(head, found.path):
         known = catalogue.get(key)
         if key in out or known is None:
             continue
