@@ -72,6 +72,10 @@ class TooLarge(Exception):
         self.by_size = by_size
 
 
+class Forbidden(BadCredentials):
+    """A 403 of something before Umami: wrong credentials, or a firewall that dislikes a URL."""
+
+
 class NoSuchRoute(TryAgain):
     """HTML 404 or 405: another server, a wrong URL, or an Umami that lacks the route."""
 
@@ -214,7 +218,8 @@ def _raise_for_transport(raw: Raw, now: float) -> None:
     if status in {401, 403}:
         if status == 403 and _error_code(_json(raw.body)) == "forbidden":  # noqa: PLR2004 - likewise
             return
-        raise BadCredentials(
+        refusal = Forbidden if status == 403 else BadCredentials  # noqa: PLR2004 - likewise
+        raise refusal(
             f"access refused with {status}: {words or 'no words'}; mend umami.api_key, or what "
             "stands before Umami"
         )

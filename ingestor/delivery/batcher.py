@@ -73,6 +73,7 @@ class Batcher:
         self._returned: deque[Parcel] = deque()  # tried before, to be taken as they are
         self._workers: deque[asyncio.Future[None]] = deque()  # idle ones
         self._entrance: deque[asyncio.Future[None]] = deque()  # submitters without room
+        self._granted = False  # one of them was let in and has not put yet: nobody overtakes
         self._emptied = asyncio.Event()
         self._emptied.set()
         self.error: Exception | None = None  # what ended delivery
@@ -83,20 +84,19 @@ class Batcher:
         Raises the error that delivery was closed with. Whoever asked calls ``put`` before it
         awaits anything else.
         """
-        first = True
-        while True:
-            if self.error is not None:
-                raise self.error
-            if self.held < self._room and not (first and self._entrance):
-                return min(self._room - self.held, max(self.size, 1))
-            first = False
+        if self.error is None and (self._granted or self._entrance or self.held >= self._room):
             turn = asyncio.get_running_loop().create_future()
             self._entrance.append(turn)
             try:
                 await turn
             except asyncio.CancelledError:
-                self._admit()
+                if turn.done() and not turn.cancelled():  # the turn came, and is not used
+                    self._granted = False
+                    self._admit()
                 raise
+        if self.error is not None:
+            raise self.error
+        return min(self._room - self.held, self.size)
 
     def put(self, page_views: Sequence[PageView]) -> None:
         """Queue page views that there is room for, and wake workers."""
@@ -109,6 +109,7 @@ class Batcher:
         if self.held:
             self._emptied.clear()
         self._wake(-(-len(page_views) // self.size))
+        self._granted = False
         self._admit()
 
     def give_back(self, parcel: Parcel) -> None:
@@ -177,8 +178,10 @@ class Batcher:
         self.error = error
         self._emptied.set()
         self._wake(len(self._workers))
-        while self._entrance:
-            self._admit_one()
+        for turn in self._entrance:
+            if not turn.done():
+                turn.set_result(None)
+        self._entrance.clear()
 
     def _next(self) -> str | None:
         """Whose turn is it? A full batch or one that waited first; else the first in turn."""
@@ -196,12 +199,9 @@ class Batcher:
                 workers -= 1
 
     def _admit(self) -> None:
-        if self.held < self._room and self._entrance:
-            self._admit_one()
-
-    def _admit_one(self) -> None:
-        while self._entrance:
+        """Let the submitter in who waited longest, one at a time, if there is room."""
+        while self._entrance and not self._granted and self.held < self._room:
             turn = self._entrance.popleft()
             if not turn.done():
                 turn.set_result(None)
-                return
+                self._granted = True

@@ -79,7 +79,7 @@ class Suspects:
 
         Where it is not guilty it waits aside.
         """
-        works = await self._works(parcel.website)
+        works = await self.umami_works(parcel.website)
         proved = self._books.stored > parcel.mark
         last = self._waiting == 0 and self._batcher.held == 1
         points = parcel.points
@@ -94,19 +94,19 @@ class Suspects:
         )
         return False, not works or not (proved or last)
 
-    async def close(self) -> None:
-        """Forget who waits; their page views stay unfinished."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _works(self, website: str) -> bool:
+    async def umami_works(self, website: str) -> bool:
         """Say whether Umami answers, with its database, to a request that is known to be good."""
         try:
             await self._umami.website_exists(website)
         except (TryAgain, StoppedByUmami):
             return False
         return True
+
+    async def close(self) -> None:
+        """Forget who waits; their page views stay unfinished."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _wait(self, parcel: Parcel, seconds: float) -> None:
         await self._sleep(seconds)

@@ -13,7 +13,15 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from ingestor.delivery.answers import NoSuchRoute, Reading, Readings, TooLarge, Verdict, printable
+from ingestor.delivery.answers import (
+    Forbidden,
+    NoSuchRoute,
+    Reading,
+    Readings,
+    TooLarge,
+    Verdict,
+    printable,
+)
 from ingestor.delivery.umami import encode
 from ingestor.errors import StoppedByUmami, TryAgain, UnknownWebsite
 from ingestor.model import Batch
@@ -183,9 +191,7 @@ class Workers:
         except TooLarge as refusal:
             return await self._halve(parcel, batch, body, refusal)
         except StoppedByUmami as error:
-            self._journal.answered(batch, ())
-            self._stopped(error, parcel)
-            return []
+            return await self._refused(parcel, batch, error)
         except _MakeWay:
             self._journal.answered(batch, ())
             return self._make_way(parcel)
@@ -291,7 +297,21 @@ class Workers:
             self._journal.answered(batch, ())
             return parcel.halves()
         verdict = Verdict.REJECTED if refusal.by_size else Verdict.SUSPECT
-        readings = Readings([Reading(verdict, refusal.words)])
+        return await self._take_as(verdict, refusal.words, parcel, batch)
+
+    async def _refused(self, parcel: Parcel, batch: Batch, error: StoppedByUmami) -> list[Parcel]:
+        """Access was refused: to this program, or by a firewall to what the page views hold."""
+        if isinstance(error, Forbidden) and await self._suspects.umami_works(parcel.website):
+            return await self._take_as(Verdict.SUSPECT, str(error), parcel, batch)
+        self._journal.answered(batch, ())
+        self._stopped(error, parcel)
+        return []
+
+    async def _take_as(
+        self, verdict: Verdict, words: str, parcel: Parcel, batch: Batch
+    ) -> list[Parcel]:
+        """Go on as if each page view had been answered so."""
+        readings = Readings([Reading(verdict, words)] * len(batch.page_views))
         rest = await self._books.enter(batch, readings)
         return await self._follow_up(parcel, rest, _Exchange(readings, self._outage.round, 0.0))
 

@@ -217,17 +217,20 @@ class Ledger:
         self.changed.set()
 
     def finished(self, website: str, outcome: Outcome, count: int, *, unsettled: int = 0) -> None:
+        assert website
         assert 0 <= unsettled <= count
         self.outcomes[outcome] += count
         self.unsettled += unsettled
 
     def resettled(self, user_agent: str, outcome: Outcome, count: int) -> None:
+        assert user_agent
         self.unsettled -= count
         assert self.unsettled >= 0
         self.outcomes[Outcome.ACCEPTED] -= count
         self.outcomes[outcome] += count
 
     def doubted(self, website: str, count: int) -> None:
+        assert website
         self.doubts += count
 
     def away(self, since: float | None, why: str) -> None:
@@ -300,6 +303,18 @@ async def umami() -> AsyncIterator[ScriptedUmami]:
     scripted.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     yield scripted
     server.close()
+
+
+async def come_true(condition: Callable[[], bool]) -> None:
+    """Wait for a condition that nobody tells of; the loop goes on meanwhile."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - servers and workers set no event for a test
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], Awaitable[None]]:
+    return come_true
 
 
 @pytest.fixture

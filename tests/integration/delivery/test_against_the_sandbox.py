@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 
 import pytest
@@ -36,7 +35,7 @@ SETUPS = [("auto", "3.1.0"), ("send", "3.1.0"), ("batch", "2.18.0")]
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("mode", "version"), SETUPS)
 async def test_a_fault_loses_nothing_and_doubles_only_what_was_in_doubt(
-    fault, mode, version, ledger, views, deliver, tmp_path
+    fault, mode, version, ledger, views, deliver, eventually, tmp_path
 ):
     async with Sandbox(SandboxOptions(version=version)) as sandbox:
         website = sandbox.websites[0]
@@ -48,9 +47,7 @@ async def test_a_fault_loses_nothing_and_doubles_only_what_was_in_doubt(
         await delivery.submit(views(120, website=website))
         assert await delivery.drain(20)
         sandbox.faults.clear()
-        async with asyncio.timeout(5):
-            while sandbox.counters.in_flight:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not sandbox.counters.in_flight)
         stored = Counter(view.url_path for view in sandbox.page_views(website))
         assert set(stored) == {f"/{number}" for number in range(120)}
         assert stored.total() - 120 <= ledger.doubts

@@ -24,7 +24,8 @@ async def test_during_an_outage_one_worker_asks_and_nothing_is_lost(
     await delivery.submit(views(40))
     assert await delivery.drain(20)
     assert umami.urls == Counter(f"/{number}" for number in range(40))
-    assert ledger.is_away[0] is not None and ledger.is_away[-1] is None
+    assert ledger.is_away[0] is not None
+    assert ledger.is_away[-1] is None
     assert len(ledger.is_away) == 2
     # 4 flew at first; then one at a time: about 36 pauses that grow to a minute.
     assert 36 * 30 * 0.7 < sleeps.time < 40 * 60
@@ -50,16 +51,14 @@ async def test_after_an_outage_requests_come_back_one_two_four(umami, views, del
     assert umami.urls.total() == 32
 
 
-async def test_memory_is_bounded_and_readers_wait(umami, ledger, views, deliver, reply):
+async def test_memory_is_bounded_and_readers_wait(umami, views, deliver, reply, eventually):
     hold = asyncio.Event()
     umami.script = lambda request: reply(until=hold, status=503) if request.number >= 0 else None
     delivery = await deliver(umami.url, workers=2, batch_size=5)
     readers = [
         asyncio.create_task(delivery.submit(views(100, start=100 * reader))) for reader in range(3)
     ]
-    async with asyncio.timeout(5):
-        while umami.busy < 2 or delivery.held < 20:
-            await asyncio.sleep(0)
+    await eventually(lambda: umami.busy == 2 and delivery.held == 20)
     for _ in range(50):
         await asyncio.sleep(0)
     assert delivery.held == 20
@@ -245,8 +244,24 @@ async def test_a_page_view_over_which_the_connection_always_breaks_stops_nobody(
     assert not letters.exists()
 
 
+@pytest.mark.parametrize("mode", ["auto", "send", "batch"])
+async def test_a_firewall_that_dislikes_one_url_rejects_that_one_alone(
+    mode, umami, ledger, views, deliver, reply, tmp_path
+):
+    umami.script = lambda request: reply(403, b"<html>blocked") if "/3" in request.urls else None
+    letters = tmp_path / "dead.jsonl"
+    delivery = await deliver(umami.url, mode=mode, batch_size=4, dead_letters=letters)
+    await delivery.submit(views(40))
+    feeding = asyncio.create_task(_trickle(delivery, views))
+    await ledger.until(lambda: 30 in ledger.ended)
+    feeding.cancel()
+    assert ledger.ended[30] is Outcome.REJECTED
+    assert [letter.offset for letter in read_dead_letters(letters)] == [30]
+    assert ledger.parked_for == {}
+
+
 async def test_a_fatal_answer_lets_the_requests_under_way_come_back(
-    umami, ledger, views, deliver, reply, website
+    umami, ledger, views, deliver, reply, website, eventually
 ):
     hold = asyncio.Event()
     umami.script = lambda request: (
@@ -258,9 +273,7 @@ async def test_a_fatal_answer_lets_the_requests_under_way_come_back(
     await delivery.submit(views(5))
     await delivery.submit(views(5, website=OTHER, start=5))
     draining = asyncio.create_task(delivery.drain(10))
-    async with asyncio.timeout(5):
-        while len(umami.carrying) < 2 or umami.busy > 1:
-            await asyncio.sleep(0)
+    await eventually(lambda: len(umami.carrying) == 2 and umami.busy == 1)
     hold.set()
     with pytest.raises(UnknownWebsite):
         await draining

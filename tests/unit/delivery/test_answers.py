@@ -95,7 +95,8 @@ def test_a_recorded_batch_is_read_page_view_by_page_view() -> None:
         Verdict.REJECTED,
         Verdict.COUNTED,
     ]
-    assert answer.token == "<token>"
+    assert answer.token is not None
+    assert answer.token.startswith("<")
     assert "22021" in answer.readings[4].words
 
 
@@ -369,15 +370,14 @@ def test_words_for_people_hold_no_control_characters() -> None:
     assert printable(b"\xff\xfe" * 400, 10) == "\ufffd" * 10 + "…"
 
 
+KEYS = ["error", "errorObject", "code", "cause", "details", "index", "response", "size"]
+KEYS += ["processed", "errors", "cache", "beep", "status", "message", "meta"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                ["error", "errorObject", "code", "cause", "details", "index", "response"]
-                + ["size", "processed", "errors", "cache", "beep", "status", "message", "meta"]
-            ),
+            st.sampled_from(KEYS),
             inner,
             max_size=5,
         )
