@@ -199,7 +199,17 @@ def preview(  # noqa: PLR0913 - an argument a flag
 @click.option("--port", default=0, show_default=True, help="Port; 0 picks a free one.")
 @click.option("--db", metavar="FILE", help="SQLite file for page views.  [default: in memory]")
 @click.option("--website", "websites", multiple=True, metavar="ID", help="A website it knows.")
-def sandbox(*, host: str, port: int, db: str | None, websites: tuple[str, ...]) -> None:
+@click.option("--control-port", type=int, help="Port that switches faults on and off.")
+@click.option("--fail", multiple=True, metavar="FAULT", help="A fault to begin with: 429,count=3")
+def sandbox(
+    *,
+    host: str,
+    port: int,
+    db: str | None,
+    websites: tuple[str, ...],
+    control_port: int | None,
+    fail: tuple[str, ...],
+) -> None:
     r"""Receive page views as Umami would: for trying the program out, and for tests.
 
     \b
@@ -208,7 +218,9 @@ def sandbox(*, host: str, port: int, db: str | None, websites: tuple[str, ...]) 
     """
     from ingestor.sandbox import Sandbox, SandboxOptions  # noqa: PLC0415 - start-up time
 
-    options = SandboxOptions(host=host, port=port, db=db, websites=websites)
+    options = SandboxOptions(
+        host=host, port=port, db=db, websites=websites, control_port=control_port, fail=fail
+    )
     asyncio.run(_serve(Sandbox(options)))
 
 
@@ -216,7 +228,8 @@ async def _serve(receiver: Any) -> None:
     from ingestor.pipeline import until_stopped  # noqa: PLC0415 - start-up time
 
     async with receiver:
-        click.echo(f"{receiver.url} {' '.join(receiver.websites)}")
+        control = [f"control={receiver.control_url}"] if receiver.control_url else []
+        click.echo(" ".join([receiver.url, *receiver.websites, *control]))
         sys.stdout.flush()
         await until_stopped()
 

@@ -32,6 +32,9 @@ _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.ASCII | re.IGNORECASE)
+_PLAIN_TAGS = {
+    f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp")
+}
 _MAX_SECRET = 65536  # bytes; a secret's file is a line, not a disk
 
 
@@ -125,7 +128,7 @@ class Reader:
         if dataclasses.is_dataclass(hint):
             assert isinstance(hint, type)  # noqa: S101 - a type hint, not an instance
             return self.build(hint, self.table(node, hint, key, source), key, place)
-        if not isinstance(node, yaml.ScalarNode):
+        if not isinstance(node, yaml.ScalarNode) or node.tag not in _PLAIN_TAGS:
             raise ConfigError(f"{place}: {key} has to be {_wanted(hint)}, not {_kind(node)}.")
         if node.tag == "tag:yaml.org,2002:null" and hint is not str:
             raise ConfigError(f"{place}: {key} is empty; give {_wanted(hint)} or leave it out.")
@@ -210,6 +213,8 @@ def _kind(node: yaml.Node) -> str:
         return "a mapping"
     if isinstance(node, yaml.SequenceNode):
         return "a list"
+    if node.tag not in _PLAIN_TAGS:
+        return f"the tag {node.tag}"
     return f"{node.value!r}" if node.value else "nothing"
 
 

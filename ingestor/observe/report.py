@@ -65,8 +65,8 @@ class Counts:
         head: dict[str, Any] = {
             "lines": self.lines,
             "malformed": self.malformed.total(),
-            "malformed_reasons": dict(self.malformed.most_common()),
-            "filtered": dict(self.filtered.most_common()),
+            "malformed_reasons": by_name(self.malformed),
+            "filtered": by_name(self.filtered),
         }
         sent: dict[str, Any] = (
             {"would_send": self.page_views, "refused_as_bot": 0, "rejected": 0, "in_flight": 0}
@@ -112,6 +112,11 @@ class Counts:
 def reasons(counter: Counter[str]) -> str:
     """``asset 70, bot 14``: the most frequent first."""
     return ", ".join(f"{name} {n:,}" for name, n in counter.most_common())
+
+
+def by_name(counter: Counter[str]) -> dict[str, int]:
+    """The counts under plain names (enumeration members are no JSON keys), largest first."""
+    return {str(name): n for name, n in counter.most_common()}
 
 
 def human_bytes(n: float) -> str:

@@ -68,14 +68,14 @@ class _Backfill:
         """Open, read, drain, close: in this order, whatever happens in between."""
         config, counts = self._config, self._result.counts
         async with AsyncExitStack() as stack:
+            store, committer = None, None
             if self._job.is_stdin:
-                log.warning("standard input: no checkpoint is kept; a second run sends it again.")
-                store = stack.enter_context(Store.in_memory(Role.BACKFILL))
+                log.warning("Standard input: no checkpoint is kept; a second run sends it again.")
             else:
                 store = stack.enter_context(Store.open(config.checkpoint, Role.BACKFILL))
+                committer = await stack.enter_async_context(Committer(store))
                 log.info("The checkpoint is %s.", config.checkpoint.path)
             lines = lines_of(config, self._job, store)
-            committer = await stack.enter_async_context(Committer(store))
             ledger = Ledger(counts, store, committer)
             ledger.say_in_doubt()
             if config.umami is None:

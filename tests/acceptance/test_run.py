@@ -128,7 +128,7 @@ def test_logrotate_loses_nothing_and_doubles_nothing(
     line: Line,
 ) -> None:
     log = tmp_path / "logs" / "access.log"
-    configuration = f"{log} {{ rotate 5\n {how}\n su {_owner()} }}\n"
+    configuration = f"{log} {{\n rotate 5\n {how}\n su {_owner()}\n}}\n"
     running = follow()
     append(log, b"".join(line(f"/{i}", i) for i in range(100)))
     until(lambda: sandbox.count() == 100)
@@ -235,8 +235,8 @@ def test_real_nginx_with_two_vhosts_under_load_and_logrotate(
         goal = sum(sent.values()) + 200
         until(lambda goal=goal: sum(sent.values()) >= goal, what="load")
         logrotate(
-            f"{logs}/*.log {{ rotate 5\n create\n sharedscripts\n su {_owner()}\n"
-            f" postrotate\n kill -USR1 {server.process.pid}\n endscript }}\n"
+            f"{logs}/*.log {{\n rotate 5\n create\n sharedscripts\n su {_owner()}\n"
+            f" postrotate\n kill -USR1 {server.process.pid}\n endscript\n}}\n"
         )
     for thread in threads:
         thread.join()

@@ -89,7 +89,7 @@ def test_zero_false_and_empty_survive(loaded: Any) -> None:
         ("delivery: {mode: bacth}", 6, ["'bacth'", "'batch'"]),
         ("delivery: [1]", 6, ["delivery", "mapping"]),
         ("pageviews: {methods: GET}", 6, ["pageviews.methods", "[GET]"]),
-        ("pageviews: {bots: perhaps}", 6, ["pageviews.bots", "true or false"]),
+        ("pageviews: {filter_bots: perhaps}", 6, ["pageviews.filter_bots", "true or false"]),
         ("pageviews:\n  trusted_proxies:\n    - 10.0.0.0/8\n    - 10.0.0.0/99", 9, ["10.0.0.0/99"]),
         ("run: {start: yesterday}", 6, ["run.start", "beginning"]),
         ("run: {}\nrun: {}", 7, ["run", "twice"]),
