@@ -16,15 +16,15 @@ from ingestor.formats.fields import (
     PROTOCOL,
     QUERY,
     REQUEST,
+    SENT_TEXT,
     STATUS,
     UNNAMED,
-    WORDS,
+    UPSTREAM,
     Field,
     Literal,
     Meaning,
     Part,
     Role,
-    Shape,
     address,
     header,
     host,
@@ -34,7 +34,6 @@ from ingestor.formats.fields import (
 # `%`, then conditions, `<` or `>`, and an argument in any order, then the directive.
 _DIRECTIVE = re.compile(r"%((?:!?\d{3}(?:,\d{3})*|[<>]|\{[^}]*\})*)(\^[a-zA-Z]{2}|[a-zA-Z%])")
 _ARGUMENT = re.compile(r"\{([^}]*)\}")
-_CONDITION = re.compile(r"!?\d{3}")
 
 _PLAIN: dict[str, Meaning] = {
     "h": address(1),
@@ -46,8 +45,8 @@ _PLAIN: dict[str, Meaning] = {
     "H": PROTOCOL,
     "v": host(0),
     "V": host(1),
-    "u": Meaning(shape=Shape.TEXT, natural=WORDS),
-    "f": FREE_TEXT,
+    "u": SENT_TEXT,
+    "f": SENT_TEXT,
     "R": FREE_TEXT,
     "l": UNNAMED,
 }
@@ -61,6 +60,15 @@ _VARIABLES: dict[str, Meaning] = {
     "server_protocol": PROTOCOL,
     "request_scheme": Meaning(Role.SCHEME, 1),
     "https": Meaning(Role.SCHEME, 2),
+}
+
+_NAMED: dict[str, Meaning] = {  # with an argument in braces
+    "a": address(2),  # %{c}a: the connection's peer
+    "C": SENT_TEXT,
+    "^ti": SENT_TEXT,
+    "^to": FREE_TEXT,
+    "o": FREE_TEXT,
+    "n": FREE_TEXT,
 }
 
 
@@ -109,16 +117,7 @@ def _directive(match: re.Match[str]) -> list[Part]:
     if letter == "s":
         # %>s is the answer's status; after an internal redirect %s is the first try's.
         meaning = Meaning(Role.STATUS, 0 if ">" in modifiers else 1)
-    if _CONDITION.search(_ARGUMENT.sub("", modifiers)) and meaning.role not in {
-        Role.REFERRER,
-        Role.USER_AGENT,
-        Role.ACCEPT_LANGUAGE,
-        Role.PURPOSE,
-        Role.FORWARDED_FOR,
-    }:
-        # Logged for some statuses only: `-` for all others, so it cannot stand for the request.
-        meaning = Meaning(shape=meaning.shape, natural=meaning.natural)
-        meaning = UNNAMED if meaning.shape is Shape.TIME else meaning
+    # Conditions (%!200,304{…}i) change nothing here: where they do not hold, `-` is logged.
     return [Field(match[0], place, meaning)]
 
 
@@ -127,13 +126,18 @@ def _meaning(letter: str, name: str | None) -> Meaning:
         return STATUS if letter == "s" else _PLAIN.get(letter, UNNAMED)
     if letter == "i":
         return header(name.lower())
-    if letter == "a":  # %{c}a: the connection's peer
-        return address(2)
     if letter in {"e", "x"}:
-        if name.upper().startswith("HTTP_") and name.lower() not in _VARIABLES:
-            return header(name[5:].lower())
-        return _VARIABLES.get(name.lower(), FREE_TEXT if letter == "e" else UNNAMED)
-    return FREE_TEXT if letter in {"o", "C", "n", "c"} or letter[0] == "^" else UNNAMED
+        return _environment(letter, name.lower())
+    if letter == "o" and name.lower() == "content-type":
+        return UPSTREAM
+    return _NAMED.get(letter, UNNAMED)
+
+
+def _environment(letter: str, name: str) -> Meaning:
+    """Tell what ``%{…}e`` and ``%{…}x`` mean: the CGI environment holds the request, too."""
+    if name.startswith("http_") and name not in _VARIABLES:
+        return header(name.removeprefix("http_"))
+    return _VARIABLES.get(name, FREE_TEXT if letter == "e" else UNNAMED)
 
 
 def _time(name: str) -> Meaning:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 # What people's browsers put into a value on an ordinary day. A separator that is not among these
 # can end the value even without quotes.
 URL_CHARACTERS = b"/:?#[]@!$&'()*+,;=%-._~"
-HEADER_CHARACTERS = URL_CHARACTERS + b" {}|\\<>`"
 WORDS = b" ;,()/:-=[]+_'&?.@!#%*$~"
 
 
@@ -17,7 +16,7 @@ class Shape(StrEnum):
 
     TOKEN = "token"  # noqa: S105 - no password: a word without spaces
     ADDRESSES = "addresses"  # an address, or a list of them with commas
-    LIST = "list"  # nginx's upstream variables: words joined by ", " or " : "
+    LIST = "list"  # words joined by ", ", " : " or "; ": upstreams, content types
     TEXT = "text"  # what a client or an application chose: spaces and all
     TIME = "time"  # its clock knows
     TRAILING = "trailing"  # any number of further fields, each after a space
@@ -67,7 +66,7 @@ class Meaning:
 
     ``rank`` decides between two variables of one role in one definition: the lowest wins.
     ``clock`` names how a time is written (see clocks.py). ``natural`` holds the bytes that an
-    ordinary value contains, which therefore cannot end it.
+    ordinary value contains, which therefore cannot end it. ``sent``: a visitor chooses the bytes.
     """
 
     role: Role = Role.NONE
@@ -76,6 +75,7 @@ class Meaning:
     clock: str = ""
     natural: bytes = b""
     decoding: Decoding = Decoding.NONE
+    sent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,8 @@ class Literal:
 Part = Field | Literal
 
 UNNAMED = Meaning()
-FREE_TEXT = Meaning(shape=Shape.TEXT, natural=WORDS)
+FREE_TEXT = Meaning(shape=Shape.TEXT, natural=WORDS)  # the application's: a response header
+SENT_TEXT = Meaning(shape=Shape.TEXT, natural=WORDS, sent=True)
 UPSTREAM = Meaning(shape=Shape.LIST)
 TRAILING = Meaning(shape=Shape.TRAILING)
 
@@ -115,14 +116,14 @@ def host(rank: int) -> Meaning:
 
 def header(name: str) -> Meaning:
     """Give the meaning of a request header by its name in lower case, with ``-`` or ``_``."""
-    return _HEADERS.get(name.replace("_", "-"), FREE_TEXT)
+    return replace(_HEADERS.get(name.replace("_", "-"), SENT_TEXT), sent=True)
 
 
-FORWARDED_FOR = Meaning(Role.FORWARDED_FOR, shape=Shape.ADDRESSES)
-REQUEST = Meaning(Role.REQUEST, shape=Shape.TEXT, natural=URL_CHARACTERS + b" ")
-TARGET = Meaning(Role.TARGET, shape=Shape.TEXT, natural=URL_CHARACTERS)
-PATH = Meaning(Role.PATH, shape=Shape.TEXT, natural=URL_CHARACTERS.replace(b"?", b""))
-QUERY = Meaning(Role.QUERY, shape=Shape.TEXT, natural=URL_CHARACTERS)
+FORWARDED_FOR = Meaning(Role.FORWARDED_FOR, shape=Shape.ADDRESSES, sent=True)
+REQUEST = Meaning(Role.REQUEST, shape=Shape.TEXT, natural=URL_CHARACTERS + b" ", sent=True)
+TARGET = Meaning(Role.TARGET, shape=Shape.TEXT, natural=URL_CHARACTERS, sent=True)
+PATH = Meaning(Role.PATH, shape=Shape.TEXT, natural=URL_CHARACTERS.replace(b"?", b""), sent=True)
+QUERY = Meaning(Role.QUERY, shape=Shape.TEXT, natural=URL_CHARACTERS, sent=True)
 METHOD = Meaning(Role.METHOD)
 PROTOCOL = Meaning(Role.PROTOCOL)
 STATUS = Meaning(Role.STATUS)
@@ -145,6 +146,7 @@ _HEADERS: dict[str, Meaning] = {
     "purpose": Meaning(Role.PURPOSE, 1, Shape.TEXT, natural=b" ;,-="),
     "x-purpose": Meaning(Role.PURPOSE, 2, Shape.TEXT, natural=b" ;,-="),
     "x-moz": Meaning(Role.PURPOSE, 3, Shape.TEXT, natural=b" ;,-="),
+    "content-type": UPSTREAM,
     "content-length": UNNAMED,
 }
 

@@ -16,9 +16,10 @@ import orjson
 from ingestor.errors import FormatError
 from ingestor.formats.clocks import clock_named
 from ingestor.formats.compiler import TextFormat, merged
-from ingestor.formats.fields import Escape, Field, Role
+from ingestor.formats.fields import Escape, Field, Part, Role
 from ingestor.formats.format import Format
 from ingestor.formats.hits import builder, hit_fields
+from ingestor.formats.keys import KEYS
 from ingestor.formats.matcher import Matcher
 from ingestor.formats.nginx import nginx_parts
 from ingestor.model import Hit, Malformed, Reason
@@ -188,6 +189,8 @@ def _sources(values: dict[str, object]) -> list[tuple[Role, _Source]]:
         if "$" not in text:
             continue
         parts = merged(nginx_parts(text))
+        if len(parts) == 1 and not _tells(parts[0]) and path[-1] in KEYS:
+            parts = nginx_parts(f"${KEYS[str(path[-1])]}")  # a variable of a map: its key tells
         fields = [part for part in parts if isinstance(part, Field) and part.meaning.role]
         alone = len(parts) == 1
         pattern = None if alone else Matcher(parts, Escape.NONE).compile(fields)
@@ -196,6 +199,10 @@ def _sources(values: dict[str, object]) -> list[tuple[Role, _Source]]:
             ranked.append((rank, field.meaning.role, _Source(path, pattern, group)))
     ranked.sort(key=lambda each: each[0])
     return [(role, source) for _, role, source in ranked]
+
+
+def _tells(part: Part) -> bool:
+    return isinstance(part, Field) and bool(part.meaning.role)
 
 
 def _leaves(value: object, path: Path) -> Iterator[tuple[Path, str]]:

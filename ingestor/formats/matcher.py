@@ -38,7 +38,7 @@ class Matcher:
     """The regular expressions of a definition's parts, field by field."""
 
     def __init__(self, parts: Sequence[Part], escape: Escape) -> None:
-        self.parts = parts
+        self.parts = list(parts)
         self._escaped = escape is not Escape.NONE
         self._quoted = any(isinstance(part, Literal) and b'"' in part.text for part in parts)
         self.patterns = [
@@ -79,17 +79,19 @@ class Matcher:
             return self._adjacent(at, field)
         if self._alone(at):
             return self._until(after)
-        return self._text(at, field, after) if shape is Shape.TEXT else self._word(field, after)
+        if shape is Shape.TEXT:
+            return self._text(at, field, after)
+        return self._word(at, field, after)
 
-    def _word(self, field: Field, after: bytes) -> bytes:
+    def _word(self, at: int, field: Field, after: bytes) -> bytes:
         """Match a value that shares its segment with others and has a shape of its own."""
         shape = field.meaning.shape
         if shape is Shape.TIME:
             return self._time(field, after)
         if shape in {Shape.ADDRESSES, Shape.LIST} and after[:1] != b",":
-            return self._list(field, after)
+            return self._list(at, field, after)
         if field.meaning.role is Role.HOST and after[:1] == b":":
-            return self._last_colon()
+            return self._last(after)
         return self._until(after, b" ")
 
     def _adjacent(self, at: int, field: Field) -> bytes:
@@ -108,7 +110,12 @@ class Matcher:
         )
 
     def _text(self, at: int, field: Field, after: bytes) -> bytes:
-        """Match a value that may hold spaces, next to others in its segment."""
+        """Match a value that may hold spaces, next to others in its segment.
+
+        Alone in what visitors may write there, it reaches as far as the fields behind it allow.
+        Otherwise only one such value may hold separators: an additional one then makes the line
+        fit nowhere, instead of shifting the server's own values.
+        """
         rest = self._rest_of_segment(at)
         if not any(isinstance(part, Field) for part in rest):
             if after and _HARD.search(after) is None:
@@ -117,23 +124,35 @@ class Matcher:
         natural = field.meaning.natural
         if not all(byte in natural or byte in b" " for byte in after):
             return self._until(after, self._foreign(at, natural))
-        rivals = [
-            part
-            for part in rest
-            if isinstance(part, Field)
-            and part.meaning.shape is Shape.TEXT
-            and after[0] in part.meaning.natural
-        ]
-        if not rivals:
+        others = self._sent_beside(at)
+        if not others:
             return self._anchored(at, after)
-        if after[0] not in natural:
-            return self._until(after, b" ")
-        rival = rivals[0]
-        raise FormatError(
-            f"{field.text} (character {field.place + 1}) and {rival.text} (character "
-            f"{rival.place + 1}) may both contain {after.decode()!r}, and no quotes enclose them, "
-            f"so nobody can tell where they end; put them in quotes in the server's definition"
-        )
+        if field.meaning.role is Role.NONE or after[0] not in natural:
+            return self._until(after, self._separators(at))
+        for other in others:
+            self._check_apart(at, other, after)
+        return self._anchored(at, after)
+
+    def _check_apart(self, at: int, other: int, after: bytes) -> None:
+        """Refuse two values that visitors choose and that can be mistaken for what is between."""
+        field, rival = self.parts[at], self.parts[other]
+        assert isinstance(field, Field)  # noqa: S101 - both were found as fields
+        assert isinstance(rival, Field)  # noqa: S101
+        between = self.parts[min(at, other) + 1 : max(at, other)]
+        forgeable = [
+            part.text
+            for part in between
+            if isinstance(part, Field) and part.meaning.role and not part.meaning.sent
+        ]
+        wide = bool(rival.meaning.role) and after[0] in rival.meaning.natural
+        if wide or forgeable:
+            forged = f", and {forgeable[0]} could be forged" if forgeable else ""
+            raise FormatError(
+                f"{field.text} (character {field.place + 1}) and {rival.text} (character "
+                f"{rival.place + 1}) may both contain {after.decode()!r}, and no quotes enclose "
+                f"them, so nobody can tell where they end{forged}; put them in quotes in the "
+                f"server's definition"
+            )
 
     def _anchored(self, at: int, after: bytes) -> bytes:
         """Match up to the first separator from which the rest of the segment fits."""
@@ -167,17 +186,23 @@ class Matcher:
             return _LOCAL
         return self._until(after, b" ")
 
-    def _list(self, field: Field, after: bytes) -> bytes:
-        if field.meaning.shape is Shape.ADDRESSES and after[:1] == b":":
-            return self._last_colon()
+    def _list(self, at: int, field: Field, after: bytes) -> bytes:
+        shape, role = field.meaning.shape, field.meaning.role
+        if shape is Shape.ADDRESSES and after[:1] == b":":
+            return self._last(after)
+        if role is Role.ADDRESS and min(self._sent_beside(at), default=at) < at:
+            # The peer beside a list that visitors write: it must not take words from that.
+            return self._until(after, b" ,")
         stop = after[:1] if after[:1] != b" " else b""
-        word = self._run(b" ," + stop)
-        between = b", ?" if field.meaning.shape is Shape.ADDRESSES else b"(?:, ?| : )"
+        between = b", ?" if shape is Shape.ADDRESSES else b"(?:[,;] ?| : )"
+        word = self._run((b" ," if shape is Shape.ADDRESSES else b" ,;") + stop)
         return word + b"(?:" + between + word + b")*+"
 
-    def _last_colon(self) -> bytes:
-        """Match up to the last colon of the word: addresses and hosts may hold some."""
-        return b"(?>" + self._set(b" ") + b"*(?=:))"
+    def _last(self, after: bytes) -> bytes:
+        """Match up to the last such separator of the word: addresses and hosts hold colons."""
+        hard = _HARD.search(after)
+        stop = after[: hard.end()] if hard else after
+        return b"(?>" + self._set(b" ") + b"*(?=" + re.escape(stop) + b"))"
 
     # ── pieces ────────────────────────────────────────────────────────────────────────────────
 
@@ -221,12 +246,35 @@ class Matcher:
         return opened and closed
 
     def _rest_of_segment(self, at: int) -> list[Part]:
-        rest: list[Part] = []
-        for part in self.parts[at + 1 :]:
-            rest.append(part)
-            if isinstance(part, Literal) and _HARD.search(part.text):
-                break
-        return rest
+        """Give what follows a field in its segment, the literal with the hard end included."""
+        return self.parts[at + 1 : self._segment(at)[1]]
+
+    def _segment(self, at: int) -> tuple[int, int]:
+        """Give the indexes between which a field's segment lies, its hard ends included."""
+        hard = [
+            index
+            for index, part in enumerate(self.parts)
+            if isinstance(part, Literal) and _HARD.search(part.text)
+        ]
+        start = max((index for index in hard if index < at), default=0)
+        end = min((index for index in hard if index > at), default=len(self.parts) - 1)
+        return start, end + 1
+
+    def _sent_beside(self, at: int) -> list[int]:
+        """Give the indexes of the other fields of a segment whose bytes visitors choose."""
+        start, end = self._segment(at)
+        return [
+            index
+            for index in range(start, end)
+            if index != at and isinstance(part := self.parts[index], Field) and part.meaning.sent
+        ]
+
+    def _separators(self, at: int) -> bytes:
+        """Give the bytes with which the separators of a segment begin."""
+        start, end = self._segment(at)
+        texts = [part.text for part in self.parts[start:end] if isinstance(part, Literal)]
+        softs = [_HARD.split(text)[-1 if n == 0 else 0] for n, text in enumerate(texts)]
+        return bytes({soft[0] for soft in softs if soft and not chr(soft[0]).isalnum()})
 
     def _foreign(self, at: int, natural: bytes) -> bytes:
         """Give the other separators of the segment that an ordinary value does not hold."""

@@ -17,12 +17,12 @@ from ingestor.formats.fields import (
     QUERY,
     REQUEST,
     SCHEME,
+    SENT_TEXT,
     STATUS,
     TARGET,
     TRAILING,
     UNNAMED,
     UPSTREAM,
-    WORDS,
     Field,
     Literal,
     Meaning,
@@ -36,7 +36,8 @@ from ingestor.formats.fields import (
 )
 
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z0-9_]+)\}|([A-Za-z0-9_]+))")
-_PREFIXED_TEXT = ("http_", "cookie_", "arg_", "sent_http_", "upstream_http_", "geoip")
+_FREE_TEXT = ("sent_http_", "upstream_http_", "geoip")
+_SENT_TEXT = ("cookie_", "arg_")
 
 VARIABLES: dict[str, Meaning] = {
     "remote_addr": address(0),
@@ -61,13 +62,17 @@ VARIABLES: dict[str, Meaning] = {
     "status": STATUS,
     "scheme": SCHEME,
     "https": Meaning(Role.SCHEME, 2),
-    "remote_user": Meaning(shape=Shape.TEXT, natural=WORDS),
-    "request_body": FREE_TEXT,
-    "ssl_client_s_dn": FREE_TEXT,
+    "remote_user": SENT_TEXT,
+    "request_body": SENT_TEXT,
+    "request_filename": SENT_TEXT,
+    "ssl_client_s_dn": SENT_TEXT,
     "ssl_client_i_dn": FREE_TEXT,
+    "content_type": UPSTREAM,
+    "sent_http_content_type": UPSTREAM,
+    "upstream_http_content_type": UPSTREAM,
     "trailing_fields": TRAILING,  # ours: any number of further fields
-    "time": moment("any", 3),  # ours: any way to write a time
-    "time_bare": moment("bare", 3),  # ours: $time_local without its zone
+    "any_time": moment("any", 3),  # ours: any way to write a time
+    "bare_time": moment("bare", 3),  # ours: $time_local without its zone
 }
 
 
@@ -100,9 +105,11 @@ def meaning_of(name: str) -> Meaning:
         return known
     if name.startswith("http_"):
         return header(name.removeprefix("http_"))
-    if name.startswith("upstream_"):
-        return UPSTREAM
-    return FREE_TEXT if name.startswith(_PREFIXED_TEXT) else UNNAMED
+    if name.startswith(_SENT_TEXT):
+        return SENT_TEXT
+    if name.startswith(_FREE_TEXT):
+        return FREE_TEXT
+    return UPSTREAM if name.startswith("upstream_") else UNNAMED
 
 
 def _queries(parts: list[Part]) -> list[Part]:

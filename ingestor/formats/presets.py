@@ -2,14 +2,16 @@
 
 A definition is written in the server's own language, the same that stands in its configuration:
 nginx (``$…``), Apache (``%…``), JSON with nginx variables, or W3C's ``#Fields:``. Three variables
-are ours: ``$trailing_fields`` (any further fields), ``$time`` (a time of any kind) and
-``$time_bare`` (a local time without its zone).
+are ours: ``$trailing_fields`` (any further fields), ``$any_time`` (a time of any kind) and
+``$bare_time`` (a local time without its zone).
 """
 
 from __future__ import annotations
 
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
+
+from ingestor.formats.keys import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,7 +168,7 @@ _PRESETS = (
     Preset(
         "haproxy",
         "HAProxy's `option httplog`; needs `timezone`",
-        "$remote_addr:$remote_port [$time_bare] $frontend_name $backend/$server_name_used $timers "
+        "$remote_addr:$remote_port [$bare_time] $frontend_name $backend/$server_name_used $timers "
         "$status $bytes_read $captured_request_cookie $captured_response_cookie "
         '$termination_state $connections $queues$http_captured "$request"',
         "192.0.2.10:33317 [22/Nov/2026:10:11:12.655] http-in static/srv1 10/0/30/69/109 200 2750 "
@@ -199,7 +201,7 @@ _PRESETS = (
     Preset(
         "caddy",
         "Caddy's JSON",
-        '{"ts": "$time", "request": {"client_ip": "$remote_addr", '
+        '{"ts": "$any_time", "request": {"client_ip": "$remote_addr", '
         '"remote_ip": "$realip_remote_addr", "remote_addr": "$realip_remote_addr:$remote_port", '
         '"proto": "$server_protocol", "method": "$request_method", "host": "$host", '
         '"uri": "$request_uri", "headers": {"User-Agent": ["$http_user_agent"], '
@@ -218,7 +220,7 @@ _PRESETS = (
         "traefik",
         "Traefik's JSON",
         '{"ClientHost": "$remote_addr", "ClientAddr": "$realip_remote_addr:$remote_port", '
-        '"StartUTC": "$time", "time": "$time", "RequestHost": "$host", "RequestAddr": '
+        '"StartUTC": "$any_time", "time": "$any_time", "RequestHost": "$host", "RequestAddr": '
         '"$http_host", "RequestMethod": "$request_method", "RequestPath": "$request_uri", '
         '"RequestProtocol": "$server_protocol", "RequestScheme": "$scheme", '
         '"DownstreamStatus": "$status", "request_User-Agent": "$http_user_agent", '
@@ -235,39 +237,7 @@ _PRESETS = (
     Preset(
         "json",
         "nginx with `escape=json`, and other JSON with usual names for its keys",
-        "{"
-        + ", ".join(
-            f'"{key}": "${variable}"'
-            for variable, keys in {
-                "time": "time_iso8601 time_local timestamp @timestamp time ts datetime date_time "
-                "date msec time_msec start_time",
-                "remote_addr": "remote_addr client_ip clientip client_addr remote_ip remoteip "
-                "remote_address ip ip_address source_ip src_ip client remote_host remoteAddr "
-                "clientIp remoteIp",
-                "http_x_real_ip": "http_x_real_ip x_real_ip real_ip",
-                "http_cf_connecting_ip": "http_cf_connecting_ip cf_connecting_ip",
-                "request": "request request_line",
-                "request_method": "request_method method verb http_method requestMethod",
-                "request_uri": "request_uri requestUri request_url uri url path request_path "
-                "http_uri",
-                "args": "args query_string query",
-                "server_protocol": "server_protocol protocol request_protocol http_version proto",
-                "status": "status status_code statusCode response_status http_status "
-                "response_code response code",
-                "host": "host http_host server_name vhost virtual_host domain request_host "
-                "serverName authority",
-                "http_referer": "http_referer http_referrer referer referrer request_referer",
-                "http_user_agent": "http_user_agent user_agent useragent userAgent agent "
-                "http_agent ua user-agent",
-                "http_x_forwarded_for": "http_x_forwarded_for x_forwarded_for x-forwarded-for "
-                "xff forwarded_for",
-                "http_accept_language": "http_accept_language accept_language",
-                "http_sec_purpose": "http_sec_purpose sec_purpose http_purpose http_x_purpose",
-                "scheme": "scheme request_scheme http_x_forwarded_proto",
-            }.items()
-            for key in keys.split()
-        )
-        + "}",
+        "{" + ", ".join(f'"{key}": "${variable}"' for key, variable in KEYS.items()) + "}",
         '{"time_iso8601":"2026-11-22T10:11:12+01:00","remote_addr":"192.0.2.10","request":'
         '"GET /pricing HTTP/2.0","status":200,"host":"www.example.com","http_referer":'
         f'"https://www.example.org/","http_user_agent":"{_CHROME}"}}',

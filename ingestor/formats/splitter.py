@@ -117,7 +117,11 @@ class _Source:
                 self._refusals.append(f"{value} != {text!r}" if text else value)
             elif word.width == 2:  # noqa: PLR2004 - a local time: its zone is the second word
                 self._local_time(word, value, last)
-                if word is words[-2] and words[-1].field is None and word.field in self._captured:
+                if (
+                    words[-2:-1] == [word]
+                    and words[-1].field is None
+                    and id(word.field) in self._values
+                ):
                     # The time ends the segment: one slice of it gives both words.
                     tail = len(word.after) + 1 + len(words[-1].before)
                     self._values[id(word.field)] = f"{source}[-{26 + tail}:-{tail}]"
@@ -170,6 +174,8 @@ class _Source:
             self._refusals.append(f"b' ' in {value}")
         if shape in {Shape.ADDRESSES, Shape.LIST}:
             self._refusals.append(f"b',' in {value}")
+        if shape is Shape.LIST:
+            self._refusals.append(f"b';' in {value}")
 
 
 class _Word:

@@ -1,0 +1,31 @@
+"""What JSON logs call their fields: key → the nginx variable that tells the same."""
+
+from __future__ import annotations
+
+_NAMES = {
+    "any_time": "time_iso8601 time_local timestamp @timestamp time ts datetime date_time date msec "
+    "time_msec start_time",
+    "remote_addr": "remote_addr client_ip clientip client_addr remote_ip remoteip remote_address "
+    "ip ip_address source_ip src_ip client remote_host remoteAddr clientIp remoteIp",
+    "http_x_real_ip": "http_x_real_ip x_real_ip real_ip",
+    "http_cf_connecting_ip": "http_cf_connecting_ip cf_connecting_ip",
+    "request": "request request_line",
+    "request_method": "request_method method verb http_method requestMethod",
+    "request_uri": "request_uri requestUri request_url uri url path request_path http_uri",
+    "args": "args query_string query",
+    "server_protocol": "server_protocol protocol request_protocol http_version proto",
+    "status": "status status_code statusCode response_status http_status response_code response "
+    "code",
+    "host": "host http_host server_name vhost virtual_host domain request_host serverName "
+    "authority",
+    "http_referer": "http_referer http_referrer referer referrer request_referer",
+    "http_user_agent": "http_user_agent user_agent useragent userAgent agent http_agent ua "
+    "user-agent",
+    "http_x_forwarded_for": "http_x_forwarded_for x_forwarded_for x-forwarded-for xff "
+    "forwarded_for",
+    "http_accept_language": "http_accept_language accept_language",
+    "http_sec_purpose": "http_sec_purpose sec_purpose http_purpose http_x_purpose",
+    "scheme": "scheme request_scheme http_x_forwarded_proto",
+}
+
+KEYS = {key: variable for variable, keys in _NAMES.items() for key in keys.split()}
