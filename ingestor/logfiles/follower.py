@@ -316,6 +316,7 @@ class Follower:
             case PlaceKind.CLOSED | PlaceKind.DONE:
                 if not unchanged:  # perhaps another file, with the same inode
                     self._wait(place, 0.0)
+                    self._done_before.pop(found.id, None)
                 return not unchanged
             case PlaceKind.COPY:
                 if place.cut and not unchanged:
@@ -425,7 +426,10 @@ class Follower:
         if known is None:
             return self._take_in(found, file, head)
         was_copy = place.kind is PlaceKind.COPY and place.key == known.key and place.measured
-        match verdict.relation:
+        relation = verdict.relation
+        if relation is Relation.LONGER and self._has_nothing_new(known, file):
+            relation = Relation.COPY
+        match relation:
             case Relation.COPY:
                 self._set_aside(known.key, found, file, cut=False)
                 place.measured = verdict.measured
@@ -438,6 +442,12 @@ class Follower:
                 return False
             case _:
                 return self._attach(known, found, file, head, was_copy=was_copy)
+
+    def _has_nothing_new(self, known: KnownFile, file: LogFile) -> bool:
+        """Whether a plain file ends where the log was read to, or before."""
+        log = self._logs.get(known.key)
+        read = known.watermark if log is None else log.position
+        return file.length is not None and file.length <= read
 
     def _set_aside(self, key: int, found: Found, file: LogFile, *, cut: bool) -> None:
         """Leave a copy unread; remember it when what it holds is acked."""
@@ -527,11 +537,14 @@ class Follower:
         log.close()
         self._open.pop(log.key, None)
         self._parked.pop(log.key, None)
+        self._ready.pop(log.key, None)
         if log.key in self._archives:
             self._archives.remove(log.key)
         old = self._places.get(log.home)
         if log.home != home and old is not None and old.key == log.key:
             old.kind = PlaceKind.COPY
+            old.measured = not log.archived  # an archive may have more than what replaces it
+            old.retry_at = self._clock() + self._options.grace
 
     def _place_at(
         self, log: Followed, known: KnownFile, found: Found, head: bytes, *, archived: bool
@@ -583,7 +596,10 @@ class Follower:
         if (status.st_dev, status.st_ino) != log.home:
             self._urgent = True
         elif (status.st_size, status.st_mtime_ns) != (log.size, log.mtime_ns):
-            self._grew(log, status, now)
+            if log.head:
+                self._grew(log, status, now)
+            else:  # it was empty: nothing tells that it is still the same
+                self._urgent = True
 
     def _read_next(self) -> list[Chunk]:
         """Read one block of the plain file whose turn it is."""
@@ -874,15 +890,8 @@ class Follower:
     def home_of(self, key: int) -> Home | None:
         """Where a content lives now (for `recognize`)."""
         log = self._logs.get(key)
-        if log is None:  # acked whole, and not followed in this run
-            return next(
-                (
-                    Home(id_, place.path, None)
-                    for id_, place in self._done_before.items()
-                    if place.key == key and id_ in self._present
-                ),
-                None,
-            )
+        if log is None:
+            return self._done_home(key)
         if log.lost_home:
             return None
         if log.file is not None and log.archive is None:
@@ -892,6 +901,14 @@ class Follower:
         if place is not None and told and log.home in self._present:
             length = log.position if log.archived else None
             return Home(log.home, place.path, None, length=length)
+        return None
+
+    def _done_home(self, key: int) -> Home | None:
+        """Where a content lives that was acked whole, and is not followed in this run."""
+        known = self._known().get(key)
+        for id_, place in self._done_before.items():
+            if place.key == key and id_ in self._present and known is not None:
+                return Home(id_, place.path, None, length=known.watermark)
         return None
 
     def own_marker(self, key: int) -> Marker | None:

@@ -37,7 +37,7 @@ class DictRegistry:
         self.below_origin = False  # a backfill reads there
 
     def known(self) -> Sequence[KnownFile]:
-        return list(self.files.values())
+        return [replace(one, watermark=self.watermark(one.key)) for one in self.files.values()]
 
     def register(
         self, identity: Identity, path: bytes, *, origin: int = 0, archived: bool = False
