@@ -8,6 +8,7 @@ reasons, so the counts do not depend on which way a line took.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ingestor.model import Chunk, Hit, Malformed, PageView, Reason, Scanned, Span, Tally
@@ -15,7 +16,7 @@ from ingestor.model import Chunk, Hit, Malformed, PageView, Reason, Scanned, Spa
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ingestor.pageviews import Payload, Rules, Site
+    from ingestor.pageviews import Rules, Site, Verdict
 
     Columns = Sequence[bytes]
 
@@ -28,7 +29,7 @@ class Judged(NamedTuple):
     start: int  # offset of the line
     end: int  # just past its newline
     line: bytes  # without the newline
-    verdict: Reason | Malformed | tuple[str, Payload]
+    verdict: Verdict | Malformed
 
 
 class LineFormat(Protocol):
@@ -73,16 +74,15 @@ class Scanner:
         columns = line_format.columns
         # Raw fields and who judges them, in the rules' own order; what a format lacks is left to
         # the hit.
-        judges: list[tuple[int, Callable[[bytes], Reason | None]]] = []
-        for name, judge in (
+        judges = (
             ("request", rules.request_reason),
             ("status", rules.status_reason),
             ("user_agent", rules.user_agent_reason),
-        ):
-            if name not in columns:
-                break
-            judges.append((columns[name], judge))
-        self._judges = judges
+        )
+        there = list(takewhile(lambda pair: pair[0] in columns, judges))
+        self._judges = [(columns[name], judge) for name, judge in there]
+        self._judged_all = len(there) == len(judges)
+        self._split, self._hit = line_format.split, line_format.hit
 
     def scan(self, chunk: Chunk) -> Scanned:
         """Judge every line of a chunk. Never raises for anything that stands in a log."""
@@ -118,22 +118,27 @@ class Scanner:
         lines = data.split(b"\n")
         if not lines[-1]:
             lines.pop()
-        split, judges = self.format.split, self._judges
         for line in lines:
             start, position = position, min(position + len(line) + 1, chunk.end)
-            columns = split(line)
-            if columns is not None:
-                for index, judge in judges:
-                    reason = judge(columns[index])
-                    if reason is not None:
-                        yield Judged(start, position, line, reason)
-                        break
-                else:
-                    yield self._decide(start, position, line, self.format.hit(columns, latest))
-            else:
-                yield self._decide(start, position, line, self.format.parse(line, latest))
+            yield Judged(start, position, line, self._judge(line, latest))
 
-    def _decide(self, start: int, end: int, line: bytes, hit: Hit | Malformed | Reason) -> Judged:
+    def _judge(self, line: bytes, latest: int) -> Verdict | Malformed:
+        columns = self._split(line)
+        if columns is None:
+            return self._judge_exactly(line, latest)
+        for index, judge in self._judges:
+            verdict = judge(columns[index])
+            if verdict is None:
+                return self._judge_exactly(line, latest)
+            if verdict is not True:
+                return verdict
+        hit = self._hit(columns, latest)
         if not isinstance(hit, Hit):
-            return Judged(start, end, line, hit)
-        return Judged(start, end, line, self._rules.decide(hit, self._site))
+            return hit
+        if self._judged_all:
+            return self._rules.page_view(hit, self._site)
+        return self._rules.decide(hit, self._site)
+
+    def _judge_exactly(self, line: bytes, latest: int) -> Verdict | Malformed:
+        hit = self.format.parse(line, latest)
+        return self._rules.decide(hit, self._site) if isinstance(hit, Hit) else hit

@@ -6,14 +6,15 @@ no_site; bad_address, address; referrer; date; unstorable.
 
 `Rules.request_reason`, `status_reason` and `user_agent_reason` judge the raw fields of a line,
 before anything is parsed. They are pure functions of the bytes, and where the bytes are not
-plain enough to be sure what a parser would make of them, they do not decide (None), and
-`Rules.decide` does. Where they decide, they decide as `decide` does; a test holds them to it.
+plain enough to be sure what a parser would make of them, they do not decide (None), and the line
+is for the parser and `Rules.decide`. A line that passes all three (True) is for the parser and
+`Rules.page_view`. Where they decide, they decide as `decide` does; a test holds them to it.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import unquote
 
 from ingestor.errors import ConfigError
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 Payload: TypeAlias = dict[str, str | int]
 Verdict: TypeAlias = Reason | tuple[str, Payload]
 """A reason, or the website (lower-case UUID) and Umami's payload, complete but for the tag."""
+RawVerdict: TypeAlias = Reason | Literal[True] | None
+"""Of a raw field: a reason; True, it passes; None, these bytes are for a parser to judge."""
 
 _STATUS = re.compile(r"(!?)\s*(\d{3})(?:\s*-\s*(\d{3}))?", re.ASCII)
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -65,11 +68,11 @@ class Rules:
     dot, and ``paths_override_assets`` says that the extension alone does not decide.
     """
 
-    request_reason: Callable[[bytes], Reason | None]
+    request_reason: Callable[[bytes], RawVerdict]
     """Method, target, asset and path of a quoted request, ``GET /x HTTP/1.1``."""
-    status_reason: Callable[[bytes], Reason | None]
+    status_reason: Callable[[bytes], RawVerdict]
     """Of a status as logged, ``200``."""
-    user_agent_reason: Callable[[bytes], Reason | None]
+    user_agent_reason: Callable[[bytes], RawVerdict]
     """No_user_agent, bot and user_agent, of a user agent as logged, ``-`` included."""
 
     def __init__(
@@ -118,11 +121,11 @@ class Rules:
         self._referrer_excluded: Remembered[str, bool] = Remembered(
             self._judge_referrer, limit=4096
         )
-        requests: Remembered[bytes, Reason | None] = Remembered(
+        requests: Remembered[bytes, RawVerdict] = Remembered(
             self._judge_request, limit=8192, longest=256
         )
-        statuses: Remembered[bytes, Reason | None] = Remembered(self._judge_status, limit=1024)
-        agents: Remembered[bytes, Reason | None] = Remembered(self._judge_raw_agent, limit=8192)
+        statuses: Remembered[bytes, RawVerdict] = Remembered(self._judge_status, limit=1024)
+        agents: Remembered[bytes, RawVerdict] = Remembered(self._judge_raw_agent, limit=8192)
         self.request_reason = requests.__getitem__
         self.status_reason = statuses.__getitem__
         self.user_agent_reason = agents.__getitem__
@@ -226,13 +229,13 @@ class Rules:
             "timestamp": hit.time,
         }
 
-    def _judge_request(self, request: bytes) -> Reason | None:
+    def _judge_request(self, request: bytes) -> RawVerdict:
         match = _PLAIN_REQUEST.fullmatch(request)
         if match is None:
             return None
         if match[1].decode("ascii") not in self._methods:
             return Reason.METHOD
-        return self._judge_target(match[2].decode("ascii"))
+        return self._judge_target(match[2].decode("ascii")) or True
 
     def _judge_target(self, target: str) -> Reason | None:
         if not is_page_target(target):
@@ -244,15 +247,15 @@ class Rules:
             return Reason.ASSET
         return Reason.PATH if self._exclude_paths.match(path) else None
 
-    def _judge_status(self, status: bytes) -> Reason | None:
+    def _judge_status(self, status: bytes) -> RawVerdict:
         if len(status) != 3 or not status.isdigit():  # noqa: PLR2004 - no parser takes another
             return None
-        return None if int(status) in self._statuses else Reason.STATUS
+        return True if int(status) in self._statuses else Reason.STATUS
 
-    def _judge_raw_agent(self, raw: bytes) -> Reason | None:
+    def _judge_raw_agent(self, raw: bytes) -> RawVerdict:
         if _PLAIN_AGENT.fullmatch(raw) is None:
             return None
-        return self._judge_agent(raw.decode("ascii"))[1]
+        return self._judge_agent(raw.decode("ascii"))[1] or True
 
     def _judge_agent(self, logged: str) -> tuple[str, Reason | None]:
         """The user agent as it would be sent, and the reason against it."""
