@@ -158,6 +158,7 @@ async def test_a_400_for_the_whole_batch_finds_the_culprit_and_rejects_nothing_e
     assert ledger.ended[50] is Outcome.REJECTED
 
 
+BELIEVABLE = b'{"size":10,"processed":10,"errors":0,"details":[],"cache":"t"}'
 LIES = {
     "html": lambda reply: reply(200, b"<html>Welcome to HotelWiFi</html>"),
     "error inside": lambda reply: reply(200, {"error": {"message": "no"}}),
@@ -175,7 +176,7 @@ LIES = {
     "503": lambda reply: reply(503, b""),
     "429": lambda reply: reply(429, b""),
     "408": lambda reply: reply(408, b""),
-    "endless": lambda reply: reply(200, b" " * (5 << 20)),
+    "endless": lambda reply: reply(200, b" " * (5 << 20) + BELIEVABLE),
 }
 
 
@@ -191,6 +192,40 @@ async def test_what_is_not_umamis_answer_is_tried_again_and_rejects_nothing(
     assert umami.urls == Counter(f"/{number}" for number in range(30))
     assert ledger.outcomes == {Outcome.ACCEPTED: 30}
     assert ledger.is_away[-1] is None
+
+
+@pytest.mark.parametrize("status", [301, 307, 308])
+async def test_no_redirect_is_followed(status, umami, ledger, views, deliver, reply):
+    target = {"Location": umami.url + "/api/send"}
+    umami.script = lambda request: reply(status, b"", target) if request.number == 0 else None
+    delivery = await deliver(umami.url, mode="send", workers=1)
+    await delivery.submit(views(1))
+    assert await delivery.drain(10)
+    assert "redirects" in str(ledger.is_away[0])
+    assert [request.json["payload"]["url"] for request in umami.carrying] == ["/0", "/0"]
+
+
+async def test_nothing_leaves_before_the_journal_is_on_disk(
+    umami, ledger, views, deliver, monkeypatch
+):
+    on_disk = asyncio.Event()
+    journalled = asyncio.Event()
+    at_once = ledger.before_send
+
+    async def slow_disk(batch):
+        journalled.set()
+        await on_disk.wait()
+        await at_once(batch)
+
+    monkeypatch.setattr(ledger, "before_send", slow_disk)
+    delivery = await deliver(umami.url, workers=1)
+    await delivery.submit(views(3))
+    await journalled.wait()
+    assert not await delivery.drain(0.05)
+    assert umami.carrying == []
+    on_disk.set()
+    assert await delivery.drain(10)
+    assert umami.urls.total() == 3
 
 
 async def test_a_timeout_is_in_doubt_and_repeated(umami, ledger, views, deliver, reply):

@@ -129,6 +129,20 @@ async def test_submitters_get_their_turn_in_order_and_nobody_overtakes() -> None
     assert queue.held <= 4
 
 
+async def test_a_newcomer_does_not_take_the_room_of_one_whose_turn_it_is() -> None:
+    queue = batcher(room=1)
+    queue.put(some(A, 1))
+    waiting = asyncio.create_task(queue.room())
+    await asyncio.sleep(0)
+    queue.release(1)
+    newcomer = asyncio.create_task(queue.room())
+    assert await waiting == 1
+    assert not newcomer.done()
+    queue.put(some(A, 1))
+    queue.release(1)
+    assert await newcomer == 1
+
+
 async def test_a_submitter_that_is_cancelled_in_its_turn_passes_it_on() -> None:
     queue = batcher(room=1)
     queue.put(some(A, 1))
