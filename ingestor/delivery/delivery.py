@@ -6,6 +6,7 @@ Everything is put together here; `workers.py` has the work itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -88,13 +89,14 @@ class Delivery:
             room=options.room, size=options.batch_size, linger=options.linger, clock=clock
         )
         self._routes = Routes(options.mode, self._umami, self._batcher)
+        self._letters = _dead_letters(options, wall)
         settling = Settling(enabled=options.settle_bots, clock=clock)
         books = Books(
             journal=journal,
             report=report,
             batcher=self._batcher,
             settling=settling,
-            letters=_dead_letters(options, wall),
+            letters=self._letters,
             file_path=file_path,
             wall=wall,
         )
@@ -132,6 +134,9 @@ class Delivery:
 
         Raises UmamiTooOld; BadCredentials where a website would not be parked.
         """
+        if self._letters is not None:
+            with contextlib.suppress(OSError):  # it will say so when there is something to write
+                await asyncio.to_thread(self._letters.purge)
         facts = await self._ask_for_facts()
         self._routes.choose(facts)
         self._workers.start(self._options.workers)
@@ -162,8 +167,10 @@ class Delivery:
         ``timeout`` in seconds, None for as long as it takes. Raises what ``submit`` raises, after
         the requests under way have come back.
         """
+        loop = asyncio.get_running_loop()
+        end = None if timeout is None else loop.time() + timeout
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout_at(end):
                 await self._batcher.emptied()
                 if self._batcher.error is not None:
                     await self._workers.come_home(self._options.timeout)
@@ -172,7 +179,8 @@ class Delivery:
         if self._batcher.error is not None:
             raise self._batcher.error
         if not self._park:
-            await self._probes.finish(_LAST_PROBES)
+            left = _LAST_PROBES if end is None else end - loop.time()
+            await self._probes.finish(min(_LAST_PROBES, max(left, 0.0)))
         return True
 
     async def stop(self) -> None:
