@@ -96,7 +96,7 @@ def _detect(sample: Sequence[bytes], latest: int, timezone: tzinfo | None) -> De
 
 def _suffices(explained: int, lines: int) -> bool:
     """Tell whether enough lines are explained; in a short file one line may be broken."""
-    return explained >= ENOUGH * lines or (lines < _SHORT and explained >= max(lines - 1, 4))
+    return explained >= ENOUGH * lines or (lines < _SHORT and explained >= max(lines - 1, 2))
 
 
 def _score(each: Format, place: int, sample: Sequence[bytes], latest: int) -> _Score:

@@ -16,6 +16,7 @@ import orjson
 from ingestor.errors import FormatError
 from ingestor.formats.clocks import clock_named
 from ingestor.formats.compiler import TextFormat, merged
+from ingestor.formats.extractor import Extract, Path, Source, extractor
 from ingestor.formats.fields import Escape, Field, Part, Role
 from ingestor.formats.format import Format
 from ingestor.formats.hits import builder, hit_fields
@@ -48,7 +49,9 @@ _COLUMNS = (
     Role.SCHEME,
 )
 
-Path = tuple[str | int, ...]
+_DEEP = 8  # objects in objects that ordinary logs have at most
+_KEPT = 256  # readers, each for one set of keys
+_SEEN = 4096  # orders of keys that are remembered
 
 
 class _Unreadable(Exception):
@@ -61,6 +64,11 @@ class _Source(NamedTuple):
     path: Path
     pattern: re.Pattern[bytes] | None  # the value holds more than this role
     group: int
+
+    @property
+    def plain(self) -> Source:
+        """Tell the extractor about it."""
+        return Source(self.path, self.pattern is None)
 
 
 class JsonFormat(Format):
@@ -88,6 +96,9 @@ class JsonFormat(Format):
             role: [source for each, source in sources if each is role]
             for role in (*self._roles, *_REQUEST)
         }
+        self._known = {source.path[0] for _, source in sources}
+        self._by_known: dict[frozenset[str | int], Extract] = {}
+        self._extractors: dict[tuple[str, ...], Extract] = {}
         self.columns = MappingProxyType({role.value: at for at, role in enumerate(self._roles)})
         self.fields = hit_fields(self.columns)
         self._build = builder(self.columns, clock_named("any", zone), escaped=False)
@@ -105,11 +116,31 @@ class JsonFormat(Format):
         """Read the columns of a line that is plain JSON."""
         try:
             values = orjson.loads(line)
-            if not isinstance(values, dict) or line.count(b'":') != _keys(values):
-                return None
-            return self._columns_of(values)
-        except (orjson.JSONDecodeError, _Unreadable):
+        except orjson.JSONDecodeError:
             return None
+        if type(values) is not dict:
+            return None
+        count = line.count(b'":')
+        if count != len(values) and count != _dict_keys(values, 0):
+            return None
+        extract = self._extractors.get(tuple(values)) or self._extractor(values)
+        return None if extract is None else extract(values)
+
+    def _extractor(self, values: dict[str, object]) -> Extract | None:
+        """Give the reader for an object's keys; None where too many sets were seen."""
+        present = frozenset(values.keys() & self._known)
+        extract = self._by_known.get(present)
+        if extract is None:
+            if len(self._by_known) >= _KEPT:
+                return None
+            sources = {
+                role: [source.plain for source in plan if source.path[0] in present]
+                for role, plan in self._plan.items()
+            }
+            extract = self._by_known[present] = extractor(sources, self._roles)
+        if len(self._extractors) < _SEEN:
+            self._extractors[tuple(values)] = extract
+        return extract
 
     def hit(self, columns: Columns, latest: int) -> Hit | Malformed:
         """Make a hit of columns."""
@@ -241,15 +272,12 @@ def _value(values: object, path: Path) -> bytes:
     """Follow a path; b"" where it ends early. Raises _Unreadable for a value of a wrong type."""
     for step in path:
         if isinstance(step, int):
-            if isinstance(values, str):  # one header as text, not as a list
-                continue
-            if not isinstance(values, list):
-                break
-            values = values[step] if step < len(values) else None
+            if isinstance(values, list):
+                values = values[step] if step < len(values) else None
         elif isinstance(values, dict):
             values = values.get(step)
         else:
-            break
+            return b""
     if isinstance(values, str):
         return values.encode("utf-8", "surrogateescape")
     if values is None:
@@ -320,4 +348,13 @@ def _keys(values: dict[str, object]) -> int:
                 waiting.append(value.values())
             elif isinstance(value, list):
                 waiting.append(value)
+    return count
+
+
+def _dict_keys(values: dict[str, object], depth: int) -> int:
+    """Count the keys of an object and those in it, not looking into lists or very deep."""
+    count = len(values)
+    for value in values.values():
+        if type(value) is dict and depth < _DEEP:
+            count += _dict_keys(value, depth + 1)
     return count
