@@ -53,7 +53,8 @@ class Scanners:
         """
         source = self._sources[source_index]
         zone = None if source.timezone is None else ZoneInfo(source.timezone)
-        first, last = sample_lines(head), sample_lines(tail, cut_first=True)
+        whole = head.endswith(tail)  # a file shorter than a sample
+        first, last = sample_lines(head), [] if whole else sample_lines(tail, cut_first=True)
         if source.format == "auto":
             found = detect([*first, *last], latest=int(self._clock()) + _DAY, timezone=zone)
             if found.format is None:
