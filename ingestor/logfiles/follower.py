@@ -132,7 +132,6 @@ class Follower:
         Gives what an operator should hear and has not heard within the last hour.
         """
         began = self._clock()
-        self._findings = []
         self._catalogue = None
         discovered = discover(self._sources)
         self._directories = discovered.directories
@@ -157,7 +156,8 @@ class Follower:
         self._catalogue = None
         took = self._clock() - began
         self._next_rescan = began + max(self._options.rescan_interval, took * _BUSY_SHARE)
-        return self._findings
+        findings, self._findings = self._findings, []
+        return findings
 
     def poll(self) -> bool:
         """Look at the open files; cheap. Gives whether there is something to read."""

@@ -179,7 +179,7 @@ def _alone(
     match fit(known, file, head):
         case Fit.YES:
             return Verdict(Relation.SAME, known)
-        case Fit.CUT if (known.identity.device, known.identity.inode) == found.id:
+        case Fit.CUT if known.identity[:2] == found.id and known.path == found.path:
             return Verdict(started_over=known)
         case Fit.CUT:
             return Verdict(Relation.CUT, known)

@@ -1,0 +1,231 @@
+"""Backfill: oldest first, each content once, what is damaged is said."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from ingestor.errors import UsageError
+from ingestor.logfiles import Backfill, FollowSource, MemoryRegistry, ReadOptions, discover
+
+LONG_AGO = 1_600_000_000
+
+
+def lines(start: int, stop: int) -> bytes:
+    return b"".join(b"line %d and some more words\n" % i for i in range(start, stop))
+
+
+def put(path: Path, data: bytes, age: int = 0) -> Path:
+    path.write_bytes(data)
+    os.utime(path, (LONG_AGO - age, LONG_AGO - age))
+    return path
+
+
+def zst(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(data)
+
+
+def backfill(registry: Any, *paths: Path, **options: Any) -> Backfill:
+    sources = [FollowSource(os.fsencode(path)) for path in paths]
+    found = discover(sources, generations=False, required=True)
+    return Backfill(found.files, registry, ReadOptions(**options))
+
+
+def run(run_: Backfill, registry: Any = None) -> bytes:
+    data = b""
+    for chunk in run_:
+        data += chunk.data
+        if registry is not None:
+            registry.ack(chunk.file, chunk.start, chunk.end)
+            marker = run_.marker_at(chunk.file, registry.watermark(chunk.file))
+            if marker is not None:
+                registry.update(chunk.file, marker=marker)
+    run_.settle()
+    return data
+
+
+def test_all_generations_are_read_oldest_first_whatever_they_are_compressed_with(
+    tmp_path: Path, registry: Any
+) -> None:
+    put(tmp_path / "access.log.10.gz", gzip.compress(lines(0, 10)), 10)
+    put(tmp_path / "access.log.9.bz2", bz2.compress(lines(10, 20)), 9)
+    put(tmp_path / "access.log.3.xz", lzma.compress(lines(20, 30)), 8)
+    put(tmp_path / "access.log.2.zst", zst(lines(30, 40)), 7)
+    put(tmp_path / "access.log.1", lines(40, 50), 6)
+    put(tmp_path / "access.log", lines(50, 60), 7)  # its time is wrong, its name is not
+    first = backfill(registry, tmp_path)
+    assert run(first, registry) == lines(0, 60)
+    assert (first.counts.files, first.counts.bytes) == (6, len(lines(0, 60)))
+    again = backfill(registry, tmp_path)
+    assert run(again, registry) == b""
+    assert (again.counts.files, again.counts.skipped) == (0, 6)
+
+
+def test_a_name_tells_nothing_about_the_compression(tmp_path: Path, registry: Any) -> None:
+    put(tmp_path / "a.log", gzip.compress(lines(0, 10)))
+    put(tmp_path / "b.log.gz", lines(10, 20))
+    assert run(backfill(registry, tmp_path), registry) == lines(0, 20)
+
+
+def test_members_one_after_the_other_are_one_log(tmp_path: Path, registry: Any) -> None:
+    put(tmp_path / "a.gz", gzip.compress(lines(0, 9)) + gzip.compress(lines(9, 10)) + bytes(512), 4)
+    put(tmp_path / "b.xz", lzma.compress(lines(10, 19)) + lzma.compress(lines(19, 20)), 3)
+    put(tmp_path / "c.zst", zst(lines(20, 29)) + b"\x50\x2a\x4d\x18\x02\0\0\0ab" + zst(lines(29, 30)), 2)
+    put(tmp_path / "d.bz2", bz2.compress(lines(30, 39)) + bz2.compress(lines(39, 40)), 1)
+    assert run(backfill(registry, tmp_path), registry) == lines(0, 40)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, zst])
+def test_whole_lines_before_a_damage_are_read_and_the_rest_when_it_is_mended(
+    tmp_path: Path, registry: Any, compress: Any
+) -> None:
+    text = b"".join(b"%d %s\n" % (i, os.urandom(40).hex().encode()) for i in range(30_000))
+    whole = compress(text)
+    archive = put(tmp_path / "a.log.1.gz", whole[: len(whole) * 3 // 4])
+    first = backfill(registry, archive)
+    got = run(first, registry)
+    assert text.startswith(got)
+    assert got.endswith(b"\n")
+    assert len(got) > len(text) // 3
+    assert first.counts.damaged == 1
+    assert ["it ends in the middle" in finding.what for finding in first.findings] == [True]
+    put(archive, whole)
+    assert got + run(backfill(registry, archive), registry) == text
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, zst])
+def test_a_missing_end_is_noticed_though_all_lines_are_there(
+    tmp_path: Path, registry: Any, compress: Any
+) -> None:
+    archive = put(tmp_path / "a.log.1.gz", compress(lines(0, 100))[:-1])
+    run_ = backfill(registry, archive)
+    assert lines(0, 100).startswith(run(run_, registry))
+    assert run_.counts.damaged == 1
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_garbage_is_a_finding_and_never_stops_the_rest(
+    tmp_path: Path, registry: Any, compress: Any
+) -> None:
+    data = bytearray(compress(lines(0, 50_000)))
+    data[len(data) // 2] ^= 0x55
+    put(tmp_path / "a.log", bytes(data), 3)
+    put(tmp_path / "b.log", compress(lines(0, 10)) + b"and garbage", 2)
+    put(tmp_path / "c.log", lines(10, 20), 1)
+    run_ = backfill(registry, tmp_path)
+    assert run(run_, registry).endswith(lines(0, 20))
+    assert [b"a.log" in finding.path for finding in run_.findings] == [True, False]
+
+
+def test_a_copy_and_a_gz_beside_its_original_are_read_once(tmp_path: Path, registry: Any) -> None:
+    put(tmp_path / "access.log.1", lines(0, 500))
+    put(tmp_path / "access.log.1.gz", gzip.compress(lines(0, 500)))
+    put(tmp_path / "copy.log", lines(0, 500))
+    put(tmp_path / "half.log", lines(0, 250))
+    put(tmp_path / "more.log", lines(0, 600))
+    assert sorted(run(backfill(registry, tmp_path), registry).splitlines()) == sorted(
+        lines(0, 600).splitlines()
+    )
+
+
+def test_logs_with_the_same_head_are_different_logs(tmp_path: Path, registry: Any) -> None:
+    head = b"#Fields: date time\n" * 100
+    put(tmp_path / "a.log", head + lines(0, 10))
+    put(tmp_path / "b.gz", gzip.compress(head + lines(10, 20)))
+    put(tmp_path / "c.gz", gzip.compress(head + lines(20, 30)))
+    got = run(backfill(registry, tmp_path), registry)
+    assert sorted(got.replace(head, b"").splitlines()) == sorted(lines(0, 30).splitlines())
+
+
+def test_what_the_daemon_read_is_not_read_again(
+    tmp_path: Path, daemon: Any, registry: Any
+) -> None:
+    log = tmp_path / "access.log"
+    log.write_bytes(lines(0, 100))
+    daemon.start(log, first_start=True)
+    with log.open("ab") as file:
+        file.write(lines(100, 120))
+    daemon.turn()
+    assert daemon.lines == lines(100, 120).splitlines()
+    daemon.stop()
+    put(tmp_path / "access.log.1.gz", gzip.compress(log.read_bytes()))
+    log.unlink()
+    registry.below_origin = True
+    assert run(backfill(registry, tmp_path), registry) == lines(0, 100)
+
+
+def test_content_that_another_process_reads_is_left_alone(tmp_path: Path, registry: Any) -> None:
+    put(tmp_path / "a.log", lines(0, 10))
+    run(backfill(registry, tmp_path))
+    registry.refused.add(1)
+    run_ = backfill(registry, tmp_path)
+    assert run(run_) == b""
+    assert run_.counts.refused == 1
+    assert len(run_.findings) == 1
+
+
+def test_an_unfinished_last_line_counts_when_nobody_writes_any_more(
+    tmp_path: Path, registry: Any
+) -> None:
+    log = put(tmp_path / "a.log", b"one\ntwo")
+    found = discover([FollowSource(os.fsencode(log))]).files
+    soon = Backfill(found, registry, now=lambda: LONG_AGO + 1.0)
+    assert run(soon, registry) == b"one\n"
+    later = Backfill(found, registry, now=lambda: LONG_AGO + 6.0)
+    assert run(later, registry) == b"two"
+    assert run(Backfill(found, MemoryRegistry(), final=True)) == b"one\ntwo"
+
+
+def test_stretches_acked_out_of_order_leave_exactly_the_gaps(tmp_path: Path, registry: Any) -> None:
+    text = lines(0, 1000)
+    for path in (tmp_path / "a.log", tmp_path / "b.gz"):
+        registry.files.clear()
+        put(path, text if path.suffix == ".log" else gzip.compress(text))
+        run_ = backfill(registry, path, chunk_bytes=3000, max_line_bytes=1000)
+        chunks = list(run_)
+        assert b"".join(chunk.data for chunk in chunks) == text
+        key = chunks[0].file
+        for chunk in chunks[::2]:
+            registry.ack(key, chunk.start, chunk.end)
+        rest = list(backfill(registry, path, chunk_bytes=3000, max_line_bytes=1000))
+        assert b"".join(chunk.data for chunk in rest) == b"".join(
+            text[chunk.start : chunk.end] for chunk in chunks[1::2]
+        )
+        path.unlink()
+
+
+def test_a_bomb_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.gz"
+    with gzip.open(bomb, "wb", compresslevel=9) as file:
+        for _ in range(200):
+            file.write(bytes(1_000_000))
+        for _ in range(100):
+            file.write(b"x" * 1_000_000)
+        file.write(b"\nend\n")
+    chunks = list(backfill(MemoryRegistry(), bomb))
+    assert [chunk.data for chunk in chunks] == [b"", b"", b"end\n"]
+    assert [chunk.oversized for chunk in chunks] == [0, 1, 0]
+
+
+def test_a_path_that_does_not_exist_is_a_usage_error(tmp_path: Path, registry: Any) -> None:
+    with pytest.raises(UsageError, match="there is no"):
+        backfill(registry, tmp_path / "nothing")
+    with pytest.raises(UsageError, match="no file matches"):
+        backfill(registry, tmp_path / "*.log")
+
+
+def test_a_copy_made_while_the_first_is_unfinished_gives_only_its_rest(
+    tmp_path: Path, registry: Any
+) -> None:
+    put(tmp_path / "access.log.2", lines(0, 100), 5)
+    put(tmp_path / "access.log.1", lines(0, 150), 4)
+    shutil.copy2(tmp_path / "access.log.1", tmp_path / "z.log")
+    assert run(backfill(registry, tmp_path), registry) == lines(0, 150)

@@ -1,0 +1,518 @@
+"""The rows of faults.md that belong to reading files; the number in a test's name is the row."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestor.logfiles import FollowOptions, FollowSource
+
+
+def lines(start: int, stop: int, word: str = "line") -> bytes:
+    return b"".join(b"%s %d and some more words\n" % (word.encode(), i) for i in range(start, stop))
+
+
+def append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+def reuse_inode(path: Path, data: bytes) -> bool:
+    """Remove a file and make another with its inode, as ext4 does at once; False if it will not."""
+    inode = path.stat().st_ino
+    path.unlink()
+    path.write_bytes(data)
+    return path.stat().st_ino == inode
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "access.log"
+
+
+def test_fault_01_an_inode_used_again_is_a_new_file_from_its_start(log: Path, daemon: Any) -> None:
+    log.write_bytes(lines(0, 50))
+    daemon.start(log)
+    daemon.stop()
+    if not reuse_inode(log, lines(100, 200)):
+        log.write_bytes(lines(100, 200))
+    daemon.start(log)
+    assert b"\n".join(daemon.lines[50:]) + b"\n" == lines(100, 200)
+
+
+def test_fault_02_what_only_the_copy_has_is_read_first(log: Path, daemon: Any) -> None:
+    log.write_bytes(lines(0, 50))
+    daemon.start(log)
+    append(log, lines(50, 60))
+    shutil.copy(log, f"{log}.1")
+    os.truncate(log, 0)
+    append(log, lines(60, 70))
+    daemon.turn()
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 70)
+
+
+@pytest.mark.parametrize("running", [True, False])
+@pytest.mark.parametrize("size", [10, 50, 51, 500])
+def test_fault_03_truncated_and_grown_past_the_offset(
+    log: Path, daemon: Any, size: int, *, running: bool
+) -> None:
+    log.write_bytes(lines(0, 50))
+    daemon.start(log)
+    if not running:
+        daemon.stop()
+    log.write_bytes(lines(1000, 1000 + size))
+    os.utime(log, (1, 1))
+    if running:
+        daemon.turn()
+    else:
+        daemon.start(log)
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 50) + lines(1000, 1000 + size)
+
+
+@pytest.mark.parametrize("count", [1, 20, 500])
+def test_fault_04_a_copy_is_no_new_file(
+    tmp_path: Path, log: Path, daemon: Any, count: int
+) -> None:
+    log.write_bytes(lines(0, count))
+    daemon.start(tmp_path)
+    shutil.copy(log, tmp_path / "backup.log")
+    (tmp_path / "half.log").write_bytes(log.read_bytes()[: log.stat().st_size // 2])
+    daemon.turn()
+    append(log, lines(count, count + 5))
+    daemon.turn()
+    daemon.start(tmp_path)
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, count + 5)
+
+
+def test_fault_05_rotated_twice_while_down_is_read_oldest_first(log: Path, daemon: Any) -> None:
+    log.write_bytes(lines(0, 50))
+    daemon.start(log)
+    daemon.stop()
+    append(log, lines(50, 60))
+    log.rename(f"{log}.2")
+    Path(f"{log}.1").write_bytes(lines(60, 70))
+    log.write_bytes(lines(70, 80))
+    daemon.start(log)
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 80)
+
+
+@pytest.mark.parametrize("count", [3, 100])
+def test_fault_06_the_unread_rest_of_a_gzipped_log_is_read(
+    log: Path, daemon: Any, count: int
+) -> None:
+    log.write_bytes(lines(0, count))
+    daemon.start(log)
+    daemon.stop()
+    Path(f"{log}.1.gz").write_bytes(gzip.compress(log.read_bytes() + lines(count, count + 20)))
+    log.unlink()
+    log.write_bytes(lines(200, 210))
+    daemon.start(log)
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, count + 20) + lines(200, 210)
+
+
+def test_fault_07_a_growing_archive_is_waited_for(log: Path, daemon: Any) -> None:
+    whole = gzip.compress(lines(0, 2000))
+    archive = Path(f"{log}.1.gz")
+    archive.write_bytes(whole[:100])
+    daemon.start(log)
+    archive.write_bytes(whole[: len(whole) // 2])
+    daemon.turn()
+    archive.write_bytes(whole)
+    daemon.turn(10)
+    daemon.turn(10)
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 2000)
+
+
+def test_fault_07_a_corrupt_archive_is_said_once_and_left(log: Path, daemon: Any) -> None:
+    whole = bytearray(gzip.compress(lines(0, 20_000)))
+    whole[len(whole) // 2] ^= 0xFF
+    Path(f"{log}.1.gz").write_bytes(whole)
+    daemon.start(log)
+    for _ in range(5):
+        daemon.turn(200)
+    assert [finding.lost for finding in daemon.findings if "corrupt" in finding.what] == [True]
+    assert not daemon.follower.has_unread
+
+
+def test_fault_08_the_writer_goes_on_in_the_renamed_file(log: Path, daemon: Any) -> None:
+    writer = log.open("ab", buffering=0)
+    writer.write(lines(0, 10))
+    daemon.start(log)
+    log.rename(f"{log}.1")
+    log.touch()
+    for i in range(1, 8):
+        writer.write(lines(i * 10, i * 10 + 10))
+        daemon.turn(9)
+    writer.close()
+    for _ in range(4):
+        daemon.turn(9)
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 80)
+    states = {os.path.basename(state.path): state.state for state in daemon.follower.files()}
+    assert states == {b"access.log": "live", b"access.log.1": "closed"}
+
+
+def test_fault_08_a_closed_generation_that_grows_after_all_is_read_on(
+    log: Path, daemon: Any
+) -> None:
+    log.write_bytes(lines(0, 10))
+    daemon.start(log)
+    log.rename(f"{log}.1")
+    log.touch()
+    for _ in range(4):
+        daemon.turn(9)
+    append(Path(f"{log}.1"), lines(10, 12))
+    daemon.turn()
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 12)
+
+
+def test_fault_08_a_deleted_file_is_drained(log: Path, daemon: Any) -> None:
+    log.write_bytes(lines(0, 10))
+    daemon.start(log)
+    append(log, lines(10, 20))
+    log.unlink()
+    log.write_bytes(lines(20, 30))
+    daemon.turn()
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 30)
+
+
+def test_fault_09_deleted_files_do_not_fill_the_disk(log: Path, daemon: Any) -> None:
+    log.write_bytes(lines(0, 10))
+    daemon.start(log, options=FollowOptions(max_deleted_bytes=1000))
+    append(log, lines(10, 200))
+    log.unlink()
+    daemon.findings += daemon.follower.rescan()
+    assert [finding.lost for finding in daemon.findings if "too much disk" in finding.what] == [
+        True
+    ]
+    assert not daemon.poll()
+
+
+def test_fault_10_reading_that_pauses_does_not_stop_discovery(
+    tmp_path: Path, log: Path, daemon: Any
+) -> None:
+    log.write_bytes(lines(0, 10))
+    daemon.start(tmp_path)
+    append(log, lines(10, 20))
+    log.rename(f"{log}.1")
+    log.write_bytes(lines(20, 30))
+    daemon.follower.rescan()
+    Path(f"{log}.1").unlink()
+    log.unlink()
+    daemon.follower.rescan()
+    assert len(daemon.poll()) == 20
+
+
+def test_fault_16_another_device_number_is_the_same_file(
+    log: Path, daemon: Any, registry: Any
+) -> None:
+    log.write_bytes(lines(0, 50))
+    daemon.start(log)
+    daemon.stop()
+    for key, known in registry.files.items():
+        registry.update(key, identity=known.identity._replace(device=known.identity.device + 7))
+    append(log, lines(50, 60))
+    daemon.start(log)
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 60)
+
+
+def test_fault_17_times_of_files_decide_nothing(log: Path, daemon: Any) -> None:
+    log.write_bytes(lines(0, 50))
+    os.utime(log, (4e9, 4e9))
+    daemon.start(log)
+    append(log, lines(50, 60))
+    os.utime(log, (1, 1))
+    daemon.turn()
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 60)
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_fault_18_a_file_that_became_shorter_is_read_from_its_start(
+    log: Path, daemon: Any, *, running: bool
+) -> None:
+    log.write_bytes(lines(0, 200))
+    daemon.start(log)
+    if not running:
+        daemon.stop()
+    os.truncate(log, 0)
+    log.write_bytes(lines(0, 60))  # the same lines again: only the length tells
+    if running:
+        daemon.turn()
+    else:
+        daemon.start(log)
+    assert len(daemon.lines) == 260
+
+
+def test_fault_19_a_file_rewritten_in_place_is_read_once_again(log: Path, daemon: Any) -> None:
+    log.write_bytes(lines(0, 100))
+    daemon.start(log)
+    edited = lines(0, 100).replace(b"line 97", b"LINE 97")
+    log.write_bytes(edited)
+    daemon.turn()
+    daemon.turn()
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 100) + edited
+
+
+def test_fault_19_an_editor_that_replaces_the_file_does_not_double_it(
+    log: Path, daemon: Any
+) -> None:
+    log.write_bytes(lines(0, 100))
+    daemon.start(log)
+    shutil.copy(log, f"{log}.tmp")
+    Path(f"{log}.tmp").rename(log)
+    daemon.turn()
+    append(log, lines(100, 110))
+    daemon.turn()
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 110)
+
+
+def test_fault_20_a_link_and_its_target_are_one_file(tmp_path: Path, daemon: Any) -> None:
+    first, second = tmp_path / "access-20240101.log", tmp_path / "access-20240102.log"
+    link = tmp_path / "access.log"
+    first.write_bytes(lines(0, 10))
+    link.symlink_to(first.name)
+    daemon.start(tmp_path)
+    assert len(daemon.lines) == 10
+    append(first, lines(10, 15))
+    second.write_bytes(lines(15, 20))
+    link.unlink()
+    link.symlink_to(second.name)
+    daemon.turn()
+    append(second, lines(20, 25))
+    daemon.turn()
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 25)
+
+
+def test_fault_20_a_link_is_looked_at_again(tmp_path: Path, daemon: Any) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "one.log").write_bytes(lines(0, 10))
+    link = tmp_path / "current"
+    link.symlink_to(logs / "one.log")
+    daemon.start(link)
+    append(logs / "one.log", lines(10, 12))
+    (logs / "two.log").write_bytes(lines(12, 20))
+    link.unlink()
+    link.symlink_to(logs / "two.log")
+    daemon.turn()
+    append(logs / "one.log", lines(20, 22))
+    daemon.turn()
+    assert sorted(daemon.lines) == sorted(lines(0, 22).splitlines())
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_fault_21_permission_is_asked_for_again(log: Path, daemon: Any) -> None:
+    log.write_bytes(lines(0, 10))
+    daemon.start(log)
+    log.rename(f"{log}.1")
+    log.write_bytes(lines(10, 20))
+    log.chmod(0)
+    daemon.turn()
+    append(Path(f"{log}.1"), lines(20, 25))
+    assert len(daemon.turn(20)) == 5
+    log.chmod(0o600)
+    assert len(daemon.turn(120)) == 10
+    assert any("cannot be read" in finding.what for finding in daemon.findings)
+
+
+def test_fault_21_a_file_that_cannot_be_opened_is_tried_again(
+    tmp_path: Path, log: Path, daemon: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = {os.fsencode(log)}
+    real = os.open
+
+    def refuse(path: bytes, flags: int, *rest: Any, **named: Any) -> int:
+        if path in refused:
+            raise PermissionError(13, "Permission denied")
+        return real(path, flags, *rest, **named)
+
+    monkeypatch.setattr(os, "open", refuse)
+    log.write_bytes(lines(0, 10))
+    daemon.start(tmp_path, first_start=True)
+    assert not daemon.lines
+    assert ["cannot be read: Permission denied"] == [one.what for one in daemon.findings]
+    refused.clear()
+    daemon.turn(120)
+    append(log, lines(10, 12))
+    assert daemon.turn() == lines(10, 12).splitlines()
+
+
+def test_fault_22_a_directory_made_again_is_found(tmp_path: Path, daemon: Any) -> None:
+    directory = tmp_path / "nginx"
+    directory.mkdir()
+    log = directory / "access.log"
+    log.write_bytes(lines(0, 10))
+    daemon.start(directory)
+    append(log, lines(10, 12))
+    directory.rename(tmp_path / "old")
+    directory.mkdir()
+    log.write_bytes(lines(12, 20))
+    daemon.turn()
+    append(tmp_path / "old" / "access.log", lines(20, 22))
+    daemon.turn()
+    assert sorted(daemon.lines) == sorted(lines(0, 22).splitlines())
+
+
+def test_fault_24_a_huge_line_is_passed_over_and_counted(log: Path, daemon: Any) -> None:
+    with log.open("wb") as file:
+        file.write(lines(0, 2))
+        for _ in range(30):
+            file.write(b"x" * 1_000_000)
+    daemon.start(log)
+    assert len(daemon.lines) == 2
+    append(log, b"yyy\n" + lines(2, 4))
+    daemon.turn()
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 4)
+    assert sum(chunk.oversized for chunk in daemon.chunks) == 1
+    assert sum(chunk.end - chunk.start for chunk in daemon.chunks) == log.stat().st_size
+
+
+def test_fault_25_a_hole_of_gigabytes_is_passed_over_at_once(log: Path, daemon: Any) -> None:
+    log.write_bytes(lines(0, 2))
+    daemon.start(log)
+    with log.open("r+b") as file:
+        file.truncate(200_000_000_000)
+        file.seek(0, os.SEEK_END)
+        began = time.monotonic()
+        daemon.turn()
+        file.write(lines(2, 4))
+    daemon.turn()
+    assert time.monotonic() - began < 5
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 4)
+
+
+def test_fault_25_a_writer_without_append_leaves_a_hole_after_copytruncate(
+    log: Path, daemon: Any
+) -> None:
+    with log.open("wb", buffering=0) as writer:
+        writer.write(lines(0, 500))
+        daemon.start(log)
+        writer.write(lines(500, 510))
+        shutil.copy(log, f"{log}.1")
+        os.truncate(log, 0)
+        writer.write(lines(510, 520))
+        daemon.turn()
+        writer.write(lines(520, 530))
+        daemon.turn()
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 530)
+
+
+def test_fault_27_a_line_waits_for_its_newline(log: Path, daemon: Any) -> None:
+    log.write_bytes(b"one\r\ntw")
+    daemon.start(log)
+    assert daemon.lines == [b"one"]
+    append(log, b"o\r")
+    assert not daemon.turn()
+    append(log, b"\nthree")
+    assert daemon.turn() == [b"two"]
+    log.rename(f"{log}.1")
+    log.write_bytes(b"four\n")
+    for _ in range(4):
+        daemon.turn(10)
+    assert sorted(daemon.lines) == [b"four", b"one", b"three", b"two"]
+
+
+def test_fault_28_logs_with_the_same_head_are_told_apart(tmp_path: Path, daemon: Any) -> None:
+    head = b"#Fields: date time cs-uri-stem\n" * 100
+    one, two = tmp_path / "one.log", tmp_path / "two.log"
+    one.write_bytes(head + lines(0, 10, "one"))
+    two.write_bytes(head + lines(0, 10, "two"))
+    daemon.start(tmp_path)
+    one.rename(tmp_path / "one.log.1")
+    append(two, lines(10, 12, "two"))
+    append(tmp_path / "one.log.1", lines(10, 12, "one"))
+    daemon.start(tmp_path)
+    got = [line for line in daemon.lines if not line.startswith(b"#")]
+    assert sorted(got) == sorted((lines(0, 12, "one") + lines(0, 12, "two")).splitlines())
+
+
+def test_fault_28_two_logs_with_the_same_first_line_are_both_read(
+    tmp_path: Path, daemon: Any
+) -> None:
+    one, two = tmp_path / "one.log", tmp_path / "two.log"
+    one.write_bytes(b"the same line\nand one\n")
+    two.write_bytes(b"the same line\nand two\n")
+    daemon.start(tmp_path)
+    append(one, b"one more\n")
+    append(two, b"two more\n")
+    daemon.turn()
+    assert sorted(daemon.lines) == [
+        b"and one",
+        b"and two",
+        b"one more",
+        b"the same line",
+        b"the same line",
+        b"two more",
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"a", b"a\n", b"\n", b"ab\ncd\n"])
+def test_fault_29_the_smallest_files_are_followed(
+    log: Path, daemon: Any, content: bytes
+) -> None:
+    log.write_bytes(content)
+    daemon.start(log)
+    append(log, b"more\n")
+    daemon.turn()
+    daemon.start(log)
+    append(log, b"and more\n")
+    daemon.turn()
+    assert daemon.lines == (content + b"more\nand more\n").splitlines()
+
+
+def test_fault_30_a_stale_handle_is_opened_again_with_back_off(
+    log: Path, daemon: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write_bytes(lines(0, 10))
+    daemon.start(log)
+    real, stale = os.fstat, [True]
+
+    def fail(fd: int) -> os.stat_result:
+        if stale and os.path.realpath(f"/proc/self/fd/{fd}") == str(log):
+            raise OSError(116, "Stale file handle")
+        return real(fd)
+
+    monkeypatch.setattr(os, "fstat", fail)
+    append(log, lines(10, 12))
+    assert not daemon.turn()
+    stale.clear()
+    assert daemon.turn(120) == lines(10, 12).splitlines()
+
+
+def test_fault_31_a_backlog_is_read_in_bounded_portions(log: Path, daemon: Any) -> None:
+    log.write_bytes(lines(0, 100_000))
+    daemon.start(log, first_start=True)
+    append(log, lines(0, 100_000, "more"))
+    daemon.follower.poll()
+    chunks = daemon.follower.read(max_chunks=3)
+    assert len(chunks) == 3
+    assert max(len(chunk.data) for chunk in chunks) <= 262_144
+    assert daemon.follower.has_unread
+
+
+def test_fault_38_after_a_crash_what_is_not_acked_is_read_again(
+    log: Path, daemon: Any, registry: Any
+) -> None:
+    log.write_bytes(lines(0, 5000))
+    daemon.acking = False
+    daemon.start(log, options=FollowOptions(chunk_bytes=70_000))
+    first, second, third = daemon.chunks
+    daemon.ack(second)
+    daemon.chunks.clear()
+    daemon.lines.clear()
+    daemon.start(log, options=FollowOptions(chunk_bytes=70_000))
+    assert [chunk.span for chunk in daemon.chunks] == [first.span, third.span]
+
+
+def test_a_source_that_does_not_exist_yet_is_found_later(tmp_path: Path, daemon: Any) -> None:
+    log = tmp_path / "later" / "access.log"
+    daemon.start(FollowSource(os.fsencode(log)))
+    assert [finding.what for finding in daemon.findings] == ["No such file or directory"]
+    log.parent.mkdir()
+    log.write_bytes(lines(0, 3))
+    assert len(daemon.turn()) == 3
