@@ -125,29 +125,17 @@ class Ledger:
             self.counts.refused_as_bot += count
 
     def doubted(self, website: str, count: int) -> None:
-        """Say that page views are sent again although they may be stored."""
+        """Count page views that are sent again although Umami may have stored them."""
+        log.debug("%d page views of website %s may be double", count, website)
         self.counts.doubted += count
-        log.warning(
-            "%d page views of website %s are sent again: Umami may have stored them before.",
-            count,
-            website,
-        )
 
-    def away(self, since: float | None, why: str) -> None:
+    def away(self, since: float | None, why: str) -> None:  # noqa: ARG002 - delivery logs it
         """Remember since when Umami is away."""
-        if since is not None and self.away_since is None:
-            log.warning("Umami is away: %s. Reading waits; nothing is lost.", why.rstrip("."))
-        elif since is None and self.away_since is not None:
-            log.info("Umami is back.")
         self.away_since = since
 
-    def parked(self, website: str, why: str) -> None:
-        """Alarm: a person has to mend this website."""
-        log.error(
-            "Website %s is parked, the others go on: %s Its page views are held in the logs.",
-            website,
-            why,
-        )
+    def parked(self, website: str, why: str) -> None:  # noqa: ARG002 - delivery logs it
+        """Note that the page views of this website are held in the logs."""
+        self.held.setdefault(website, [])
 
     def deferred(self, page_views: Sequence[PageView]) -> None:
         """Note what to read again when the website works."""
