@@ -633,7 +633,15 @@ class Follower:
         return key
 
     def _note_elders(self) -> None:
-        """Index, for each content, the older generations of its log, oldest first."""
+        """Index, for each content, the older generations of its log, oldest first.
+
+        Archives queue by age, behind the one that is being read.
+        """
+        queued = sorted(
+            self._archives,
+            key=lambda key: (self._logs[key].archive is None, self._logs[key].order),
+        )
+        self._archives = deque(queued)
         families: dict[bytes, list[int]] = {}
         for log in sorted(self._logs.values(), key=lambda one: one.order):
             if not log.lost_home and not (log.archived and log.reading.finished):

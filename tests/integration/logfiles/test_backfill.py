@@ -33,6 +33,10 @@ def zst(data: bytes) -> bytes:
     return zstandard.ZstdCompressor().compress(data)
 
 
+def bz(data: bytes) -> bytes:
+    return bz2.compress(data, 1)
+
+
 def backfill(registry: Any, *paths: Path, **options: Any) -> Backfill:
     sources = [FollowSource(os.fsencode(path)) for path in paths]
     found = discover(sources, generations=False, required=True)
@@ -78,16 +82,20 @@ def test_a_name_tells_nothing_about_the_compression(tmp_path: Path, registry: An
 def test_members_one_after_the_other_are_one_log(tmp_path: Path, registry: Any) -> None:
     put(tmp_path / "a.gz", gzip.compress(lines(0, 9)) + gzip.compress(lines(9, 10)) + bytes(512), 4)
     put(tmp_path / "b.xz", lzma.compress(lines(10, 19)) + lzma.compress(lines(19, 20)), 3)
-    put(tmp_path / "c.zst", zst(lines(20, 29)) + b"\x50\x2a\x4d\x18\x02\0\0\0ab" + zst(lines(29, 30)), 2)
+    put(
+        tmp_path / "c.zst",
+        zst(lines(20, 29)) + b"\x50\x2a\x4d\x18\x02\0\0\0ab" + zst(lines(29, 30)),
+        2,
+    )
     put(tmp_path / "d.bz2", bz2.compress(lines(30, 39)) + bz2.compress(lines(39, 40)), 1)
     assert run(backfill(registry, tmp_path), registry) == lines(0, 40)
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, zst])
+@pytest.mark.parametrize("compress", [gzip.compress, bz, lzma.compress, zst])
 def test_whole_lines_before_a_damage_are_read_and_the_rest_when_it_is_mended(
     tmp_path: Path, registry: Any, compress: Any
 ) -> None:
-    text = b"".join(b"%d %s\n" % (i, os.urandom(40).hex().encode()) for i in range(30_000))
+    text = b"".join(b"%d %s\n" % (i, os.urandom(40).hex().encode()) for i in range(8_000))
     whole = compress(text)
     archive = put(tmp_path / "a.log.1.gz", whole[: len(whole) * 3 // 4])
     first = backfill(registry, archive)
@@ -101,7 +109,7 @@ def test_whole_lines_before_a_damage_are_read_and_the_rest_when_it_is_mended(
     assert got + run(backfill(registry, archive), registry) == text
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, zst])
+@pytest.mark.parametrize("compress", [gzip.compress, bz, lzma.compress, zst])
 def test_a_missing_end_is_noticed_though_all_lines_are_there(
     tmp_path: Path, registry: Any, compress: Any
 ) -> None:
@@ -111,11 +119,11 @@ def test_a_missing_end_is_noticed_though_all_lines_are_there(
     assert run_.counts.damaged == 1
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("compress", [gzip.compress, bz, lzma.compress])
 def test_garbage_is_a_finding_and_never_stops_the_rest(
     tmp_path: Path, registry: Any, compress: Any
 ) -> None:
-    data = bytearray(compress(lines(0, 50_000)))
+    data = bytearray(compress(lines(0, 20_000)))
     data[len(data) // 2] ^= 0x55
     put(tmp_path / "a.log", bytes(data), 3)
     put(tmp_path / "b.log", compress(lines(0, 10)) + b"and garbage", 2)
@@ -145,9 +153,7 @@ def test_logs_with_the_same_head_are_different_logs(tmp_path: Path, registry: An
     assert sorted(got.replace(head, b"").splitlines()) == sorted(lines(0, 30).splitlines())
 
 
-def test_what_the_daemon_read_is_not_read_again(
-    tmp_path: Path, daemon: Any, registry: Any
-) -> None:
+def test_what_the_daemon_read_is_not_read_again(tmp_path: Path, daemon: Any, registry: Any) -> None:
     log = tmp_path / "access.log"
     log.write_bytes(lines(0, 100))
     daemon.start(log, first_start=True)
@@ -205,9 +211,9 @@ def test_stretches_acked_out_of_order_leave_exactly_the_gaps(tmp_path: Path, reg
 def test_a_bomb_is_read_in_bounded_memory(tmp_path: Path) -> None:
     bomb = tmp_path / "bomb.gz"
     with gzip.open(bomb, "wb", compresslevel=9) as file:
-        for _ in range(200):
+        for _ in range(40):
             file.write(bytes(1_000_000))
-        for _ in range(100):
+        for _ in range(20):
             file.write(b"x" * 1_000_000)
         file.write(b"\nend\n")
     chunks = list(backfill(MemoryRegistry(), bomb))

@@ -66,9 +66,15 @@ def test_a_named_file_brings_its_generations_along(tmp_path: Path) -> None:
 
 
 def test_globs_match_by_component_and_bring_generations_along(tmp_path: Path) -> None:
-    make(tmp_path, "x/access.log", "x/access.log.1", "x/error.log", "y/access.log", "y/z/access.log")
+    make(
+        tmp_path, "x/access.log", "x/access.log.1", "x/error.log", "y/access.log", "y/z/access.log"
+    )
     found = discover([source(tmp_path / "*" / "access.log")])
-    assert sorted(names(found.files, tmp_path)) == ["x/access.log", "x/access.log.1", "y/access.log"]
+    assert sorted(names(found.files, tmp_path)) == [
+        "x/access.log",
+        "x/access.log.1",
+        "y/access.log",
+    ]
     deep = discover([source(tmp_path / "**" / "*.log")], generations=False)
     assert len(deep.files) == 4
 
@@ -88,7 +94,7 @@ def test_links_are_resolved_and_each_file_is_met_once(tmp_path: Path) -> None:
     (tmp_path / "self").symlink_to("self")
     found = discover([source(tmp_path), source(tmp_path / "**")])
     assert len(found.files) == 1
-    assert {os.path.basename(one.path) for one in found.findings} >= {b"broken.log", b"self"}
+    assert {one.path.rpartition(b"/")[2] for one in found.findings} >= {b"broken.log", b"self"}
 
 
 def test_what_is_no_regular_file_is_said_and_never_opened(tmp_path: Path) -> None:

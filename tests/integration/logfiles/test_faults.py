@@ -76,9 +76,7 @@ def test_fault_03_truncated_and_grown_past_the_offset(
 
 
 @pytest.mark.parametrize("count", [1, 20, 500])
-def test_fault_04_a_copy_is_no_new_file(
-    tmp_path: Path, log: Path, daemon: Any, count: int
-) -> None:
+def test_fault_04_a_copy_is_no_new_file(tmp_path: Path, log: Path, daemon: Any, count: int) -> None:
     log.write_bytes(lines(0, count))
     daemon.start(tmp_path)
     shutil.copy(log, tmp_path / "backup.log")
@@ -153,7 +151,7 @@ def test_fault_08_the_writer_goes_on_in_the_renamed_file(log: Path, daemon: Any)
     for _ in range(4):
         daemon.turn(9)
     assert b"\n".join(daemon.lines) + b"\n" == lines(0, 80)
-    states = {os.path.basename(state.path): state.state for state in daemon.follower.files()}
+    states = {state.path.rpartition(b"/")[2]: state.state for state in daemon.follower.files()}
     assert states == {b"access.log": "live", b"access.log.1": "closed"}
 
 
@@ -335,7 +333,7 @@ def test_fault_21_a_file_that_cannot_be_opened_is_tried_again(
     log.write_bytes(lines(0, 10))
     daemon.start(tmp_path, first_start=True)
     assert not daemon.lines
-    assert ["cannot be read: Permission denied"] == [one.what for one in daemon.findings]
+    assert [one.what for one in daemon.findings] == ["cannot be read: Permission denied"]
     refused.clear()
     daemon.turn(120)
     append(log, lines(10, 12))
@@ -452,9 +450,7 @@ def test_fault_28_two_logs_with_the_same_first_line_are_both_read(
 
 
 @pytest.mark.parametrize("content", [b"", b"a", b"a\n", b"\n", b"ab\ncd\n"])
-def test_fault_29_the_smallest_files_are_followed(
-    log: Path, daemon: Any, content: bytes
-) -> None:
+def test_fault_29_the_smallest_files_are_followed(log: Path, daemon: Any, content: bytes) -> None:
     log.write_bytes(content)
     daemon.start(log)
     append(log, b"more\n")

@@ -117,45 +117,70 @@ class Site:
             self.generations()[0][1].unlink()
 
 
-def play(seed: int, directory: Path, daemon: Any, options: FollowOptions) -> list[Site]:
-    rng = random.Random(seed)
-    sites = [Site(directory, name, rng) for name in ("a.log", "b.log")]
-    running = False
-    daemon.start(directory, options=options)
-    running = True
-    for _ in range(rng.randrange(10, 60)):
-        site = rng.choice(sites)
-        action = rng.choice(
-            "write write write write rename copytruncate compress copy replace remove "
-            "turn turn poll poll long restart down partly".split()
-        )
-        if action == "partly":
-            site.write_partly()
-            if running and rng.random() < 0.7:
-                daemon.turn(rng.choice([0.0, 2.5]))
-            site.finish()
-        elif action == "remove":
-            if running:  # what is destroyed while nobody looks is lost to everybody
-                daemon.turn()
+ACTIONS = (
+    "write write write write rename copytruncate compress copy replace remove_oldest "
+    "turn turn poll poll long restart down partly"
+).split()
+
+
+class Play:
+    """One run of all three over a directory."""
+
+    def __init__(self, seed: int, directory: Path, daemon: Any, options: FollowOptions) -> None:
+        self.rng = random.Random(seed)
+        self.directory = directory
+        self.daemon = daemon
+        self.options = options
+        self.running = False
+        self.sites = [Site(directory, name, self.rng) for name in ("a.log", "b.log")]
+
+    def run(self) -> None:
+        self.restart()
+        for _ in range(self.rng.randrange(10, 60)):
+            site = self.rng.choice(self.sites)
+            action = self.rng.choice(ACTIONS)
+            if hasattr(self, action):
+                getattr(self, action)()
+            elif action == "partly":
+                self.write_partly(site)
+            elif action != "remove_oldest":
+                getattr(site, action)()
+            elif self.running:  # what is destroyed while nobody looks is lost to everybody
+                self.turn()
                 site.remove_oldest()
-        elif action in ("turn", "poll", "long"):
-            if running:
-                {"turn": daemon.turn, "poll": daemon.poll, "long": lambda: daemon.turn(40)}[
-                    action
-                ]()
-        elif action == "restart" or (action == "down" and not running):
-            daemon.start(directory, options=options)
-            running = True
-        elif action == "down":
-            daemon.stop()
-            running = False
+        if not self.running:
+            self.restart()
+        self.long()
+        self.long()
+
+    def write_partly(self, site: Site) -> None:
+        site.write_partly()
+        if self.rng.random() < 0.7:
+            self.turn()
+        site.finish()
+
+    def restart(self) -> None:
+        self.daemon.start(self.directory, options=self.options)
+        self.running = True
+
+    def down(self) -> None:
+        if self.running:
+            self.daemon.stop()
+            self.running = False
         else:
-            getattr(site, action)()
-    if not running:
-        daemon.start(directory, options=options)
-    daemon.turn(40)
-    daemon.turn(40)
-    return sites
+            self.restart()
+
+    def turn(self) -> None:
+        if self.running:
+            self.daemon.turn(self.rng.choice([0.0, 2.5]))
+
+    def poll(self) -> None:
+        if self.running:
+            self.daemon.poll()
+
+    def long(self) -> None:
+        if self.running:
+            self.daemon.turn(40)
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -165,7 +190,9 @@ def test_every_line_is_read_exactly_once(seed: int, tmp_path: Path, daemon: Any)
         max_line_bytes=400,
         max_open_files=random.Random(seed).choice([4, 1000]),
     )
-    sites = play(seed, tmp_path, daemon, options)
+    play = Play(seed, tmp_path, daemon, options)
+    play.run()
+    sites = play.sites
     wrote = Counter(line for site in sites for line in site.wrote)
     read = Counter(daemon.lines)
     assert read == wrote, (read - wrote, wrote - read)

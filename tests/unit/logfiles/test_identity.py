@@ -1,0 +1,139 @@
+"""Fingerprints, markers and the catalogue over content in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingestor.logfiles.identity import (
+    HEAD,
+    WINDOW,
+    Catalogue,
+    Fit,
+    Marks,
+    fit,
+    has_marker,
+    identity_of,
+    marker_at,
+    same_content,
+)
+from ingestor.model import Chunk, KnownFile
+
+
+@dataclass
+class Memory:
+    data: bytes
+    archived: bool = False
+
+    @property
+    def length(self) -> int | None:
+        return None if self.archived else len(self.data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self.data[offset : offset + length]
+
+
+def known(key: int, data: bytes, read: int, device: int = 1, inode: int = 1) -> KnownFile:
+    marker = marker_at(Memory(data), read) if read else None
+    return KnownFile(key, identity_of(device, inode, data), marker, b"/x", 0, read)
+
+
+def of(known_: KnownFile, data: bytes, *, archived: bool = False) -> Fit:
+    return fit(known_, Memory(data, archived), data[:HEAD])
+
+
+@given(st.binary(min_size=1, max_size=3000), st.binary(max_size=3000), st.data())
+def test_what_was_only_appended_to_is_the_same(
+    data: bytes, more: bytes, draw: st.DataObject
+) -> None:
+    read = draw.draw(st.integers(0, len(data)))
+    assert of(known(1, data, read), data + more) is Fit.YES
+
+
+@given(st.binary(min_size=1, max_size=3000), st.data())
+def test_a_change_in_the_head_or_before_the_offset_is_noticed(
+    data: bytes, draw: st.DataObject
+) -> None:
+    read = draw.draw(st.integers(1, len(data)))
+    at = draw.draw(
+        st.one_of(
+            st.integers(0, min(HEAD, len(data)) - 1), st.integers(max(0, read - WINDOW), read - 1)
+        )
+    )
+    changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+    assert of(known(1, data, read), changed) is Fit.NO
+
+
+def test_what_ends_before_the_offset_is_cut() -> None:
+    data = bytes(range(256)) * 10
+    assert of(known(1, data, 2000), data[:1999]) is Fit.CUT
+    assert of(known(1, data, 2000), data[:1000]) is Fit.NO
+    assert of(known(1, data, 2000), data[:1500], archived=True) is Fit.YES
+
+
+def test_a_marker_near_the_start_is_short_and_still_true() -> None:
+    marker = marker_at(Memory(b"abcdef"), 3)
+    assert marker.length == 3
+    assert has_marker(marker, Memory(b"abc"))
+    assert not has_marker(marker, Memory(b"ab"))
+    assert not has_marker(marker, Memory(b"abX"))
+
+
+def test_a_copy_is_a_beginning_and_a_relative_is_not() -> None:
+    head = b"#Fields\n" * 1000
+    assert same_content(Memory(head + b"one"), Memory(head + b"one and more"))
+    assert same_content(Memory(head), Memory(head + b"one"))
+    assert not same_content(Memory(head + b"one"), Memory(head + b"two and more"))
+    assert not same_content(Memory(head + b"one", archived=True), Memory(head + b"two"))
+    assert same_content(Memory(head + b"one", archived=True), Memory(head + b"one"))
+
+
+def test_candidates_come_by_content_first_and_an_empty_file_by_its_inode_alone() -> None:
+    data = b"x" * 5000
+    empty = known(1, b"", 0, inode=7)
+    early, late = known(2, data, 300, inode=8), known(3, data, 3000, inode=9)
+    other = known(4, b"y" * 5000, 10, inode=7)
+    catalogue = Catalogue([empty, early, late, other])
+    keys = [one.key for one in catalogue.candidates(1, 7, data[:HEAD])]
+    assert keys == [3, 2, 1]
+    assert [one.key for one in catalogue.candidates(1, 8, data[:HEAD])] == [2, 3]
+    assert [one.key for one in catalogue.candidates(1, 7, b"")] == [1]
+    assert catalogue.candidates(1, 99, b"") == []
+
+
+def test_a_known_file_that_moved_is_found_only_where_it_is_now() -> None:
+    one = known(1, b"abc", 0, inode=7)
+    catalogue = Catalogue([one])
+    catalogue.add(replace(one, identity=identity_of(1, 8, b"abcdef")))
+    assert catalogue.stands_at(1, 8, b"abcdef")
+    assert not catalogue.stands_at(1, 7, b"abcdef")
+    assert catalogue.candidates(1, 7, b"abc") == []
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=300), st.data())
+def test_a_mark_is_never_beyond_the_watermark_and_always_true(
+    sizes: list[int], draw: st.DataObject
+) -> None:
+    data = bytes(i * 31 % 251 for i in range(sum(sizes)))
+    marks = Marks()
+    at = 0
+    for size in sizes:
+        chunk = Chunk(1, at, at + size, data[at : at + size])
+        before = data[max(0, at - WINDOW) : at]
+        marks.note([chunk], before, chunk.data, at)
+        at += size
+    for watermark in sorted(draw.draw(st.lists(st.integers(0, at), max_size=5))):
+        mark = marks.at(watermark)
+        assert mark is None or (mark.offset <= watermark and has_marker(mark, Memory(data)))
+    last = marks.at(at)
+    assert last is not None
+    assert last == marker_at(Memory(data), at)
+
+
+def test_marks_are_bounded() -> None:
+    marks = Marks()
+    for i in range(10_000):
+        marks.note([Chunk(1, i, i + 1, b"x")], b"x", b"x", i)
+    assert len(marks._marks) <= Marks.LIMIT
