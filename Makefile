@@ -57,8 +57,9 @@ bench: $(BIN)/.ready
 
 # New versions into the lock files (needs uv). They hold names, versions and hashes, no hosts.
 lock:
-	@uv pip compile -q --upgrade pyproject.toml --generate-hashes --no-emit-index-url \
-	  --no-annotate --no-header --python-version 3.11 -o packaging/requirements.txt
+	@uv pip compile -q --upgrade pyproject.toml --group install --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
+	  -o packaging/requirements.txt
 	@uv pip compile -q --upgrade pyproject.toml --group dev --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header --python-version 3.11 \
 	  -o packaging/requirements-dev.txt
