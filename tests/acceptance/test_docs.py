@@ -1,0 +1,93 @@
+"""The documentation is tested: what it names exists, and what it tells to run, runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from parts import ROOT, WEBSITE, Command, SandboxProcess
+
+from ingestor.cli import main
+
+README = (ROOT / "README.md").read_text()
+DOCS = {path: path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
+
+
+def commands(group: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:
+    yield name, group
+    if isinstance(group, click.Group):
+        for sub, command in group.commands.items():
+            yield from commands(command, f"{name} {sub}".strip())
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands(main)))
+def test_every_command_and_option_is_documented(name: str, command: click.Command) -> None:
+    everything = "\n".join(DOCS.values())
+    assert f"ingestor {name}".strip() in everything
+    for parameter in command.params:
+        for option in parameter.opts:
+            if option.startswith("--"):
+                assert f"`{option}" in everything or f" {option}" in everything, option
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands(main))[1:])
+def test_the_help_of_every_command_shows_an_example(name: str, command: click.Command) -> None:
+    if not isinstance(command, click.Group):
+        assert f"ingestor {name}" in (command.help or ""), name
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", DOCS[path]):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
+
+
+def quick_start() -> list[str]:
+    """The commands of the quick start, joined where a backslash ends a line."""
+    section = README.split("## Quick start")[1].split("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    text = "\n".join(blocks).replace("\\\n", " ")
+    return [row for row in text.splitlines() if row.startswith(".venv/bin/ingestor")]
+
+
+def test_the_quick_start_runs_as_written(
+    ingestor: Command, sandbox: SandboxProcess, sample_logs: Path
+) -> None:
+    rows = quick_start()
+    assert len(rows) == 2
+    for row in rows:
+        words = shlex.split(row)[1:]
+        for theirs, ours in (
+            ("/var/log/nginx", str(sample_logs)),
+            ("https://umami.example.com", sandbox.url),
+        ):
+            words = [ours if word == theirs else word for word in words]
+        assert "/var/log/nginx" not in words
+        if "backfill" in words:
+            words += ["--checkpoint", "checkpoint.db"]
+        ingestor(*words)
+    assert sandbox.count(f"website = '{WEBSITE}'") > 100
+
+
+def test_the_readme_shows_what_the_demo_prints(
+    ingestor: Command, sandbox: SandboxProcess, sample_logs: Path
+) -> None:
+    counts = ingestor.json(
+        "backfill",
+        *("--url", sandbox.url, "--website", WEBSITE, "--hostname", "example.com"),
+        *("--checkpoint", "checkpoint.db", sample_logs),
+    )
+    shown = dict(
+        re.findall(r"^  (lines|malformed|filtered|accepted) +([\d,]+)", README, re.MULTILINE)
+    )
+    assert shown == {
+        "lines": f"{counts['lines']:,}",
+        "malformed": f"{counts['malformed']:,}",
+        "filtered": f"{sum(counts['filtered'].values()):,}",
+        "accepted": f"{counts['accepted']:,}",
+    }
