@@ -39,6 +39,7 @@ class Raw(NamedTuple):
     body: bytes
     retry_after: str | None = None
     location: str | None = None
+    date: str | None = None  # the server's own clock, as its Date header says
 
 
 class Reading(NamedTuple):

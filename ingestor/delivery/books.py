@@ -43,7 +43,8 @@ class Rest:
 class Books:
     """Enters answers: what is finished goes to the journal, the report and the dead letters.
 
-    ``file_path`` gives the path, for people, of a span's file.
+    ``file_path`` gives the path, for people, of a span's file; ``mask_line`` a line as it may be
+    kept.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Books:
         settling: Settling,
         letters: DeadLetters | None,
         file_path: Callable[[int], bytes],
+        mask_line: Callable[[bytes], bytes],
         wall: Callable[[], float],
     ) -> None:
         self._journal = journal
@@ -63,6 +65,7 @@ class Books:
         self._settling = settling
         self._letters = letters
         self._file_path = file_path
+        self._mask_line = mask_line
         self._wall = wall
         self.stored = 0  # page views that Umami took, in this process: proof that it works
 
@@ -182,7 +185,7 @@ class Books:
             file=self._file_path(page_view.span.file).decode("utf-8", "backslashreplace"),
             offset=page_view.line_start,
             website=page_view.website,
-            line=page_view.line,
+            line=self._mask_line(page_view.line),
             payload=page_view.payload,
         )
 

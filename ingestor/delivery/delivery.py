@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_SLACK = 15.0  # seconds on a busy machine
 _LAST_PROBES = 5.0  # seconds at the end of a backfill for what is not settled yet
 
 
@@ -43,12 +44,17 @@ def _name(file: int) -> bytes:
     return b"file %d" % file
 
 
+def _as_it_is(line: bytes) -> bytes:
+    return line
+
+
 class Delivery:
     """Carries page views to Umami.
 
     ``park``: True (the daemon) parks a website that only a person can mend and goes on with the
     others; False (a backfill) ends everything with StoppedByUmami. ``file_path`` gives the path
-    of a span's file, for dead letters. ``clock`` is monotonic, ``wall`` Unix seconds, ``draw``
+    of a span's file, for dead letters; ``mask_line`` gives a raw line as it may be kept there.
+    ``clock`` is monotonic, ``wall`` Unix seconds, ``draw``
     gives random numbers of [0, 1).
 
     Build it inside of a running event loop.
@@ -63,6 +69,7 @@ class Delivery:
         report: Report,
         park: bool,
         file_path: Callable[[int], bytes] = _name,
+        mask_line: Callable[[bytes], bytes] = _as_it_is,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -98,6 +105,7 @@ class Delivery:
             settling=settling,
             letters=self._letters,
             file_path=file_path,
+            mask_line=mask_line,
             wall=wall,
         )
         self._parking = Parking(self._umami, report, pause=longest, sleep=sleep)
@@ -195,6 +203,20 @@ class Delivery:
     def held(self) -> int:
         """Page views submitted and neither finished nor handed back."""
         return self._batcher.held
+
+    @property
+    def last_sign(self) -> float:
+        """When something came back from Umami last, or when it may be asked again if later.
+
+        Monotonic seconds. More than `patience` after it, with page views under way, delivery
+        does not work any more.
+        """
+        return max(self._umami.last_heard, self._outage.resume)
+
+    @property
+    def patience(self) -> float:
+        """Seconds between two signs, at most, while page views are under way."""
+        return self._options.timeout + self._options.retry_max + _SLACK
 
     async def _ask_for_facts(self) -> ServerFacts:
         async for attempt in self._outage.retrying():

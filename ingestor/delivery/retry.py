@@ -67,6 +67,11 @@ class Outage:
         return self._since is not None
 
     @property
+    def resume(self) -> float:
+        """Monotonic seconds before which no request leaves; long past while nothing is wrong."""
+        return self._resume
+
+    @property
     def remaining(self) -> float:
         """Seconds until Umami may be asked again."""
         return max(0.0, self._resume - self._clock())

@@ -74,10 +74,9 @@ class Umami:
     ) -> None:
         self.shown = options.shown
         base = URL(options.url)
-        root = base.with_query(None).with_fragment(None)
-        path = root.path.rstrip("/")
-        self._send = root.with_path(f"{path}/api/send")
-        self._batch = root.with_path(f"{path}/api/batch")
+        self._root = base.with_query(None).with_fragment(None)
+        self._send = self.route("/api/send")
+        self._batch = self.route("/api/batch")
         self._secure = base.scheme == "https"
         # A proxy from the environment cannot reach this machine's own loopback.
         self._trust_env = base.host not in {"localhost", "127.0.0.1", "::1"}
@@ -97,6 +96,11 @@ class Umami:
         self._session: aiohttp.ClientSession | None = None
         self._retired: aiohttp.ClientSession | None = None
         self._renewed = float("-inf")
+        self.last_heard = clock()  # monotonic: when a request came back last, however it ended
+
+    def route(self, path: str) -> URL:
+        """The URL of a path such as ``/api/send``, behind Umami's own base path."""
+        return self._root.with_path(f"{self._root.path.rstrip('/')}{path}")
 
     async def close(self) -> None:
         """Close all connections."""
@@ -163,17 +167,24 @@ class Umami:
         return True
 
     async def _post(self, url: URL, body: bytes, extra: Mapping[str, str] | None = None) -> Raw:
+        return await self.ask("POST", url, body, extra)
+
+    async def ask(
+        self, method: str, url: URL, body: bytes = b"", extra: Mapping[str, str] | None = None
+    ) -> Raw:
+        """Make one request, with the headers that every request has. Raises TryAgain."""
         headers = self._headers if extra is None else {**self._headers, **extra}
         data = body if len(body) < _LARGE else io.BytesIO(body)
         try:
-            async with self._open().post(
-                url, data=data, headers=headers, allow_redirects=False
+            async with self._open().request(
+                method, url, data=data or None, headers=headers, allow_redirects=False
             ) as answer:
                 return Raw(
                     answer.status,
                     await _read(answer),
                     answer.headers.get("Retry-After"),
                     answer.headers.get("Location"),
+                    answer.headers.get("Date"),
                 )
         except (aiohttp.ClientSSLError, ssl.SSLError) as error:
             await self._renew()
@@ -187,6 +198,8 @@ class Umami:
             raise TryAgain(msg, in_doubt=True) from error
         except (aiohttp.ClientError, OSError) as error:
             raise self._trouble("the connection broke", error, in_doubt=True) from error
+        finally:
+            self.last_heard = self._clock()
 
     def _trouble(self, what: str, error: Exception, *, in_doubt: bool = False) -> TryAgain:
         words = printable(str(error)) or type(error).__name__

@@ -87,6 +87,7 @@ class _Backfill:
                 report=ledger,
                 park=False,
                 file_path=lambda key: lines.path_of(key) or b"",
+                mask_line=self._rules.mask_line,
             )
             stack.push_async_callback(delivery.stop)
             stopping = stack.enter_context(Stopping())

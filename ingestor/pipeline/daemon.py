@@ -66,7 +66,8 @@ class _Daemon:
         self._store = store
         start = _start(config)
         since = start if isinstance(start, int) else None
-        self._scanners = Scanners(config, config.sources, config.rules(since=since))
+        rules = config.rules(since=since)
+        self._scanners = Scanners(config, config.sources, rules)
         self._counts = Counts()
         self._ledger = Ledger(self._counts, store, committer)
         self._ledger.on_unparked = self._read_again
@@ -92,6 +93,7 @@ class _Daemon:
             report=self._ledger,
             park=True,
             file_path=lambda key: self._follower.path_of(key) or b"",
+            mask_line=rules.mask_line,
         )
         self._watcher: Watcher | None = None
         self._wake = asyncio.Event()
