@@ -5,7 +5,8 @@ from ingestor.logfiles.compression import Corrupt, Damage, Incomplete
 from ingestor.logfiles.discovery import Discovered, FollowSource, Found, discover
 from ingestor.logfiles.findings import Finding, readable
 from ingestor.logfiles.followed import FileState, Start
-from ingestor.logfiles.follower import Follower, FollowOptions
+from ingestor.logfiles.follower import Follower
+from ingestor.logfiles.options import FollowOptions
 from ingestor.logfiles.reader import ReadOptions, Unsupported, read_descriptor
 from ingestor.logfiles.registry import END, MemoryRegistry, Registry
 from ingestor.logfiles.watcher import Watcher

@@ -1,0 +1,128 @@
+"""Lets go: of files that ended, of deleted files that fill the disk, of what is done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ingestor.logfiles.findings import Finding
+from ingestor.logfiles.followed import Followed, youngest
+from ingestor.logfiles.reader import (
+    Rewritten,
+    read_last,
+)
+
+if TYPE_CHECKING:
+    from ingestor.logfiles.roster import Roster
+
+_SETTLE = 20.0  # seconds between looks whether an archive's lines are all acked
+_FORGET = 3600.0  # seconds until a closed content that is nowhere any more is forgotten
+_ABANDONED = 30  # graces after which a file out of sight is closed without a successor
+
+
+class Closing:
+    """Closes files, and forgets contents and places."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._next_settle = roster.clock() + _SETTLE
+
+    def report_lost(self) -> None:
+        """Say what was cut or replaced unread, and was found nowhere else."""
+        for log in self._roster.logs.values():
+            if log.lost_home and log.size > log.reading.cutter.start and not log.archived:
+                lost = log.size - log.reading.cutter.start
+                what = f"cut or replaced before {lost:,} bytes of it were read"
+                advice = "rotate by rename and create, or let the source cover the copies"
+                self._roster.say(Finding(log.path, what, advice, lost=True))
+                log.size = log.reading.cutter.start
+
+    def close_finished(self) -> None:
+        """Close what ended, was quiet for a while, and has a successor."""
+        now = self._roster.clock()
+        last = youngest(self._roster.logs.values())
+        for log in list(self._roster.open.values()):
+            quiet = now - log.changed_at
+            if log.key in self._roster.ready or quiet < self._roster.options.grace:
+                continue
+            succeeded = last.get(log.lineage, 0) > log.order or (
+                self._roster.at_path.get(log.path, log.home) != log.home
+            )
+            out_of_sight = not log.present and quiet >= _ABANDONED * self._roster.options.grace
+            if succeeded or out_of_sight:
+                self._finish(log)
+        for log in list(self._roster.parked.values()):
+            if not log.backlog and last.get(log.lineage, 0) > log.order:
+                del self._roster.parked[log.key]
+                self._roster.closed(log)
+
+    def _finish(self, log: Followed) -> None:
+        """Hand out an unfinished last line; close, unless the file is needed for a reread."""
+        if log.file is None:
+            return
+        if log.backlog:
+            try:
+                self._roster.pending += read_last(log.file, log.reading, self._roster.read_options)
+            except Rewritten:
+                self._roster.broke(log)
+                return
+            except OSError as error:
+                self._roster.failed(log, error)
+                return
+            log.changed_at = self._roster.clock()
+        elif not log.deleted or not self._roster.registry.unread(log.key, log.position):
+            log.close()
+            del self._roster.open[log.key]
+            self._roster.closed(log)
+
+    def limit_deleted(self) -> None:
+        """Keep the disk from filling with deleted files: past the limit the oldest is given up."""
+        held = [log for log in self._roster.open.values() if log.deleted]
+        total = sum(log.size for log in held)
+        for log in sorted(held, key=lambda one: one.order):
+            if log.backlog:
+                what = f"deleted with {log.backlog:,} bytes unread; held open until they are read"
+                self._roster.say(Finding(log.path, what, "its disk space is free again after that"))
+            if total <= self._roster.options.max_deleted_bytes:
+                continue
+            total -= log.size
+            what = f"deleted files hold too much disk: {log.backlog:,} unread bytes are given up"
+            self._roster.say(
+                Finding(log.path, what, "see max_deleted_bytes", lost=bool(log.backlog))
+            )
+            self._roster.ready.pop(log.key, None)
+            log.close()
+            del self._roster.open[log.key]
+            log.lost_home, log.size = True, log.reading.cutter.start
+
+    def forget_vanished(self) -> None:
+        """Forget places that are gone, and contents of which nothing is left to do."""
+        held = {log.home for log in self._roster.open.values()} | self._roster.present
+        for mark in [mark for mark in self._roster.places if mark not in held]:
+            del self._roster.places[mark]
+            self._roster.done_before.pop(mark, None)
+        self._roster.not_it = {entry for entry in self._roster.not_it if entry[0] in held}
+        now = self._roster.clock()
+        for log in list(self._roster.logs.values()):
+            if (
+                log.file is None
+                and log.home not in self._roster.present
+                and log.key not in self._roster.parked
+            ):
+                if now - log.changed_at < _FORGET:
+                    continue
+                if not self._roster.registry.unread(log.key, log.position):
+                    del self._roster.logs[log.key]
+
+    def settle(self, *, at_once: bool = False) -> None:
+        """Note which archives and copies are acked whole: they are never looked into again."""
+        now = self._roster.clock()
+        if (now < self._next_settle and not at_once) or not self._roster.settling:
+            return
+        self._next_settle = now + _SETTLE
+        for place, (key, found, length) in list(self._roster.settling.items()):
+            known = self._roster.known().get(key)
+            if known is None or known.origin > 0:  # a backfill may want what is before
+                del self._roster.settling[place]
+            elif not self._roster.registry.unread(key, length):
+                self._roster.registry.remember_copy(*found.id, found.size, found.mtime_ns, key)
+                del self._roster.settling[place]

@@ -1,0 +1,333 @@
+"""Takes in what a look at the sources found: what each file is, and whether to read it."""
+
+# ruff: noqa: PTH116, PTH119 - names are bytes, and pathlib takes only text
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ingestor.logfiles.compression import Damage, Incomplete, is_supported
+from ingestor.logfiles.findings import Finding
+from ingestor.logfiles.followed import Followed, Place, PlaceKind, Start
+from ingestor.logfiles.generations import parse
+from ingestor.logfiles.identity import HEAD, identity_of, marker_at
+from ingestor.logfiles.reader import (
+    LogFile,
+    Reading,
+    last_line_end,
+)
+from ingestor.logfiles.recognition import Relation, Verdict, recognize
+from ingestor.logfiles.registry import END
+from ingestor.model import KnownFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ingestor.logfiles.discovery import Discovered, Found
+    from ingestor.logfiles.roster import Roster
+
+_CLAIM_RETRY = 20.0  # seconds until a content that another process reads is asked for again
+_UNFINISHED_ARCHIVE = 120.0  # seconds without change until an incomplete archive is called so
+
+
+class Intake:
+    """Identifies files, and gives each content its place."""
+
+    def __init__(self, roster: Roster, start: Start, *, first_start: bool) -> None:
+        self._roster = roster
+        self._start = start
+        roster.first_start = first_start
+        self._claimed: set[int] = set()
+
+    def note_present(self, discovered: Discovered) -> None:
+        """Note which contents are where they were, renamed, or deleted."""
+        for log in self._roster.logs.values():
+            log.present = log.home in self._roster.present
+            if log.file is not None:
+                try:
+                    log.deleted = os.fstat(log.file.fd).st_nlink == 0
+                except OSError:
+                    log.deleted = False
+        for found in discovered.files:
+            place = self._roster.places.get(found.id)
+            if place is not None and place.key and place.path != found.path:
+                self._moved(place, found)
+
+    def _moved(self, place: Place, found: Found) -> None:
+        place.path = found.path
+        log = self._roster.logs.get(place.key)
+        if place.kind is not PlaceKind.COPY:
+            self._roster.registry.update(place.key, path=found.path)
+            if log is not None and log.home == found.id:
+                log.path = found.path
+
+    def look_at_all(self, files: Sequence[Found]) -> None:
+        """Identify what is unknown: first what stands where it was, for others may be copies of it.
+
+        Small files come last, the larger first: a hash does not tell whether they are a beginning
+        of another, but its bytes do.
+        """
+        unknown = [found for found in files if self._needs_a_look(found)]
+        order = {found.id: self._first_sight(found) for found in unknown}
+        unknown.sort(key=lambda found: order[found.id])
+        for found in unknown:
+            self._identify(found)
+        self._roster.first_start = False
+
+    def may_have_changed(self) -> bool:
+        """Whether a file that is not open has changed, or is to be tried again."""
+        now = self._roster.clock()
+        return any(self._is_due(place, now) for place in self._roster.places.values())
+
+    def _is_due(self, place: Place, now: float) -> bool:
+        if place.kind is PlaceKind.WAITING or not place.measured:
+            return now >= place.retry_at
+        if place.kind is not PlaceKind.CLOSED and place.kind is not PlaceKind.COPY:
+            return False
+        try:
+            status = os.stat(place.path)
+        except OSError:
+            return True
+        return (status.st_size, status.st_mtime_ns) != (place.size, place.mtime_ns)
+
+    def _first_sight(self, found: Found) -> tuple[bool, int]:
+        """Sort key: what is at its known place first, then by the length of the head."""
+        head = self._roster.read_head(found.path)
+        at_home = self._roster.known().stands_at(found.device, found.inode, head)
+        return not at_home, -len(head)
+
+    def _needs_a_look(self, found: Found) -> bool:
+        now = self._roster.clock()
+        place = self._roster.places.get(found.id)
+        if place is None:
+            self._roster.places[found.id] = Place(found.path, found.size, found.mtime_ns, since=now)
+            return True
+        unchanged = place.is_unchanged(found)
+        place.take(found, now)
+        match place.kind:
+            case PlaceKind.FOLLOWED:
+                parked = self._roster.parked.get(place.key)
+                if parked is None or unchanged:
+                    return False
+                self._roster.gone(parked)  # no descriptor proves that it is still the same
+                return True
+            case PlaceKind.CLOSED | PlaceKind.DONE:
+                if not unchanged:  # perhaps another file, with the same inode
+                    self._roster.wait(place, 0.0)
+                    self._roster.done_before.pop(found.id, None)
+                return not unchanged
+            case PlaceKind.COPY:
+                if place.cut and not unchanged:
+                    self._roster.not_it.add((found.id, found.mtime_ns, place.key))
+                unmeasured = not place.measured and now >= place.retry_at
+                return not unchanged or unmeasured or self._roster.home_of(place.key) is None
+            case _:
+                return now >= place.retry_at
+
+    def _identify(self, found: Found) -> None:
+        place = self._roster.places[found.id]
+        self._roster.make_room()
+        try:
+            file = LogFile(found.path)
+        except OSError as error:
+            self._roster.cannot_open(found, place, error)
+            return
+        try:
+            if file.id != found.id:
+                self._roster.wait(place, 0.0)
+                self._roster.urgent = True
+            elif not self._identify_open(found, file, place):
+                file.close()
+                return
+        except OSError as error:
+            self._roster.cannot_open(found, place, error)
+        except BaseException:
+            file.close()
+            raise
+        if (log := self._roster.logs.get(place.key)) is None or log.file is not file:
+            file.close()
+
+    def _identify_open(self, found: Found, file: LogFile, place: Place) -> bool:
+        """Find out what an open file is, and follow it if that is wanted; whether it was kept."""
+        if file.compression is not None and not is_supported(file.compression):
+            what = f"compressed as {file.compression}, which is not read"
+            self._roster.say(Finding(found.path, what, "compress it as gz, bz2, xz or zst"))
+            place.kind = PlaceKind.DONE
+            return False
+        key = self._roster.registry.copy_of(*found.id, found.size, found.mtime_ns)
+        if key is not None and (file.compression is not None or not self._is_home(key, found)):
+            place.kind, place.key = PlaceKind.DONE, key
+            self._roster.done_before[found.id] = place
+            return False
+        head = file.read_at(0, HEAD)
+        if self._is_unfinished(found, file, head, place):
+            self._roster.wait(place, self._roster.options.rescan_interval)
+            if self._roster.first_start:
+                self._roster.first_ids.add(found.id)
+            return False
+        if not head and file.compression is not None:  # an empty log, compressed
+            place.kind = PlaceKind.DONE
+            return False
+        excluded = {
+            key
+            for place, time, key in self._roster.not_it
+            if (place, time) == (found.id, found.mtime_ns)
+        }
+        verdict = recognize(found, file, head, self._roster.known(), self._roster, excluded)
+        if verdict.started_over is not None:
+            what = "shorter than what was read of it: it is read from its start"
+            self._roster.say(Finding(found.path, what))
+        return self._act(verdict, found, file, head)
+
+    def _is_unfinished(self, found: Found, file: LogFile, head: bytes, place: Place) -> bool:
+        """Whether an archive is still too short to be recognised."""
+        named = parse(os.fsdecode(os.path.basename(found.path))).compressed
+        if len(head) >= HEAD or not (named or file.compression):
+            return False
+        if self._roster.clock() - place.since >= _UNFINISHED_ARCHIVE:
+            return False
+        if file.compression is None:
+            return not head
+        stream = file.stream()
+        try:
+            while stream.read():
+                pass
+        except Damage as damage:
+            return isinstance(damage, Incomplete)
+        return False
+
+    def _act(self, verdict: Verdict, found: Found, file: LogFile, head: bytes) -> bool:
+        place, known = self._roster.places[found.id], verdict.known
+        if known is None:
+            return self._take_in(found, file, head)
+        was_copy = place.kind is PlaceKind.COPY and place.key == known.key and place.measured
+        relation = verdict.relation
+        if relation is Relation.LONGER and self._has_nothing_new(known, file):
+            relation = Relation.COPY
+        match relation:
+            case Relation.COPY:
+                self._set_aside(known.key, found, file, cut=False)
+                place.measured = verdict.measured
+                place.retry_at = self._roster.clock() + self._roster.options.grace
+                if not verdict.measured:
+                    del self._roster.settling[found.id]
+                return False
+            case Relation.CUT if known.key in self._roster.logs or not self._unread(
+                known.key, file
+            ):
+                self._set_aside(known.key, found, file, cut=True)
+                return False
+            case _:
+                return self._attach(known, found, file, head, was_copy=was_copy)
+
+    def _has_nothing_new(self, known: KnownFile, file: LogFile) -> bool:
+        """Whether a plain file ends where the log was read to, or before."""
+        log = self._roster.logs.get(known.key)
+        read = known.watermark if log is None else log.position
+        return file.length is not None and file.length <= read
+
+    def _set_aside(self, key: int, found: Found, file: LogFile, *, cut: bool) -> None:
+        """Leave a copy unread; remember it when what it holds is acked."""
+        place = self._roster.places[found.id]
+        place.kind, place.key, place.cut = PlaceKind.COPY, key, cut
+        log = self._roster.logs.get(key)
+        length = file.length if log is None or file.length is not None else log.position
+        if length is not None:  # an archive has no more than what it is a copy of
+            self._roster.settling[found.id] = key, found, length
+
+    def _is_home(self, key: int, found: Found) -> bool:
+        """Whether a plain file is where its content was followed last: it may go on there."""
+        known = self._roster.known().get(key)
+        return known is not None and known.identity[:2] == found.id
+
+    def _unread(self, key: int, file: LogFile) -> list[tuple[int, int]]:
+        return self._roster.registry.unread(key, file.length or 0)
+
+    def _take_in(self, found: Found, file: LogFile, head: bytes) -> bool:
+        """Register new content, and read it from 0; or as `start` says at the first start."""
+        archived = file.compression is not None
+        identity = identity_of(found.device, found.inode, head)
+        origin = 0
+        if (self._roster.first_start or found.id in self._roster.first_ids) and self._is_skipped(
+            found
+        ):
+            origin = END if archived else last_line_end(file, file.length or 0)
+        self._roster.first_ids.discard(found.id)
+        key = self._roster.registry.register(identity, found.path, origin=origin, archived=archived)
+        marker = None
+        if 0 < origin < END:
+            marker = marker_at(file, origin)
+            self._roster.registry.update(key, marker=marker)
+        known = KnownFile(key, identity, marker, found.path, origin, origin, archived)
+        self._roster.known().add(known)
+        return self._attach(known, found, file, head)
+
+    def _is_skipped(self, found: Found) -> bool:
+        if self._start == "end":
+            return True
+        return not isinstance(self._start, str) and found.mtime_ns < self._start * 1_000_000_000
+
+    def _attach(
+        self, known: KnownFile, found: Found, file: LogFile, head: bytes, *, was_copy: bool = False
+    ) -> bool:
+        """Read a content from this file from now on; whether the file was kept open."""
+        key, place = known.key, self._roster.places[found.id]
+        if key not in self._claimed:
+            if not self._roster.registry.claim(key):
+                self._roster.wait(place, _CLAIM_RETRY)
+                what = "read by another process at the moment"
+                self._roster.say(
+                    Finding(found.path, what, "it is asked for again every few seconds")
+                )
+                return False
+            self._claimed.add(key)
+        log = self._roster.logs.get(key)
+        whole = log is not None and was_copy and self._was_read_whole(log)
+        if log is None:
+            log = self._follow(key, found)
+        self._roster.leave_home(log, found.id)
+        archived = file.compression is not None
+        self._place_at(log, known, found, head, archived=archived)
+        place.kind, place.key, place.failures = PlaceKind.FOLLOWED, key, 0
+        if archived:
+            if whole or log.reading.finished:
+                place.kind = PlaceKind.DONE
+                self._roster.settling[found.id] = key, found, log.position
+            else:
+                self._roster.archives.append(key)
+            return False
+        log.file = file
+        self._roster.open[key] = log
+        self._roster.ready[key] = None
+        status = os.fstat(file.fd)
+        log.size, log.mtime_ns, log.changed_at = (
+            status.st_size,
+            status.st_mtime_ns,
+            self._roster.clock(),
+        )
+        return True
+
+    def _follow(self, key: int, found: Found) -> Followed:
+        reading = Reading(key, self._roster.registry.unread(key, END), self._roster.read_options)
+        log = Followed(
+            key, found.source, found.path, found.id, reading, self._roster.ages[found.id]
+        )
+        self._roster.logs[key] = log
+        return log
+
+    def _was_read_whole(self, log: Followed) -> bool:
+        return not log.archived and log.file is None and not log.lost_home and log.backlog == 0
+
+    def _place_at(
+        self, log: Followed, known: KnownFile, found: Found, head: bytes, *, archived: bool
+    ) -> None:
+        log.home, log.path, log.source = found.id, found.path, found.source
+        log.archived, log.lost_home, log.present, log.deleted = archived, False, True, False
+        log.head = head
+        identity = identity_of(found.device, found.inode, head)
+        if (identity, found.path, archived) != (known.identity, known.path, known.archived):
+            self._roster.registry.update(
+                log.key, identity=identity, path=found.path, archived=archived
+            )
+            self._roster.known().add(replace(known, identity=identity, path=found.path))

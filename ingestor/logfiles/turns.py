@@ -1,0 +1,223 @@
+"""Reads the open files in turn: what grew, what was truncated, which generation comes first."""
+
+# ruff: noqa: PTH116 - names are bytes, and pathlib takes only text
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ingestor.logfiles.compression import Damage, Incomplete
+from ingestor.logfiles.discovery import Found
+from ingestor.logfiles.findings import Finding
+from ingestor.logfiles.followed import Followed, PlaceKind
+from ingestor.logfiles.identity import HEAD, identity_of
+from ingestor.logfiles.reader import (
+    ArchiveReader,
+    LogFile,
+    Rewritten,
+    WrongContent,
+    read_plain,
+)
+
+if TYPE_CHECKING:
+    from ingestor.logfiles.roster import Roster
+    from ingestor.model import Chunk
+
+_UNFINISHED_ARCHIVE = 120.0  # seconds without change until an incomplete archive is called so
+
+
+class Turns:
+    """Looks at open files and reads them, a block at a time."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._elders: dict[int, list[int]] = {}  # content → older generations of its log
+
+    def poll(self) -> None:
+        """Look at the open files: what grew becomes ready, what shrank is broken."""
+        now = self._roster.clock()
+        for log in list(self._roster.open.values()):
+            assert log.file is not None  # noqa: S101 - what being open means
+            try:
+                status = os.fstat(log.file.fd)
+            except OSError as error:
+                self._roster.failed(log, error)
+                continue
+            if status.st_mtime_ns != log.mtime_ns or status.st_size != log.size:
+                self._grew(log, status, now)
+        for log in list(self._roster.parked.values()):
+            self._poll_parked(log, now)
+
+    def _grew(self, log: Followed, status: os.stat_result, now: float) -> None:
+        if status.st_size < log.position:
+            self._roster.broke(log)
+            return
+        log.size, log.mtime_ns, log.changed_at = status.st_size, status.st_mtime_ns, now
+        self._roster.ready[log.key] = None
+
+    def verify_open(self) -> None:
+        """Find out which files were truncated and have grown to the offset, or past it, again.
+
+        All of them, for a file's time may stand still. The others' heads grow before new files
+        are held against them.
+        """
+        for log in [*self._roster.open.values(), *self._roster.parked.values()]:
+            if log.file is None and (
+                log.key not in self._roster.ready or not self._roster.reopen(log)
+            ):
+                continue
+            assert log.file is not None  # noqa: S101 - what being open means
+            tail = log.reading.tail or b""
+            try:
+                if log.file.read_at(log.position - len(tail), len(tail)) == tail:
+                    self._grow_head(log)
+                else:
+                    self._roster.broke(log)
+            except Rewritten:
+                self._roster.broke(log)
+            except OSError as error:
+                self._roster.failed(log, error)
+
+    def _poll_parked(self, log: Followed, now: float) -> None:
+        try:
+            status = os.stat(log.path)
+        except OSError:
+            self._roster.urgent = True
+            return
+        if (status.st_dev, status.st_ino) != log.home:
+            self._roster.urgent = True
+        elif (status.st_size, status.st_mtime_ns) != (log.size, log.mtime_ns):
+            if log.head:
+                self._grew(log, status, now)
+            else:  # it was empty: nothing tells that it is still the same
+                self._roster.urgent = True
+
+    def read_next(self) -> list[Chunk]:
+        """Read one block of the plain file whose turn it is."""
+        key = next(iter(self._roster.ready))
+        key = self._older_generation(key)
+        if key not in self._roster.ready:  # an archive: first things first
+            return self.step_archive(self._roster.archives[0])
+        del self._roster.ready[key]
+        log = self._roster.logs[key]
+        if log.file is None and not self._roster.reopen(log):
+            return []
+        assert log.file is not None  # noqa: S101 - what being open means
+        try:
+            self._grow_head(log)
+            chunks, more = read_plain(log.file, log.reading, self._roster.read_options)
+        except Rewritten:
+            self._roster.broke(log)
+            return []
+        except OSError as error:
+            self._roster.failed(log, error)
+            return []
+        if more:
+            self._roster.ready[key] = None
+        return chunks
+
+    def _older_generation(self, key: int) -> int:
+        """Give the oldest generation of the same log that has something unread, or the key."""
+        for elder in self._elders.get(key, ()):
+            if elder in self._roster.ready or elder in self._roster.archives:
+                return elder
+        return key
+
+    def note_elders(self) -> None:
+        """Index, for each content, the older generations of its log, oldest first.
+
+        Archives queue by age, behind the one that is being read.
+        """
+        queued = sorted(
+            self._roster.archives,
+            key=lambda key: (self._roster.logs[key].archive is None, self._roster.logs[key].order),
+        )
+        self._roster.archives = deque(queued)
+        families: dict[bytes, list[int]] = {}
+        for log in sorted(self._roster.logs.values(), key=lambda one: one.order):
+            if not log.lost_home and not (log.archived and log.reading.finished):
+                families.setdefault(log.lineage, []).append(log.key)
+        self._elders = {
+            key: family[:index]
+            for family in families.values()
+            for index, key in enumerate(family)
+            if index
+        }
+
+    def _grow_head(self, log: Followed) -> None:
+        """Let the fingerprint grow with the file, before what is read can be finished."""
+        if len(log.head) >= HEAD or log.file is None:
+            return
+        head = log.file.read_at(0, HEAD)
+        if not head.startswith(log.head):
+            raise Rewritten
+        if len(head) == len(log.head):
+            return
+        log.head = head
+        self._roster.registry.update(log.key, identity=identity_of(*log.home, head))
+
+    def step_archive(self, key: int) -> list[Chunk]:
+        """Read a bounded amount of an archive, or pass over it."""
+        log = self._roster.logs[key]
+        try:
+            if log.archive is None and not self._open_archive(log):
+                return []
+            assert log.archive is not None  # noqa: S101 - just opened
+            chunks = log.archive.step()
+        except WrongContent:
+            self._roster.archives.popleft()
+            self._roster.broke(log)
+            return []
+        except Damage as damage:
+            self._roster.archives.popleft()
+            self._damaged(log, damage)
+            return []
+        except OSError as error:
+            self._roster.archives.popleft()
+            self._roster.failed(log, error)
+            return []
+        if chunks is None or log.reading.finished:
+            self._roster.archives.popleft()
+            self._archive_ended(log)
+        return chunks or []
+
+    def _open_archive(self, log: Followed) -> bool:
+        file = LogFile(log.path)
+        if file.id != log.home:
+            file.close()
+            self._roster.archives.popleft()
+            self._roster.gone(log)
+            return False
+        log.file = file
+        known = self._roster.known().get(log.key)
+        marker = log.own_marker() or (known.marker if known is not None else None)
+        log.archive = ArchiveReader(file, log.reading, self._roster.read_options, marker)
+        log.archive.check()
+        return True
+
+    def _archive_ended(self, log: Followed) -> None:
+        length = log.archive.decompressed if log.archive is not None else log.position
+        log.close()
+        place = self._roster.places.get(log.home)
+        if place is None:
+            return
+        place.kind = PlaceKind.DONE
+        found = Found(place.path, log.source, *log.home, place.size, place.mtime_ns)
+        self._roster.settling[log.home] = log.key, found, length
+
+    def _damaged(self, log: Followed, damage: Damage) -> None:
+        """An archive ends in the middle: wait for the rest, or say that it is broken."""
+        log.close()
+        place = self._roster.places.get(log.home)
+        if place is None:
+            return
+        waited = self._roster.clock() - place.since
+        if isinstance(damage, Incomplete) and waited < _UNFINISHED_ARCHIVE:
+            self._roster.wait(place, self._roster.options.rescan_interval)
+            return
+        place.kind = PlaceKind.DONE
+        what = f"{damage}; lines were read up to offset {log.reading.cutter.start}"
+        self._roster.say(
+            Finding(log.path, what, "what follows is read if the file is mended", lost=True)
+        )
