@@ -136,7 +136,7 @@ class Followed:
     def _word(self) -> str:
         if self.lost_home:
             return "waiting"
-        if self.deleted:
+        if self.deleted and self.file is not None:
             return "deleted"
         if self.archived:
             return "archive"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ingestor.logfiles.closing import Closing
 from ingestor.logfiles.directories import DirectoryTimes
 from ingestor.logfiles.discovery import FollowSource, discover
+from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.intake import Intake
 from ingestor.logfiles.rereading import Rereads
 from ingestor.logfiles.roster import Roster
@@ -20,7 +21,6 @@ from ingestor.logfiles.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ingestor.logfiles.findings import Finding
     from ingestor.logfiles.followed import FileState, Start
     from ingestor.logfiles.options import FollowOptions
     from ingestor.logfiles.registry import Registry
@@ -51,7 +51,7 @@ class Follower:
         self._intake = Intake(self._roster, start, first_start=first_start)
         self._turns = Turns(self._roster)
         self._closing = Closing(self._roster)
-        self._rereads = Rereads(options.read, self._roster.locate)
+        self._rereads = Rereads(options.read, self._roster.locate, self._miss)
         self._directories = DirectoryTimes()
         self._order = 0
         self._next_rescan = clock()
@@ -151,6 +151,12 @@ class Follower:
         """Deliver again, with ``Chunk.again``, what was handed out and is not acked."""
         self._rereads.add(spans)
 
+    def _miss(self, key: int) -> None:
+        known = self._roster.known().get(key)
+        path = known.path if known is not None else b"?"
+        what = "lines of it were held back and are wanted again, and it is nowhere"
+        self._roster.say(Finding(path, what, "bring it back: they are sent when it is found"))
+
     def files(self) -> list[FileState]:
         """Describe all contents that are followed, or were until lately."""
         return [log.state() for log in self._roster.logs.values()]
@@ -158,6 +164,10 @@ class Follower:
     def directories(self) -> set[bytes]:
         """Tell where a new file could appear: what a watcher should watch."""
         return self._directories.directories
+
+    def keys_on_disk(self) -> set[int]:
+        """Tell which contents are on disk now (or held open), for the checkpoint to keep."""
+        return {place.key for place in self._roster.places.values() if place.key}
 
     def source_of(self, key: int) -> int | None:
         """Index of the source that a content belongs to."""

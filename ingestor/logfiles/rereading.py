@@ -25,9 +25,15 @@ if TYPE_CHECKING:
 class Rereads:
     """A queue of contents, each with the spans that are wanted of it again."""
 
-    def __init__(self, options: ReadOptions, locate: Callable[[int], LogFile | None]) -> None:
+    def __init__(
+        self,
+        options: ReadOptions,
+        locate: Callable[[int], LogFile | None],
+        miss: Callable[[int], None],
+    ) -> None:
         self._options = options
         self._locate = locate
+        self._miss = miss  # is told the key of a content that is nowhere
         self._wanted: dict[int, list[tuple[int, int]]] = {}
         self._missing: dict[int, list[tuple[int, int]]] = {}  # not found: after the next rescan
         self._file: LogFile | None = None
@@ -38,11 +44,6 @@ class Rereads:
     def ready(self) -> bool:
         """Whether a step may give something."""
         return bool(self._wanted) or self._reading is not None
-
-    @property
-    def missing(self) -> list[int]:
-        """Keys of contents that are wanted again and are nowhere."""
-        return list(self._missing)
 
     def add(self, spans: Sequence[Span]) -> None:
         """Want these again."""
@@ -86,6 +87,7 @@ class Rereads:
             file = self._locate(key)
             if file is None:
                 self._missing.setdefault(key, []).extend(stretches)
+                self._miss(key)
                 continue
             self._file = file
             self._reading = Reading(key, stretches, self._options)

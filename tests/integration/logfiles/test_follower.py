@@ -1,0 +1,239 @@
+"""The follower beyond rotation: the first start, rereads, limits, what it tells about itself."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingestor.logfiles import END, FollowOptions, FollowSource, MemoryRegistry
+from ingestor.model import Span
+
+SMALL = FollowOptions(chunk_bytes=2000, max_line_bytes=500)
+
+
+def lines(start: int, stop: int) -> bytes:
+    return b"".join(b"line %d and some more words\n" % i for i in range(start, stop))
+
+
+def key_of(registry: Any, name: bytes) -> int:
+    (key,) = (one.key for one in registry.files.values() if one.path.endswith(b"/" + name))
+    return int(key)
+
+
+def append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "access.log"
+
+
+def test_what_is_there_at_the_first_start_is_left_to_a_backfill(
+    log: Path, daemon: Any, registry: Any
+) -> None:
+    log.write_bytes(lines(0, 10) + b"half a li")
+    Path(f"{log}.1").write_bytes(lines(100, 110))
+    Path(f"{log}.2.gz").write_bytes(gzip.compress(lines(200, 210)))
+    daemon.start(log, first_start=True)
+    append(log, b"ne\n")
+    daemon.turn()
+    daemon.start(log)
+    daemon.turn()
+    assert daemon.lines == [b"half a line"]
+    origins = {one.path.rpartition(b"/")[2]: one.origin for one in registry.files.values()}
+    assert origins == {
+        b"access.log": len(lines(0, 10)),
+        b"access.log.1": len(lines(100, 110)),
+        b"access.log.2.gz": END,
+    }
+    assert registry.files[key_of(registry, b"access.log.1")].marker.offset == len(lines(0, 10)) + 20
+
+
+def test_files_that_appear_later_are_read_from_their_start(
+    tmp_path: Path, log: Path, daemon: Any
+) -> None:
+    log.write_bytes(lines(0, 10))
+    daemon.start(tmp_path, first_start=True)
+    (tmp_path / "new.log").write_bytes(lines(10, 20))
+    (tmp_path / "new.log.1.gz").write_bytes(gzip.compress(lines(20, 30)))
+    daemon.turn()
+    assert sorted(daemon.lines) == sorted(lines(10, 30).splitlines())
+
+
+@pytest.mark.parametrize(("start", "count"), [("beginning", 30), ("end", 0), (1500, 10)])
+def test_run_start_decides_over_what_is_there(
+    log: Path, daemon: Any, start: Any, count: int
+) -> None:
+    for age, path in enumerate([log, Path(f"{log}.1"), Path(f"{log}.2")]):
+        path.write_bytes(lines(age * 10, age * 10 + 10))
+        os.utime(path, (2000 - age * 1000, 2000 - age * 1000))
+    daemon.start(log, first_start=True, start=start)
+    assert len(daemon.lines) == count
+
+
+def test_held_back_stretches_are_read_again_wherever_the_file_is_now(
+    log: Path, daemon: Any
+) -> None:
+    log.write_bytes(lines(0, 300))
+    daemon.acking = False
+    daemon.start(log, options=SMALL)
+    spans = [chunk.span for chunk in daemon.chunks[1:4]]
+    data = [chunk.data for chunk in daemon.chunks[1:4]]
+    for moved in (lambda: None, lambda: rename(log), lambda: compress(log)):
+        moved()
+        daemon.turn()
+        daemon.turn()
+        daemon.chunks.clear()
+        daemon.follower.reread(spans)
+        daemon.turn()
+        daemon.turn()
+        again = [chunk for chunk in daemon.chunks if chunk.again]
+        assert b"".join(chunk.data for chunk in again) == b"".join(data)
+        assert (again[0].start, again[-1].end) == (spans[0].start, spans[-1].end)
+        assert not [chunk for chunk in daemon.chunks if not chunk.again]
+
+
+def rename(log: Path) -> None:
+    log.rename(f"{log}.1")
+    log.touch()
+
+
+def compress(log: Path) -> None:
+    plain = Path(f"{log}.1")
+    Path(f"{log}.1.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    plain.unlink()
+
+
+def test_a_held_back_stretch_waits_until_its_file_is_back(tmp_path: Path, daemon: Any) -> None:
+    directory, aside = tmp_path / "logs", tmp_path / "aside"
+    directory.mkdir()
+    log = directory / "access.log"
+    log.write_bytes(lines(0, 50))
+    daemon.start(directory)
+    (chunk,) = daemon.chunks
+    log.rename(aside)
+    log.write_bytes(lines(50, 60))
+    for _ in range(3):
+        daemon.turn(20)
+    assert [state.state for state in daemon.follower.files()] == ["closed", "live"]
+    daemon.follower.reread([Span(chunk.file, chunk.start, chunk.end)])
+    daemon.turn()
+    daemon.turn()
+    assert any("wanted again" in finding.what for finding in daemon.findings)
+    aside.rename(directory / "access.log.1")
+    daemon.acking = False
+    assert daemon.turn() == lines(0, 50).splitlines()
+    assert daemon.chunks[-1].again
+
+
+def test_a_deleted_file_is_held_until_everything_of_it_is_acked(log: Path, daemon: Any) -> None:
+    log.write_bytes(lines(0, 50))
+    daemon.acking = False
+    daemon.start(log)
+    log.unlink()
+    log.write_bytes(lines(50, 60))
+    for _ in range(3):
+        daemon.turn(20)
+    assert [state.state for state in daemon.follower.files()] == ["deleted", "live"]
+    daemon.follower.reread([daemon.chunks[0].span])
+    assert daemon.turn() == lines(0, 50).splitlines()
+    for chunk in daemon.chunks[:2]:
+        daemon.ack(chunk)
+    for _ in range(3):
+        daemon.turn(20)
+    assert [state.state for state in daemon.follower.files()] == ["closed", "live"]
+
+
+def test_no_more_files_are_open_than_allowed_and_all_are_followed(
+    tmp_path: Path, daemon: Any
+) -> None:
+    logs = [tmp_path / f"site{i}.log" for i in range(20)]
+    for i, log in enumerate(logs):
+        log.write_bytes(b"site %d\n" % i)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    daemon.start(tmp_path, options=FollowOptions(max_open_files=5))
+    for turn in range(3):
+        for i, log in enumerate(logs):
+            append(log, b"site %d turn %d\n" % (i, turn))
+        assert len(daemon.poll()) == 20
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before + 5
+    assert len(daemon.lines) == 80
+
+
+def test_an_older_generation_is_read_before_a_younger_one(log: Path, daemon: Any) -> None:
+    log.write_bytes(lines(0, 10))
+    daemon.start(log, options=SMALL)
+    append(log, lines(10, 500))
+    log.rename(f"{log}.1")
+    log.write_bytes(lines(500, 900))
+    daemon.turn()
+    assert daemon.lines == lines(0, 900).splitlines()
+
+
+def test_many_logs_are_read_in_turn(tmp_path: Path, daemon: Any) -> None:
+    (tmp_path / "a.log").write_bytes(lines(0, 500))
+    (tmp_path / "b.log").write_bytes(lines(500, 1000))
+    daemon.start(tmp_path, options=SMALL)
+    keys = [chunk.file for chunk in daemon.chunks[:10]]
+    assert keys == [keys[0], keys[1]] * 5
+    assert keys[0] != keys[1]
+
+
+def test_content_that_another_process_reads_is_asked_for_again(
+    log: Path, daemon: Any, registry: Any
+) -> None:
+    log.write_bytes(lines(0, 10))
+    registry.refused.add(1)
+    daemon.start(log)
+    assert not daemon.turn()
+    registry.refused.clear()
+    assert len(daemon.turn(30)) == 10
+
+
+def test_states_tell_path_offset_size_and_backlog(log: Path, daemon: Any) -> None:
+    log.write_bytes(lines(0, 10))
+    follower = daemon.start(FollowSource(b"/nowhere"), log)
+    append(log, b"12345")
+    follower.poll()
+    (state,) = follower.files()
+    size = len(lines(0, 10))
+    assert (state.path, state.source, state.position) == (os.fsencode(log), 1, size)
+    assert (state.size, state.backlog, state.state) == (size + 5, 5, "live")
+    assert follower.source_of(state.key) == 1
+    assert follower.path_of(state.key) == os.fsencode(log)
+    assert follower.sample(state.key, 10) == (lines(0, 10)[:10], b"words\n12345"[-10:])
+    assert follower.keys_on_disk() == {state.key}
+    assert follower.source_of(99) is None
+
+
+def test_nothing_is_listed_again_while_nothing_changes(
+    tmp_path: Path, log: Path, daemon: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.write_bytes(lines(0, 10))
+    daemon.start(tmp_path)
+    for _ in range(3):
+        daemon.turn()
+    listed = []
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or real(path))
+    daemon.turn()
+    assert listed == []
+    (tmp_path / "new.log").write_bytes(b"new\n")
+    assert daemon.turn() == [b"new"]
+    assert listed != []
+
+
+def test_a_memory_registry_reads_everything_once(tmp_path: Path, daemon: Any) -> None:
+    (tmp_path / "a.log").write_bytes(lines(0, 10))
+    shutil.copy(tmp_path / "a.log", tmp_path / "b.log")
+    daemon.registry = MemoryRegistry()
+    daemon.acking = False
+    daemon.start(tmp_path)
+    assert len(daemon.lines) == 10
