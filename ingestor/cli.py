@@ -40,6 +40,16 @@ class _Commands(click.Group):
         except BrokenPipeError:  # the reader of our output went away: head, less
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lives until exit
             ctx.exit(1)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001 - the last resort; nothing is lost by it
+            log.debug("where it happened", exc_info=error)
+            click.echo(
+                f"ingestor: an error of the program itself: {printable(repr(error))}. Nothing is "
+                "lost. Please report it with what `ingestor --verbose …` says.",
+                err=True,
+            )
+            ctx.exit(1)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

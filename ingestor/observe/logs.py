@@ -59,6 +59,8 @@ class _Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = printable(record.getMessage())
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
         if self._journal:
             return f"<{_PRIORITY.get(record.levelno, 6)}>{text}"
         stamp = time.strftime("%H:%M:%S", time.localtime(record.created))

@@ -50,7 +50,10 @@ async def run(config: Config) -> int:
         committer = await stack.enter_async_context(Committer(store))
         daemon = _Daemon(config, store, committer)
         stack.push_async_callback(daemon.close)
-        await stopping.interrupts(daemon.work())
+        try:
+            await stopping.interrupts(daemon.work())
+        except ExceptionGroup as group:  # of the two tasks; the first is the reason
+            raise group.exceptions[0] from None
         await daemon.drain()
     log.info("Stopped. %s", daemon.summary())
     return 0
