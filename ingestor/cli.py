@@ -42,7 +42,7 @@ class _Commands(click.Group):
             ctx.exit(1)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except Exception as error:  # noqa: BLE001 - the last resort; nothing is lost by it
+        except Exception as error:  # the last resort; nothing is lost by it
             log.debug("where it happened", exc_info=error)
             click.echo(
                 f"ingestor: an error of the program itself: {printable(repr(error))}. Nothing is "
