@@ -79,6 +79,7 @@ class Adaptive(Format):
         self.columns = first.columns
         vars(self)["hit"] = first.hit  # bound straight: the hot loop saves a call a line
         vars(self)["split"] = first.split
+        vars(self)["time_of"] = first.time_of
 
     def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
         """Read a line by the format of the last line, or by the first that fits."""
@@ -94,8 +95,12 @@ class Adaptive(Format):
                 return other
             if other is Reason.DIRECTIVE:
                 return other
+            if other is Malformed.REQUEST:  # explained, but no proof that the format changed
+                verdict = other
         length = prefix_length(line)
-        return self.parse(line[length:], latest) if length else verdict
+        if length and verdict is not Malformed.REQUEST:
+            return self.parse(line[length:], latest)
+        return verdict
 
     def split(self, line: bytes) -> Columns | None:
         """Split a line of the first format."""
@@ -104,6 +109,10 @@ class Adaptive(Format):
     def hit(self, columns: Columns, latest: int) -> Hit | Malformed:
         """Make a hit of the first format's columns."""
         return self.first.hit(columns, latest)
+
+    def time_of(self, columns: Columns) -> int | None:
+        """Read the time of the first format's columns."""
+        return self.first.time_of(columns)
 
     def reach(self, line: bytes) -> tuple[int, str]:
         """Tell how far the current format explains a line."""

@@ -313,6 +313,8 @@ def _date(parts: dict[str, bytes]) -> tuple[bytes, int, bytes] | None:
             day_of_year = first + timedelta(days=int(parts["j"]) - 1)
         except (ValueError, OverflowError):
             return None
+        if day_of_year.year != first.year:
+            return None
         return year, day_of_year.month, b"%d" % day_of_year.day
     month = MONTHS.get((parts.get("b") or parts.get("B") or b"")[:3])
     if month is None:

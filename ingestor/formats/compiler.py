@@ -21,7 +21,7 @@ from ingestor.formats.fields import (
     Shape,
 )
 from ingestor.formats.format import Format
-from ingestor.formats.hits import builder, hit_fields
+from ingestor.formats.hits import builder, hit_fields, time_reader
 from ingestor.formats.matcher import Matcher
 from ingestor.formats.splitter import splitter
 from ingestor.model import Hit, Malformed, Reason
@@ -71,7 +71,10 @@ class TextFormat(Format):
         )
         # Bound straight to the instance: the hot loop saves a call a line.
         vars(self)["hit"] = self._build
+        self._time_of = vars(self)["time_of"] = time_reader(columns, clock)
         fast = splitter(parts, captured, escaped=escaped)
+        self.parts, self.captured = tuple(parts), tuple(captured)
+        self.is_simple = fast is not None  # ordinary lines can be split
         if fast is not None:
             vars(self)["split"] = fast
 
@@ -97,6 +100,10 @@ class TextFormat(Format):
     def hit(self, columns: Columns, latest: int) -> Hit | Malformed:
         """Make a hit of columns."""
         return self._build(columns, latest)
+
+    def time_of(self, columns: Columns) -> int | None:
+        """Read the time of columns."""
+        return self._time_of(columns)
 
     def reach(self, line: bytes) -> tuple[int, str]:
         """Tell how many bytes of a line are explained, and what was expected there."""

@@ -41,6 +41,10 @@ class Format(ABC):
         """Make of ``split``'s columns what ``parse`` makes of the line."""
 
     @abstractmethod
+    def time_of(self, columns: Columns) -> int | None:
+        """Read the time of ``split``'s columns (Unix seconds), believable or not; None: none."""
+
+    @abstractmethod
     def reach(self, line: bytes) -> tuple[int, str]:
         """Tell how many bytes of a line are explained, and what was expected there."""
 

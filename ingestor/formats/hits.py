@@ -70,7 +70,7 @@ def builder(
     """
     plain = escaped_text if escaped else text
     raw = unescape if escaped else _as_is
-    time_of = _time_of(columns, clock)
+    time_of = time_reader(columns, clock)
     request_of = _request_of(columns, raw)
     address_of = _address_of(columns, plain)
     status_at = columns.get(Role.STATUS)
@@ -98,7 +98,8 @@ def _as_is(value: bytes) -> bytes:
     return value
 
 
-def _time_of(columns: Mapping[str, int], clock: Clock) -> Callable[[Columns], int | None]:
+def time_reader(columns: Mapping[str, int], clock: Clock) -> Callable[[Columns], int | None]:
+    """Read the time of columns in Unix seconds; None where it is none. No bounds are checked."""
     places = [at for name, at in columns.items() if name.startswith(Role.TIME)]
     if len(places) == 1:
         only = places[0]
@@ -124,7 +125,7 @@ def _request_of(
         target = raw(values[target_at])
         if query_at is not None:
             query = raw(values[query_at])
-            if query not in {b"", b"-", b"?"}:
+            if query not in {b"", b"-"}:
                 target += query if query[:1] == b"?" else b"?" + query
         if not is_method(method) or not is_target(method, target):
             return None

@@ -19,7 +19,7 @@ from ingestor.formats.compiler import TextFormat, merged
 from ingestor.formats.extractor import Extract, Path, Source, extractor
 from ingestor.formats.fields import Escape, Field, Part, Role
 from ingestor.formats.format import Format
-from ingestor.formats.hits import builder, hit_fields
+from ingestor.formats.hits import builder, hit_fields, time_reader
 from ingestor.formats.keys import KEYS
 from ingestor.formats.matcher import Matcher
 from ingestor.formats.nginx import nginx_parts
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from ingestor.formats.hits import Columns
 
-_BARE = re.compile(r'"(?:[^"\\]|\\.)*"|\$\{?[A-Za-z0-9_]+\}?')
+_BARE = re.compile(r'"(?:[^"\\]|\\.)*"|\$(?:\{[A-Za-z0-9_]+\}|[A-Za-z0-9_]+)')
 _HEX = re.compile(rb"(?<!\\)((?:\\\\)*)\\x([0-9A-Fa-f]{2})")
-_RAW = re.compile("[\udc80-\udcff]")  # raw bytes under surrogateescape
+_RAW = re.compile(r"[\ud800-\udfff]")  # raw bytes under surrogateescape, or halves of pairs
 _REQUEST = (Role.REQUEST, Role.METHOD, Role.TARGET, Role.PATH, Role.QUERY, Role.PROTOCOL)
 _COLUMNS = (
     Role.ADDRESS,
@@ -56,6 +56,10 @@ _SEEN = 4096  # orders of keys that are remembered
 
 class _Unreadable(Exception):
     """The line is no JSON object, or its values have wrong types."""
+
+
+class _NotJson(_Unreadable):
+    """The line does not even follow JSON's grammar."""
 
 
 class _Source(NamedTuple):
@@ -101,15 +105,20 @@ class JsonFormat(Format):
         self._extractors: dict[tuple[str, ...], Extract] = {}
         self.columns = MappingProxyType({role.value: at for at, role in enumerate(self._roles)})
         self.fields = hit_fields(self.columns)
-        self._build = builder(self.columns, clock_named("any", zone), escaped=False)
+        clock = clock_named("any", zone)
+        self._build = builder(self.columns, clock, escaped=False)
+        self._time_of = time_reader(self.columns, clock)
         self._text = _as_text(definition, name, zone) if escaped_text else None
 
     def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
         """Read one line; keys that stand twice, wrong types and broken JSON are malformed."""
         try:
             columns = self._columns_of(_strictly(line))
+        except _NotJson:
+            verdict = None if self._text is None else self._text.parse(line, latest)
+            return verdict if isinstance(verdict, Hit) else Malformed.JSON
         except _Unreadable:
-            return Malformed.JSON if self._text is None else self._text.parse(line, latest)
+            return Malformed.JSON
         return Malformed.NO_MATCH if columns is None else self._build(columns, latest)
 
     def split(self, line: bytes) -> Columns | None:
@@ -145,6 +154,10 @@ class JsonFormat(Format):
     def hit(self, columns: Columns, latest: int) -> Hit | Malformed:
         """Make a hit of columns."""
         return self._build(columns, latest)
+
+    def time_of(self, columns: Columns) -> int | None:
+        """Read the time of columns."""
+        return self._time_of(columns)
 
     def reach(self, line: bytes) -> tuple[int, str]:
         """Tell whether the line is JSON at all; JSON is not read by columns."""
@@ -311,11 +324,10 @@ def _leniently(line: bytes) -> object:
     try:
         values = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
         again = json.dumps(values, ensure_ascii=False)
-        again.encode("utf-8", "surrogateescape")
     except (ValueError, RecursionError):
-        raise _Unreadable from None
+        raise _NotJson from None
     if len(_RAW.findall(again)) != len(_RAW.findall(text)):
-        raise _Unreadable  # an escaped lone surrogate would pass for a raw byte
+        raise _Unreadable  # an escaped half of a surrogate pair: would pass for a raw byte
     return values
 
 

@@ -126,7 +126,11 @@ class Matcher:
             return self._until(after, self._foreign(at, natural))
         others = self._sent_beside(at)
         if not others:
-            return self._anchored(at, after)
+            # A name that begins with a lone dash is the next field of a format with one more.
+            more = b""
+            if field.meaning.role is Role.NONE and len(after) > 1:
+                more = b"(?!-" + re.escape(after[:1]) + b"(?!" + re.escape(after[1:]) + b"))"
+            return more + self._anchored(at, after)
         if field.meaning.role is Role.NONE or after[0] not in natural:
             return self._until(after, self._separators(at))
         for other in others:

@@ -59,6 +59,10 @@ class Prefixed(Format):
         """Make a hit as the format does."""
         return self.inner.hit(columns, latest)
 
+    def time_of(self, columns: Columns) -> int | None:
+        """Read the time as the format does."""
+        return self.inner.time_of(columns)
+
     def reach(self, line: bytes) -> tuple[int, str]:
         """Tell how far prefix and format explain the line."""
         length = prefix_length(line)

@@ -33,7 +33,7 @@ from ingestor.formats.fields import (
     moment,
 )
 from ingestor.formats.format import Format
-from ingestor.formats.hits import Build, builder, hit_fields
+from ingestor.formats.hits import Build, builder, hit_fields, time_reader
 from ingestor.model import Hit, Malformed, Reason
 
 if TYPE_CHECKING:
@@ -86,9 +86,11 @@ class _Layout:
         kind = kinds[0]
         if len(kinds) > 1:
             kind = "strftime:" + "\0".join(each.removeprefix("strftime:") for each in kinds)
+        clock = clock_named(kind, UTC)
+        self.time_of = time_reader(self.columns, clock)
         self.build: Build = builder(
             self.columns,
-            clock_named(kind, UTC),
+            clock,
             escaped=False,
             decodings={field.meaning.role: field.meaning.decoding for field in captured},
         )
@@ -213,6 +215,10 @@ class W3cFormat(Format):
     def hit(self, columns: Columns, latest: int) -> Hit | Malformed:
         """Make a hit of the first fields' columns."""
         return self._first.build(columns, latest)
+
+    def time_of(self, columns: Columns) -> int | None:
+        """Read the time of the first fields' columns."""
+        return self._first.time_of(columns)
 
     def reach(self, line: bytes) -> tuple[int, str]:
         """Tell whether a line has the right number of words; less is not worth telling."""

@@ -1,0 +1,205 @@
+"""Which format is this file? And what when it changes?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from ingestor.formats import PRESETS, Adaptive, detect
+from ingestor.formats.syslog import Prefixed
+from ingestor.model import Hit, Malformed, Reason
+
+LATEST = 1_800_000_000
+BERLIN = ZoneInfo("Europe/Berlin")
+TIME = "22/Nov/2026:10:11:12 +0100"
+
+# These are written exactly like another preset, which is named first.
+LOOKALIKES = {
+    "plesk": "combined",
+    "cpanel": "vhost_combined",
+    "ispconfig": "vhost_combined",
+    "litespeed": "combined",
+    "vhost_common": "common_vhost",
+    "nginx": "combined",
+    "apache": "combined",
+    "docker_nginx": "main",
+    "npm": "nginx_proxy_manager",
+    "haproxy_http": "haproxy",
+    "httplog": "haproxy",
+    "caddy_json": "caddy",
+    "caddy_clf": "common",
+    "traefik_json": "traefik",
+    "nginx_json": "json",
+    "alb": "aws_alb",
+    "iis": "w3c",
+}  # without a header, nobody can tell IIS from others
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_one_line_is_enough_to_find_its_format(name: str) -> None:
+    line = PRESETS[name].sample.encode()
+    found = detect([line], latest=LATEST, timezone=BERLIN)
+    assert found.format is not None, found.explanation
+    if name != "iis":
+        assert found.format.name == LOOKALIKES.get(name, name)
+    assert found.share == 1
+    assert isinstance(found.format.parse(line, LATEST), Hit)
+
+
+@pytest.mark.parametrize("name", sorted(set(PRESETS) - set(LOOKALIKES) - {"haproxy"}))
+def test_each_sample_file_is_found_to_be_what_it_is_called(
+    name: str, sample: Callable[[str], list[bytes]]
+) -> None:
+    found = detect(sample(f"{name}.log"), latest=LATEST)
+    assert found.format is not None, found.explanation
+    assert found.format.name == name
+    assert found.share >= 0.95
+    assert f"{name}: explains" in found.explanation
+
+
+def test_the_iis_sample_is_recognised_by_its_header(sample: Callable[[str], list[bytes]]) -> None:
+    found = detect(sample("iis.log"), latest=LATEST)
+    assert found.format is not None
+    assert found.format.name == "iis"
+
+
+def test_a_syslog_prefix_is_found(sample: Callable[[str], list[bytes]]) -> None:
+    lines = sample("syslog.log")
+    found = detect(lines, latest=LATEST)
+    assert isinstance(found.format, Prefixed)
+    assert found.format.name == "syslog combined"
+    assert "behind a syslog prefix" in found.explanation
+    unknown = detect([b"Nov 22 10:11:12 web cron[1]: (root) CMD (x)"], latest=LATEST)
+    assert unknown.format is None
+
+
+def test_an_empty_file_has_no_format() -> None:
+    assert detect([], latest=LATEST).format is None
+    assert detect([b"", b"  ", b"\r"], latest=LATEST).format is None
+
+
+def test_where_nothing_fits_the_nearest_and_its_column_are_told() -> None:
+    line = f'192.0.2.1 - - [{TIME}] "GET / HTTP/1.1" 200 \x1b[31m 5'.encode()
+    found = detect([line] * 30, latest=LATEST)
+    assert found.format is None
+    assert found.share == 0
+    assert found.nearest == "combined"
+    assert found.column == line.index(b"200") + 4 + len("\x1b[31m")
+    assert f"column {found.column + 1}" in found.explanation
+    assert "\x1b" not in found.explanation
+
+
+def test_lines_that_are_shaped_right_and_hold_wrong_values_do_not_fit() -> None:
+    line = b'192.0.2.1 - - [yesterday noon] "GET / HTTP/1.1" 200 5 "-" "x"'
+    found = detect([line] * 30, latest=LATEST)
+    assert found.format is None
+    assert "other values (time)" in found.explanation
+
+
+def test_a_zone_that_is_missing_is_asked_for() -> None:
+    found = detect([PRESETS["haproxy"].sample.encode()], latest=LATEST)
+    assert found.format is None
+    assert "haproxy fits" in found.explanation
+    assert "set `timezone`" in found.explanation
+
+
+def test_garbage_in_place_of_requests_is_the_clients_fault_and_fits() -> None:
+    garbage = f'192.0.2.1 - - [{TIME}] "\\x16\\x03\\x01" 400 157 "-" "-"'.encode()
+    found = detect([garbage] * 20, latest=LATEST)
+    assert found.format is not None
+    assert found.format.name == "combined"
+
+
+@pytest.mark.parametrize(
+    ("bad", "good", "fits"),
+    [(1, 2, True), (1, 1, False), (2, 8, False), (5, 95, True), (6, 94, False)],
+)
+def test_how_many_lines_must_fit(bad: int, good: int, fits: bool) -> None:
+    lines = [PRESETS["combined"].sample.encode()] * good + [b"Bad line"] * bad
+    found = detect(lines, latest=LATEST)
+    assert (found.format is not None) is fits
+    assert found.share == pytest.approx(good / (good + bad))
+
+
+def test_the_contents_decide_between_presets_that_cut_alike() -> None:
+    tail = f'192.0.2.1 - - [{TIME}] "GET / HTTP/1.1" 200 5 "-" "Mozilla/5.0"'
+    upstream = f'{tail} "172.18.0.4:80"'.encode()
+    forwarded = f'{tail} "198.51.100.1, 203.0.113.9"'.encode()
+    first = f"198.51.100.1 {tail}".encode()
+    named = f"example.com {tail}".encode()
+    for line, name in (
+        (upstream, "combined_trailing"),
+        (forwarded, "main"),
+        (first, "forwarded_combined"),
+        (named, "vhost_combined"),
+    ):
+        found = detect([line] * 5, latest=LATEST)
+        assert found.format is not None
+        assert found.format.name == name, found.explanation
+
+
+def test_a_format_that_changes_in_the_middle_is_followed(
+    sample: Callable[[str], list[bytes]],
+) -> None:
+    lines = sample("changing.log")
+    found = detect(lines[:5], latest=LATEST)  # only the first of three formats was seen
+    assert isinstance(found.format, Adaptive)
+    assert found.format.name == "common"
+    verdicts = [found.format.parse(line, LATEST) for line in lines]
+    assert all(isinstance(v, Hit) or v is Malformed.REQUEST for v in verdicts)
+    assert found.format.current.name == "vhost_combined"
+    settled = found.format.settled()
+    assert settled.name == "vhost_combined"
+    assert settled.split(lines[-1]) is not None
+    assert found.format.split(lines[-1]) is None  # the first format's columns stay
+
+
+def test_a_mixed_file_is_explained_by_several_presets_together() -> None:
+    lines = [PRESETS[name].sample.encode() for name in ("common", "vhost_combined")] * 5
+    found = detect(lines, latest=LATEST)
+    assert isinstance(found.format, Adaptive)
+    assert found.share == 1
+    assert ", then " in found.explanation
+    assert all(isinstance(found.format.parse(line, LATEST), Hit) for line in lines)
+
+
+def test_a_line_that_no_preset_explains_stays_malformed() -> None:
+    found = detect([PRESETS["combined"].sample.encode()], latest=LATEST)
+    assert found.format is not None
+    assert found.format.parse(b"Bad line", LATEST) is Malformed.NO_MATCH
+    assert found.format.parse(b"", LATEST) is Malformed.NO_MATCH
+    assert found.format.parse(b"# comment", LATEST) is Reason.DIRECTIVE
+    cut = PRESETS["combined"].sample.encode()[:-1]
+    assert found.format.parse(cut, LATEST) is Malformed.NO_MATCH
+    late = PRESETS["combined"].sample.replace("2026", "2036").encode()
+    assert found.format.parse(late, LATEST) is Malformed.TIME
+
+
+def test_a_prefix_that_appears_in_the_middle_is_followed() -> None:
+    line = PRESETS["combined"].sample.encode()
+    found = detect([line], latest=LATEST)
+    assert found.format is not None
+    assert isinstance(found.format.parse(b"Nov 22 10:11:12 web nginx: " + line, LATEST), Hit)
+
+
+def test_what_one_file_taught_stays_with_it(sample: Callable[[str], list[bytes]]) -> None:
+    lines = sample("iis.log")
+    found = detect(lines, latest=LATEST)
+    assert found.format is not None
+    for _ in range(2):
+        opened = found.format.for_file(lines)
+        assert opened.split(lines[5]) is not None
+        verdicts = [opened.parse(line, LATEST) for line in lines]
+        assert all(isinstance(v, Hit) or v is Reason.DIRECTIVE for v in verdicts)
+
+
+def test_the_current_format_tells_how_far_it_explains_a_line() -> None:
+    line = PRESETS["combined"].sample.encode()
+    found = detect([line], latest=LATEST)
+    assert isinstance(found.format, Adaptive)
+    assert found.format.reach(line) == (len(line), "the end of the line")
+    columns = found.format.split(line)
+    assert columns is not None
+    assert isinstance(found.format.hit(columns, LATEST), Hit)

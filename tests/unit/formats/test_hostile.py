@@ -1,0 +1,58 @@
+"""Visitors write into logs: no line may stall the reading, however long."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from ingestor.formats import PRESETS, detect, format_named
+
+LATEST = 1_800_000_000
+LENGTH = 50_000  # bytes; anything worse than linear runs into the test's time limit
+PIECES = [
+    b" ",
+    b'"',
+    b"\\",
+    b'\\"',
+    b" [",
+    b" - ",
+    b"] ",
+    b'" "',
+    b'" 200 1 "',
+    b", ",
+    b":",
+    b"1:",
+    b"a",
+    b"[",
+    b"{",
+    b"\t",
+    b"%",
+    b' "x"',
+    b"- - ",
+    b"\xff",
+    b'""',
+    b" : ",
+    b"|",
+]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("name", sorted({p.template: n for n, p in PRESETS.items()}.values()))
+def test_long_hostile_lines_cost_time_linear_in_their_length(name: str) -> None:
+    line_format = format_named(name, timezone=ZoneInfo("UTC")).for_file([])
+    sample = PRESETS[name].sample.encode()
+    marks = [sample.find(mark) for mark in (b"192.0.2.10", b"- - [", b"GET", b"Mozilla", b"www")]
+    for piece in PIECES:
+        flood = piece * (LENGTH // len(piece))
+        for at in {0, *(mark for mark in marks if mark >= 0), len(sample)}:
+            line = sample[:at] + flood + sample[at:]
+            line_format.split(line)
+            line_format.parse(line, LATEST)
+
+
+@pytest.mark.timeout(30)
+def test_long_hostile_lines_do_not_stall_detection() -> None:
+    for piece in PIECES:
+        line = piece * (60_000 // len(piece))
+        assert detect([line, line], latest=LATEST).share in {0.0, 1.0}

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import pytest
+
+from ingestor.errors import FormatError
+from ingestor.formats import PRESETS, compile_format, format_named
+from ingestor.formats.format import Format
+from ingestor.model import Hit, Malformed
+
+LATEST = 1_800_000_000
+NGINX = (
+    '{"time":"$time_iso8601","ip":"$remote_addr","request":"$request","status":$status,'
+    '"ref":"$http_referer","ua":"$http_user_agent","took":$upstream_response_time}'
+)
+
+
+def line(**changed: str) -> bytes:
+    values = {
+        "time": '"2026-11-22T10:11:12+01:00"',
+        "ip": '"192.0.2.1"',
+        "request": '"GET /a HTTP/1.1"',
+        "status": "200",
+        "ref": '""',
+        "ua": '"Mozilla/5.0"',
+        "took": "0.004",
+    } | changed
+    return ("{" + ",".join(f'"{key}":{value}' for key, value in values.items()) + "}").encode(
+        "utf-8", "surrogateescape"
+    )
+
+
+def parsed(raw: bytes, line_format: Format | None = None) -> Hit | Malformed:
+    line_format = line_format or compile_format(NGINX)
+    verdict = line_format.parse(raw, LATEST)
+    columns = line_format.split(raw)
+    if columns is not None:
+        assert line_format.hit(columns, LATEST) == verdict
+    assert isinstance(verdict, Hit | Malformed)
+    return verdict
+
+
+def hit(raw: bytes, line_format: Format | None = None) -> Hit:
+    verdict = parsed(raw, line_format)
+    assert isinstance(verdict, Hit), verdict
+    return verdict
+
+
+def test_an_ordinary_line_is_split_and_parsed_alike() -> None:
+    assert compile_format(NGINX).split(line()) is not None
+    found = hit(line())
+    assert (found.address, found.target, found.status) == ("192.0.2.1", "/a", 200)
+    assert (found.referrer, found.user_agent, found.host) == ("", "Mozilla/5.0", None)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"{",
+        b"{}}",
+        b"not json",
+        line()[:-1],
+        line(ip="true"),
+        line(ip="[1]"),
+        line(ip="{}"),
+        line(request="false"),
+        line(time="[]"),
+        line(status="NaN"),
+        line(status="Infinity"),
+        line(ua=r'"\ud800"'),
+        line(ua=r'"\udc80"'),
+        line(ua=r'"\udc80' + "\udc80" + '"'),
+        line(ua="1" * 5000),
+        b'{"status":404,' + line()[1:],
+        line(took='{"a":1,"a":2}'),
+        b'{"a":' * 100_000,
+        b'{"a":' + b"[" * 100_000,
+        line(took="[" * 2000 + "]" * 2000).replace(b'"192.0.2.1"', b"[]"),
+        line(took='{"a":' * 900 + "1" + "}" * 900).replace(b'"192.0.2.1"', b"[]"),
+    ],
+)
+def test_what_is_no_proper_object_is_malformed_and_raises_nothing(raw: bytes) -> None:
+    assert parsed(raw) in {Malformed.JSON, Malformed.NO_MATCH}
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (line(status='"20"'), Malformed.STATUS),
+        (line(status="1e400"), Malformed.STATUS),
+        (line(status="200.5"), Malformed.STATUS),
+        (line(status="99999999999999999999999"), Malformed.STATUS),
+        (line(status="null"), Malformed.STATUS),
+        (line(time="null"), Malformed.TIME),
+        (line(time="1e30"), Malformed.TIME),
+        (line(time="-5"), Malformed.TIME),
+        (line(time='"2030-01-01T00:00:00Z"'), Malformed.TIME),
+        (line(request='""'), Malformed.NO_MATCH),
+        (line(request='"-"'), Malformed.NO_MATCH),
+        (line(request=r'"\u0016\u0003\u0001"'), Malformed.REQUEST),
+        (line(ip='""'), Malformed.NO_MATCH),
+        (b'{"level":"info","msg":"started"}', Malformed.NO_MATCH),
+    ],
+)
+def test_objects_with_wrong_values_are_malformed_with_the_reason(
+    raw: bytes, why: Malformed
+) -> None:
+    assert parsed(raw) is why
+
+
+def test_escapes_and_raw_bytes_give_what_was_sent() -> None:
+    assert hit(line(ua=r'"a\"b\\c\n\u00e9\ud83d\ude00"')).user_agent == 'a"b\\c\né😀'
+    assert hit(line(ua='"caf\udcc3\udca9 \udcff"')).user_agent == "café \udcff"
+    assert hit(line(request=r'"GET /\"x HTTP/1.1"')).target == '/"x'
+
+
+def test_a_definition_without_escape_json_is_read_all_the_same() -> None:
+    written = line(ua=r'"a\x22b\x5Cc\xC3\xA9\xFF\x01"')
+    assert hit(written).user_agent == 'a"b\\cé\udcff\x01'
+    assert hit(written, format_named("json")).user_agent == 'a"b\\cé\udcff\x01'
+
+
+def test_raw_values_that_break_json_are_read_by_the_definition_as_text() -> None:
+    assert hit(line(took="-")).status == 200
+    assert hit(line(took="")).status == 200
+    assert hit(line(took="0.1, 0.2 : 0.3")).status == 200
+
+
+def test_a_forged_key_is_refused_where_nothing_is_escaped() -> None:
+    forged = line(ua='"x","status":200,"y":"z"', status="404")
+    assert parsed(forged) is Malformed.JSON
+
+
+def test_spaces_around_keys_change_nothing() -> None:
+    spaced = line().replace(b'":', b'" : ').replace(b",", b" , ")
+    assert hit(spaced) == hit(line())
+
+
+def test_keys_tell_what_an_unknown_variable_holds() -> None:
+    line_format = compile_format(
+        '{"time_iso8601":"$time_iso8601","remote_addr":"$remote_addr","request_uri":"$request_uri",'
+        '"status":"$status","http_user_agent":"$httpAgent","http_referer":"$httpReferer"}'
+    )
+    assert {"user_agent", "referrer"} <= line_format.fields
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {
+            "@timestamp": '"2026-11-22T10:11:12+01:00"',
+            "client_ip": '"192.0.2.1"',
+            "verb": '"GET"',
+            "path": '"/a"',
+            "query": '"b=c"',
+            "response": "200",
+            "agent": '"x"',
+        },
+        {
+            "ts": "1795338672.25",
+            "ip": '"192.0.2.1"',
+            "method": '"GET"',
+            "uri": '"/a?b=c"',
+            "status_code": '"200"',
+            "ua": '"x"',
+            "proto": '"HTTP/1.1"',
+            "extra": "[{}, null]",
+        },
+        {
+            "timestamp": "1795338672250",
+            "clientIp": '"192.0.2.1"',
+            "request_line": '"GET /a?b=c"',
+            "code": "200",
+            "user_agent": '"x"',
+            "host": "null",
+        },
+        {
+            "msec": '"1795338672.250"',
+            "remote_addr": '"192.0.2.1"',
+            "uri": '"/a"',
+            "args": '"?b=c"',
+            "status": '"200"',
+            "useragent": '"x"',
+            "scheme": '"https"',
+            "host": '"example.com"',
+        },
+    ],
+)
+def test_json_of_others_is_read_by_the_usual_names(keys: dict[str, str]) -> None:
+    raw = ("{" + ", ".join(f'"{key}": {value}' for key, value in keys.items()) + "}").encode()
+    found = hit(raw, format_named("json"))
+    assert (found.time, found.address, found.method) == (1795338672, "192.0.2.1", "GET")
+    assert (found.target, found.status, found.user_agent) == ("/a?b=c", 200, "x")
+
+
+def test_caddys_older_keys_and_its_common_log_are_read() -> None:
+    caddy = format_named("caddy")
+    old = PRESETS["caddy"].sample.replace(
+        '"remote_ip":"192.0.2.10","remote_port":"41844","client_ip":"192.0.2.10"',
+        '"remote_addr":"[2001:db8::1]:41844"',
+    )
+    assert hit(old.encode(), caddy).address == "[2001:db8::1]"
+    common = (
+        '{"ts":1795338672.6,"common_log":"192.0.2.1 - - [22/Nov/2026:10:11:12 +0100] '
+        '\\"GET /a HTTP/2.0\\" 200 12"}'
+    )
+    found = hit(common.encode(), caddy)
+    assert (found.address, found.target, found.status) == ("192.0.2.1", "/a", 200)
+    assert parsed(b'{"ts":1,"common_log":"gibberish"}', caddy) is Malformed.NO_MATCH
+
+
+def test_headers_may_be_lists_or_text_or_missing() -> None:
+    caddy = format_named("caddy")
+    sample = PRESETS["caddy"].sample
+    agent = sample[sample.index('["Mozilla') + 1 : sample.index('"],"Referer')] + '"'
+    for value, expected in (
+        (agent, agent.strip('"')),
+        ("[]", ""),
+        ('["a","b"]', "a"),
+        ("null", ""),
+    ):
+        raw = sample.replace(f"[{agent}]", value).encode()
+        assert hit(raw, caddy).user_agent == expected
+    assert parsed(sample.replace(f"[{agent}]", "[{}]").encode(), caddy) is Malformed.JSON
+    assert hit(sample.replace('"headers":', '"headers":0,"x":').encode(), caddy).user_agent == ""
+
+
+def test_many_sets_of_keys_do_not_fill_the_memory() -> None:
+    line_format = compile_format(PRESETS["json"].template)
+    keys = [
+        "host",
+        "server_name",
+        "http_host",
+        "referer",
+        "referrer",
+        "ua",
+        "agent",
+        "scheme",
+        "xff",
+    ]
+    for number in range(2 ** len(keys)):
+        chosen = [key for bit, key in enumerate(keys) if number >> bit & 1]
+        more = "".join(f',"{key}":"example.com"' for key in chosen)
+        raw = f'{{"ts":1795338672,"ip":"192.0.2.1","request":"GET / HTTP/1.1","status":200{more}}}'
+        assert hit(raw.encode(), line_format).status == 200
+    assert len(line_format._by_known) <= 256  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("definition", "why"),
+    [
+        ('{"a":"$status"}', "no key tells the time or the client's address or the request"),
+        ('{"t":"$time_iso8601","i":"$remote_addr"}', "no key tells the request"),
+    ],
+)
+def test_definitions_that_tell_too_little_are_refused(definition: str, why: str) -> None:
+    with pytest.raises(FormatError, match=why):
+        compile_format(definition)
+
+
+def test_a_definition_that_only_looks_like_json_is_read_as_text() -> None:
+    line_format = compile_format('{"t":"$time_iso8601","i":"$remote_addr","r":"$request",}')
+    raw = b'{"t":"2026-11-22T10:11:12+01:00","i":"192.0.2.1","r":"GET / HTTP/1.1",}'
+    assert isinstance(line_format.parse(raw, LATEST), Hit)
+
+
+def test_how_far_a_line_is_explained_is_told() -> None:
+    caddy = format_named("caddy")
+    assert caddy.reach(b"nothing") == (0, "a JSON object")
+    assert "address" in caddy.reach(b'{"ts":1}')[1]

@@ -1,0 +1,105 @@
+"""What people write after ``format:``."""
+
+from __future__ import annotations
+
+import pytest
+
+from ingestor.errors import FormatError
+from ingestor.formats import PRESETS, format_named
+from ingestor.formats.named import pasted
+from ingestor.model import Hit
+
+COMBINED = (
+    '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
+    '"$http_referer" "$http_user_agent"'
+)
+APACHE = '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"'
+SAMPLE = PRESETS["combined"].sample.encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "combined",
+        "Combined",
+        "nginx",
+        COMBINED,
+        f"'{COMBINED}'",
+        f"log_format main '{COMBINED}';",
+        f"log_format main escape=default '{COMBINED}';",
+        (
+            "log_format  main  '$remote_addr - $remote_user [$time_local] \"$request\" '\n"
+            "                  '$status $body_bytes_sent \"$http_referer\" '\n"
+            "                  '\"$http_user_agent\"';"
+        ),
+        (
+            'log_format main "$remote_addr - $remote_user [$time_local] \\"$request\\" $status '
+            '$body_bytes_sent \\"$http_referer\\" \\"$http_user_agent\\"";'
+        ),
+        COMBINED.replace('"', '\\"'),
+        APACHE,
+        APACHE.replace('"', '\\"'),
+        'LogFormat "' + APACHE.replace('"', '\\"') + '" combined',
+        'LogFormat "' + APACHE.replace('"', '\\"').replace(" %t", " \\\n%t") + '" combined',
+        '"' + APACHE.replace('"', '\\"') + '" combined',
+        '"' + APACHE.replace('"', '\\"') + '"',
+        'CustomLog /var/log/apache2/access.log "' + APACHE.replace('"', '\\"') + '"',
+        "LogFormat '" + APACHE + "' combined",
+    ],
+)
+def test_a_definition_may_be_pasted_as_it_stands(text: str, latest: int) -> None:
+    found = format_named(text).parse(SAMPLE, latest)
+    assert isinstance(found, Hit)
+    assert found.user_agent is not None
+    assert found.user_agent.startswith("Mozilla/5.0")
+
+
+def test_control_characters_in_definitions_are_read_as_the_server_reads_them() -> None:
+    assert pasted('log_format l "time:$time_local\\thost:$remote_addr";') == (
+        "time:$time_local\thost:$remote_addr",
+        None,
+    )
+    assert pasted('LogFormat "%h\\t%t" tabs') == ("%h\t%t", None)
+
+
+def test_the_way_of_escaping_is_part_of_a_pasted_definition() -> None:
+    assert pasted('log_format j escape=json \'{"a":"$request"}\';') == ('{"a":"$request"}', "json")
+    assert pasted("escape=none '$request'") == ("$request", "none")
+    with pytest.raises(FormatError, match="default, json and none"):
+        format_named("escape=xml '$remote_addr [$time_local] $request'")
+
+
+def test_a_quoted_first_field_is_no_quoted_definition(latest: int) -> None:
+    text = '"%{X-Forwarded-For}i" %h %l %u %t "%r" %>s %b'
+    assert pasted(text) == (text, None)
+    assert "forwarded_for" in format_named(text).fields
+
+
+@pytest.mark.parametrize(
+    "text", ["log_format main '$remote_addr", "log_format main;", "log_format"]
+)
+def test_half_a_definition_is_refused(text: str) -> None:
+    with pytest.raises(FormatError):
+        format_named(text)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(FormatError, match="did you mean 'combined'"):
+        format_named("combind")
+    with pytest.raises(FormatError, match="no format is called 'zzz'") as refusal:
+        format_named("zzz")
+    assert "did you mean" not in str(refusal.value)
+
+
+def test_names_may_be_spelled_with_hyphens() -> None:
+    assert format_named("vhost-combined").name == "vhost_combined"
+
+
+def test_a_syslog_prefix_may_stand_before_any_format(latest: int) -> None:
+    line_format = format_named("syslog combined")
+    assert line_format.name == "syslog combined"
+    assert isinstance(line_format.parse(b"<190>Nov 22 10:11:12 web nginx: " + SAMPLE, latest), Hit)
+
+
+def test_equal_definitions_are_compiled_once() -> None:
+    assert format_named("combined") is format_named("combined")
