@@ -100,6 +100,8 @@ def _source_options(command: Callable[..., None]) -> Callable[..., None]:
 def run(*, config: Path | None, checkpoint: str | None, poll: bool) -> None:
     r"""Follow the configured logs and send their page views as they come: the daemon.
 
+    SIGHUP reads the configuration again; SIGTERM and SIGINT finish what is in flight and exit.
+
     \b
     Example:
       ingestor run -c /etc/ingestor/config.yaml
@@ -107,14 +109,18 @@ def run(*, config: Path | None, checkpoint: str | None, poll: bool) -> None:
     from ingestor import pipeline  # noqa: PLC0415 - start-up time
 
     flags = {"checkpoint.path": _path(checkpoint), "follow.watchdog": False if poll else None}
-    settings = _load(config, flags, needs_file=True)
-    if not settings.sources:
-        raise ConfigError("run: there are no sources; name the logs to follow under sources:.")
-    if not settings.sites:
-        raise ConfigError("run: there are no sites; name at least one website under sites:.")
-    if settings.umami is None:
-        raise ConfigError("run: where is Umami? Set umami.url in the configuration.")
-    sys.exit(asyncio.run(pipeline.run(settings)))
+
+    def load() -> Config:
+        settings = _load(config, flags, needs_file=True)
+        if not settings.sources:
+            raise ConfigError("run: there are no sources; name the logs to follow under sources:.")
+        if not settings.sites:
+            raise ConfigError("run: there are no sites; name at least one website under sites:.")
+        if settings.umami is None:
+            raise ConfigError("run: where is Umami? Set umami.url in the configuration.")
+        return settings
+
+    sys.exit(asyncio.run(pipeline.run(load(), reload=load)))
 
 
 @main.command()

@@ -5,7 +5,8 @@ from ingestor.delivery.deadletters import read as read_dead_letters
 from ingestor.delivery.delivery import Delivery
 from ingestor.delivery.options import DeliveryOptions, UmamiOptions
 from ingestor.delivery.ports import Journal, Report
-from ingestor.delivery.umami import ServerFacts
+from ingestor.delivery.resending import Resending
+from ingestor.delivery.umami import ServerFacts, Umami
 
 __all__ = [
     "DeadLetter",
@@ -14,7 +15,9 @@ __all__ = [
     "DeliveryOptions",
     "Journal",
     "Report",
+    "Resending",
     "ServerFacts",
+    "Umami",
     "UmamiOptions",
     "read_dead_letters",
 ]

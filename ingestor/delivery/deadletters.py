@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import logging
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,19 +60,22 @@ class DeadLetters:
     def append(self, letters: Iterable[DeadLetter]) -> None:
         """Write dead letters; return when they are on disk. Raises OSError."""
         block = b"".join(map(_line, letters))
-        self._make_room(len(block))
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self._path, flags, 0o600)
-        try:
-            os.fchmod(descriptor, 0o600)  # also where the umask or a person set another mode
-            _write_whole(descriptor, block)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with alone(self._path):
+            self._make_room(len(block))
+            descriptor = os.open(self._path, flags, 0o600)
+            try:
+                os.fchmod(descriptor, 0o600)  # also where the umask or a person set another mode
+                write_whole(descriptor, block)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def purge(self) -> None:
         """Drop what is too old. Raises OSError."""
-        self._make_room(0)
+        if self._path.exists() or self._older.exists():
+            with alone(self._path):
+                self._make_room(0)
 
     def _make_room(self, wanted: int) -> None:
         now = self._wall()
@@ -103,6 +108,23 @@ class DeadLetters:
         return now - first.time if first is not None else 0.0
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let one process at a time change the dead letters in ``path``; waits for the other.
+
+    The lock lies beside the file, for the file itself is replaced, and dies with its holder.
+    Raises OSError.
+    """
+    lock = path.with_name(path.name + ".lock")
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(lock, flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def read(path: Path) -> Iterator[DeadLetter]:
     """Read the dead letters of one file, oldest first. Raises OSError.
 
@@ -110,7 +132,7 @@ def read(path: Path) -> Iterator[DeadLetter]:
     """
     with path.open("rb") as file:
         for raw in file:
-            letter = _letter(raw)
+            letter = letter_of(raw)
             if letter is not None:
                 yield letter
 
@@ -139,7 +161,8 @@ def _line(letter: DeadLetter) -> bytes:
         return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _letter(raw: bytes) -> DeadLetter | None:
+def letter_of(raw: bytes) -> DeadLetter | None:
+    """Read one line of the file; None where it is no dead letter."""
     try:
         fields = orjson.loads(raw)
         encoded = fields.get("line_base64")
@@ -170,7 +193,8 @@ def _letter(raw: bytes) -> DeadLetter | None:
         return None
 
 
-def _write_whole(descriptor: int, block: bytes) -> None:
+def write_whole(descriptor: int, block: bytes) -> None:
+    """Write all of a block, however little the system takes at a time. Raises OSError."""
     view = memoryview(block)
     while view:
         view = view[os.write(descriptor, view) :]

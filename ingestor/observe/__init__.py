@@ -2,5 +2,14 @@
 
 from ingestor.observe.logs import printable, set_up
 from ingestor.observe.report import Counts, human_bytes, reasons
+from ingestor.observe.systemd import Notifier, Progress
 
-__all__ = ["Counts", "human_bytes", "printable", "reasons", "set_up"]
+__all__ = [
+    "Counts",
+    "Notifier",
+    "Progress",
+    "human_bytes",
+    "printable",
+    "reasons",
+    "set_up",
+]

@@ -7,6 +7,7 @@ import logging
 import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ingestor.checkpoint import Committer, Role, Store
@@ -76,7 +77,7 @@ class _Backfill:
                 committer = await stack.enter_async_context(Committer(store))
                 log.info("The checkpoint is %s.", config.checkpoint.path)
             lines = lines_of(config, self._job, store)
-            ledger = Ledger(counts, store, committer)
+            ledger = Ledger(counts, store, committer, partial(self._source_name, lines))
             ledger.say_in_doubt()
             if config.umami is None:
                 raise ConfigError("umami.url is not set")
@@ -128,6 +129,9 @@ class _Backfill:
             self._unexplained.add(chunk.file)
             self._result.unexplained.append(name)
             return None
+
+    def _source_name(self, lines: Lines, key: int) -> str:
+        return self._job.sources[lines.source_of(key) or 0].path
 
     def _tell(self, lines: Lines) -> None:
         self._result.counts.files = lines.counts.files

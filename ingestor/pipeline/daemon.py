@@ -2,58 +2,70 @@
 
 Two tasks share one follower: *look* finds what is new, also while Umami is away, so that no
 rotated file slips out of sight; *feed* reads and submits, and waits where delivery has no room.
+SIGHUP has both stand still for a moment and go on under the configuration as it is then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
+from collections import deque
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ingestor.checkpoint import Committer, Role, Store
 from ingestor.config import parse_date
 from ingestor.delivery import Delivery
-from ingestor.errors import ConfigError, FormatError
+from ingestor.errors import ConfigError, FormatError, UsageError
 from ingestor.logfiles import Follower, FollowSource, Watcher, readable
-from ingestor.observe import Counts
+from ingestor.model import Span
+from ingestor.observe import Counts, Notifier
 from ingestor.pipeline.backfill import delivery_options
 from ingestor.pipeline.job import say_findings
-from ingestor.pipeline.ledger import Ledger, merged
+from ingestor.pipeline.ledger import Ledger
+from ingestor.pipeline.rereading import Uncounted, merged
 from ingestor.pipeline.scanners import Scanners
 from ingestor.pipeline.stopping import Stopping
+from ingestor.pipeline.supervision import FEED, LOOK, Supervision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
+    from typing import Any
 
     from ingestor.config import Config
     from ingestor.logfiles import Start
-    from ingestor.model import Chunk, Span
+    from ingestor.model import Chunk
     from ingestor.scan import Scanner
 
+    Reload = Callable[[], Config]
+
 log = logging.getLogger("ingestor")
+T = TypeVar("T")
 
 _STARTED = "run.started"  # the checkpoint's note that the very first start is behind us
+_PRUNE = 3600.0  # seconds between two looks for what the checkpoint may forget
 
 
-async def run(config: Config) -> int:
+async def run(config: Config, reload: Reload | None = None) -> int:
     """Run until SIGTERM or SIGINT; the exit code.
 
-    Raises UsageError for a configuration or checkpoint that cannot be right.
+    On SIGHUP, ``reload`` gives the configuration as it is then, or raises UsageError and the old
+    one stays. Raises UsageError for a configuration or checkpoint that cannot be right, and
+    UmamiTooOld.
     """
+    notifier = Notifier()
     async with AsyncExitStack() as stack:
         stopping = stack.enter_context(Stopping())
         store = stack.enter_context(Store.open(config.checkpoint, Role.RUN))
         committer = await stack.enter_async_context(Committer(store))
-        daemon = _Daemon(config, store, committer)
+        daemon = _Daemon(config, store, committer, notifier)
         stack.push_async_callback(daemon.close)
-        try:
-            await stopping.interrupts(daemon.work())
-        except ExceptionGroup as group:  # of the two tasks; the first is the reason
-            raise group.exceptions[0] from None
+        await stopping.interrupts(daemon.work(reload))
+        notifier.stopping()
         await daemon.drain()
     log.info("Stopped. %s", daemon.summary())
     return 0
@@ -62,61 +74,90 @@ async def run(config: Config) -> int:
 class _Daemon:
     """The daemon's parts and its two tasks."""
 
-    def __init__(self, config: Config, store: Store, committer: Committer) -> None:
-        if config.umami is None:
-            raise ConfigError("umami.url is not set")
-        self._config = config
+    def __init__(
+        self, config: Config, store: Store, committer: Committer, notifier: Notifier
+    ) -> None:
         self._store = store
-        start = _start(config)
-        since = start if isinstance(start, int) else None
-        rules = config.rules(since=since)
-        self._scanners = Scanners(config, config.sources, rules)
-        self._counts = Counts()
-        self._ledger = Ledger(self._counts, store, committer)
-        self._ledger.on_unparked = self._read_again
-        self._follower = Follower(
-            [
-                FollowSource(
-                    path=source.path.encode(errors="surrogateescape"),
-                    include=source.include,
-                    exclude=source.exclude,
-                )
-                for source in config.sources
-            ],
-            store,
+        self._committer = committer
+        self._notifier = notifier
+        self._watcher: Watcher | None = None
+        self._wake = asyncio.Event()
+        self._readable = asyncio.Event()
+        self._next_prune = time.monotonic() + _PRUNE
+        self._in_hand: deque[Chunk] = deque()  # read, and not judged yet
+        self._handed: dict[int, int] = {}  # file → end of what was ever in hand
+        self._unexplained: dict[int, list[Span]] = {}  # files whose format is not known yet
+        self._uncounted = Uncounted()  # handed out, held back, and not counted in this life
+        self._follower = self._following(config)
+        self._begin_life(config)
+
+    def _following(self, config: Config) -> Follower:
+        return Follower(
+            _places(config),
+            self._store,
             config.follow,
             clock=time.monotonic,
-            start=start,
-            first_start=store.noted(_STARTED) is None,
+            start=_start(config),
+            first_start=self._store.noted(_STARTED) is None,
         )
+
+    def _begin_life(self, config: Config) -> None:
+        """Put together what judges, sends and counts. Raises ConfigError, changing nothing."""
+        if config.umami is None:
+            raise ConfigError("umami.url is not set")
+        start = _start(config)
+        rules = config.rules(since=start if isinstance(start, int) else None)
+        scanners = Scanners(config, config.sources, rules)
+        counts = Counts()
+        ledger = Ledger(counts, self._store, self._committer, self._source_name)
+        ledger.on_unparked = self._read_again
         self._delivery = Delivery(
             config.umami,
             delivery_options(config),
-            journal=self._ledger,
-            report=self._ledger,
+            journal=ledger,
+            report=ledger,
             park=True,
             file_path=lambda key: self._follower.path_of(key) or b"",
             mask_line=rules.mask_line,
         )
-        self._watcher: Watcher | None = None
-        self._wake = asyncio.Event()
-        self._readable = asyncio.Event()
-        self._unexplained: dict[int, list[Span]] = {}  # files whose format is not known yet
-        self._uncounted: list[Span] = []  # of those, being read again for the first count
+        self._config, self._scanners, self._counts, self._ledger = config, scanners, counts, ledger
+        self._supervision = Supervision(self._notifier, self._store, ledger, self._delivery)
 
-    async def work(self) -> None:
+    async def work(self, reload: Reload | None) -> None:
         """Follow and feed; ends only by being cancelled."""
-        loop = asyncio.get_running_loop()
+        hangup = asyncio.Event()
+        if reload is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
         self._ledger.say_in_doubt()
+        self._begin_following()
+        self._store.note(_STARTED, value=True)
+        while True:
+            config = await self._follow(hangup, reload)
+            await self._change_to(config)
+
+    def _begin_following(self) -> None:
+        loop = asyncio.get_running_loop()
         if self._config.follow.watchdog:
             self._watcher = Watcher(partial(_wake_from_thread, loop, self._hinted))
         self._look_once()
-        self._store.note(_STARTED, value=True)
         live = [state for state in self._follower.files() if state.state == "live"]
         log.info("ingestor is following %d files.", len(live))
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._look())
-            tasks.create_task(self._feed())
+
+    async def _follow(self, hangup: asyncio.Event, reload: Reload | None) -> Config:
+        """Follow until a changed configuration is there; gives it, both tasks at rest."""
+        tasks = [asyncio.create_task(self._look()), asyncio.create_task(self._feed())]
+        self._notifier.ready()
+        told = asyncio.create_task(self._changed(hangup, reload))
+        try:
+            await asyncio.wait((*tasks, told), return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():  # they end only by an error
+                    task.result()
+            return told.result()
+        finally:
+            for each in (*tasks, told):
+                each.cancel()
+            await asyncio.gather(*tasks, told, return_exceptions=True)
 
     async def drain(self) -> None:
         """Finish what is in flight, within the configured time."""
@@ -129,10 +170,14 @@ class _Daemon:
 
     async def close(self) -> None:
         """Let go of everything, in the order of the data's way."""
-        if self._watcher is not None:
-            self._watcher.close()
+        self._close_watcher()
         self._follower.close()
         await self._delivery.stop()
+
+    def _close_watcher(self) -> None:
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
 
     def summary(self) -> str:
         """One line of counts."""
@@ -144,6 +189,82 @@ class _Daemon:
             f"{counts.in_flight:,} in flight."
         )
 
+    def _source_name(self, key: int) -> str:
+        source = self._follower.source_of(key)
+        return "(gone)" if source is None else self._config.sources[source].path
+
+    # ---------------------------------------------------------------- reload
+
+    async def _changed(self, hangup: asyncio.Event, reload: Reload | None) -> Config:
+        """Wait for SIGHUP and a configuration that can be used."""
+        while True:
+            await hangup.wait()
+            hangup.clear()
+            self._notifier.reloading()
+            try:
+                if reload is not None:
+                    config = await asyncio.to_thread(reload)
+                    self._check(config)
+                    return config
+            except UsageError as error:
+                log.error("%s The configuration stays as it was.", error)  # noqa: TRY400 - for a person
+            self._notifier.ready()
+
+    def _check(self, config: Config) -> None:
+        """Raise ConfigError where a running daemon cannot change to this configuration."""
+        config.rules()
+        if config.umami is None:
+            raise ConfigError("umami.url is not set")
+        if config.checkpoint != self._config.checkpoint:
+            raise ConfigError("checkpoint: changes of it need a restart.")
+        if not self._follows_the_same(config):
+            held = [state for state in self._follower.files() if state.state == "deleted"]
+            unread = [s for s in held if s.backlog or self._store.unread(s.key, s.position)]
+            if unread:
+                raise ConfigError(
+                    f"sources: {len(unread)} deleted logs are still being read, the first is "
+                    f"{readable(unread[0].path)}; reload again when that is done."
+                )
+
+    def _follows_the_same(self, config: Config) -> bool:
+        old = self._config
+        return (_places(config), config.follow) == (_places(old), old.follow)
+
+    async def _change_to(self, config: Config) -> None:
+        """Finish what is in flight, then go on under another configuration."""
+        if self._ledger.away_since is None:
+            await self._delivery.drain(self._config.run.shutdown_timeout)
+        await self._delivery.stop()
+        doubted = self._ledger.give_up()
+        if doubted:
+            log.warning(
+                "%d page views without an answer are sent again, and may be double.", doubted
+            )
+        log.info("Reloading. Until now: %s", self.summary())
+        self._in_hand.clear()
+        self._unexplained.clear()
+        same = self._follows_the_same(config)
+        self._begin_life(config)
+        if same:
+            self._uncounted = Uncounted(merged(self._unfinished()))
+            self._read_again(self._uncounted.spans())
+        else:
+            self._close_watcher()
+            self._follower.close()
+            self._handed.clear()
+            self._uncounted = Uncounted()
+            self._follower = self._following(config)
+            self._begin_following()
+        log.info("The configuration is in force.")
+
+    def _unfinished(self) -> list[Span]:
+        """Find what was in hand ever and is not acked."""
+        return [
+            Span(key, *stretch)
+            for key, end in self._handed.items()
+            for stretch in self._store.unread(key, end)
+        ]
+
     # ---------------------------------------------------------------- look
 
     async def _look(self) -> None:
@@ -153,6 +274,8 @@ class _Daemon:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
             self._look_once()
+            self._supervision.came_round(LOOK)
+            self._supervision.look(self._follower)
 
     def _hinted(self) -> None:
         self._follower.hint()
@@ -165,20 +288,40 @@ class _Daemon:
                 say_findings(self._watcher.check(self._follower.directories()))
             self._try_formats_again()
             self._ledger.set_markers(self._follower.marker_at)
+            self._prune()
         if self._follower.poll():
             self._readable.set()
+
+    def _prune(self) -> None:
+        """Let the checkpoint forget the oldest of what is gone, beyond its limit."""
+        if time.monotonic() < self._next_prune:
+            return
+        self._next_prune = time.monotonic() + _PRUNE
+        present = self._follower.keys_on_disk()
+        present |= {state.key for state in self._follower.files()}
+        if self._store.prune(present):
+            self._ledger.forget_all_but(present)
 
     # ---------------------------------------------------------------- feed
 
     async def _feed(self) -> None:
-        await self._delivery.start()
+        await self._supervised(self._delivery.start())
         while True:
-            await self._readable.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._readable.wait(), self._supervision.pulse)
             self._readable.clear()
-            while self._follower.has_unread:
-                for chunk in self._follower.read():
-                    await self._take(chunk)
+            while self._in_hand or self._follower.has_unread:
+                self._take_in_hand()
+                while self._in_hand:
+                    await self._take(self._in_hand.popleft())
                 await asyncio.sleep(0)  # a long backlog of assets leaves room for the others
+                self._supervision.came_round(FEED)
+            self._supervision.fed()
+
+    def _take_in_hand(self) -> None:
+        self._in_hand.extend(self._follower.read())
+        for chunk in self._in_hand:
+            self._handed[chunk.file] = max(chunk.end, self._handed.get(chunk.file, 0))
 
     async def _take(self, chunk: Chunk) -> None:
         scanner = self._scanners.get(chunk.file) or self._scanner(chunk.file)
@@ -186,12 +329,25 @@ class _Daemon:
             held = self._unexplained.setdefault(chunk.file, [])
             self._unexplained[chunk.file] = merged([*held, chunk.span])
             return
-        if chunk.again and self._is_uncounted(chunk):
+        if chunk.again and self._uncounted.take(chunk.span):
             chunk = replace(chunk, again=False)
         scanned = scanner.scan(chunk)
         self._ledger.scanned(scanned)
         if scanned.page_views:
-            await self._delivery.submit(scanned.page_views)
+            await self._supervised(self._delivery.submit(scanned.page_views))
+
+    async def _supervised(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for delivery: that is progress as long as delivery goes on asking Umami."""
+        task = asyncio.ensure_future(work)
+        began = time.monotonic()
+        try:
+            while not task.done():
+                await asyncio.wait((task,), timeout=self._supervision.pulse)
+                self._supervision.waiting(since=began)
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     def _scanner(self, key: int) -> Scanner | None:
         name = readable(self._follower.path_of(key) or b"")
@@ -207,14 +363,8 @@ class _Daemon:
     def _try_formats_again(self) -> None:
         for key in [key for key in self._unexplained if self._scanner(key) is not None]:
             spans = self._unexplained.pop(key)
-            self._uncounted += spans
+            self._uncounted.add(spans)
             self._read_again(spans)
-
-    def _is_uncounted(self, chunk: Chunk) -> bool:
-        return any(
-            span.file == chunk.file and span.start <= chunk.start and chunk.end <= span.end
-            for span in self._uncounted
-        )
 
     def _read_again(self, spans: Sequence[Span]) -> None:
         self._follower.reread(spans)
@@ -225,6 +375,17 @@ def _wake_from_thread(loop: asyncio.AbstractEventLoop, wake: Callable[[], None])
     """Called on watchdog's thread, perhaps after the loop's end."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(wake)
+
+
+def _places(config: Config) -> list[FollowSource]:
+    return [
+        FollowSource(
+            path=source.path.encode(errors="surrogateescape"),
+            include=source.include,
+            exclude=source.exclude,
+        )
+        for source in config.sources
+    ]
 
 
 def _start(config: Config) -> Start:

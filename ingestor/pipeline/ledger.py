@@ -10,13 +10,15 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from ingestor.model import Outcome, Span
+from ingestor.model import Outcome
+from ingestor.pipeline.rereading import merged
+from ingestor.pipeline.totals import Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from ingestor.checkpoint import Committer, Store
-    from ingestor.model import Batch, Marker, PageView, Scanned
+    from ingestor.model import Batch, Marker, PageView, Scanned, Span
     from ingestor.observe import Counts
 
 log = logging.getLogger("ingestor")
@@ -26,16 +28,26 @@ class Ledger:
     """The books of one run: what was sent, what became of it, what is held back.
 
     ``store`` and ``committer`` are None where no checkpoint is kept (standard input).
+    ``source_of`` names the source of a file's key.
     """
 
-    def __init__(self, counts: Counts, store: Store | None, committer: Committer | None) -> None:
+    def __init__(
+        self,
+        counts: Counts,
+        store: Store | None,
+        committer: Committer | None,
+        source_of: Callable[[int], str],
+    ) -> None:
         self.counts = counts
+        self.totals = None if store is None else Totals(store, source_of)
         self.away_since: float | None = None  # Unix seconds
         self.held: dict[str, list[Span]] = defaultdict(list)  # by parked website
         self.on_unparked: Callable[[Sequence[Span]], None] | None = None
         self._store = store
         self._committer = committer
         self._batch_id = 0
+        self._open: dict[int, Batch] = {}  # without an answer
+        self._doubtful: dict[str, int] = {}  # by website: of the open ones, perhaps stored already
         self._marked: dict[int, int] = {}  # file → watermark whose marker was set
 
     # What the reading side tells.
@@ -44,6 +56,8 @@ class Ledger:
         """Count a chunk and ack what is finished by being scanned."""
         self.counts.scanned(scanned)
         self._marked.setdefault(scanned.chunk.file, -1)
+        if self.totals is not None:
+            self.totals.scanned(scanned)
         if self._store is not None and scanned.finished is not None:
             self._store.ack([scanned.finished])
 
@@ -54,6 +68,7 @@ class Ledger:
         left = self._store.in_doubt()
         for entry in left:
             self._store.answered(entry.id)
+            self._note_doubted(entry.website, entry.count)
         count = sum(entry.count for entry in left)
         if count:
             self.counts.doubted += count
@@ -63,6 +78,19 @@ class Ledger:
                 count,
                 count,
             )
+
+    def give_up(self) -> int:
+        """Strike off what is without an answer: it is read and sent again. How many page views."""
+        count = 0
+        for batch in self._open.values():
+            count += len(batch.page_views)
+            self._note_doubted(batch.website, len(batch.page_views))
+            if self._store is not None:
+                self._store.answered(batch.id)
+        self._open.clear()
+        self._doubtful.clear()
+        self.counts.doubted += count
+        return count
 
     def set_marker(self, key: int, marker_at: Callable[[int, int], Marker | None]) -> None:
         """Have the proof of a file's watermark written, where it moved."""
@@ -80,6 +108,10 @@ class Ledger:
         for key in list(self._marked):
             self.set_marker(key, marker_at)
 
+    def forget_all_but(self, keys: Collection[int]) -> None:
+        """Drop what is noted of files that the checkpoint has forgotten."""
+        self._marked = {key: mark for key, mark in self._marked.items() if key in keys}
+
     # Delivery's journal.
 
     def next_batch_id(self) -> int:
@@ -91,18 +123,25 @@ class Ledger:
 
     async def before_send(self, batch: Batch) -> None:
         """Return when the batch is on disk."""
+        self._open[batch.id] = batch
         if self._committer is not None:
             await self._committer.journalled(batch)
 
     def answered(self, batch: Batch, finished: Sequence[tuple[PageView, Outcome]]) -> None:
         """Strike the batch off and ack what is finished of it."""
+        self._open.pop(batch.id, None)
+        self._note_doubted(batch.website, self._doubtful.pop(batch.website, 0))
         if self._store is not None:
             self._store.answered(batch.id, [page_view.span for page_view, _ in finished])
+        if self.totals is not None:
+            self.totals.finished(finished)
 
     def unsent(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
         """Ack page views that were finished without a request."""
         if self._store is not None:
             self._store.ack([page_view.span for page_view, _ in finished])
+        if self.totals is not None:
+            self.totals.finished(finished)
 
     # Delivery's report.
 
@@ -123,11 +162,20 @@ class Ledger:
         if outcome is Outcome.REFUSED_AS_BOT:
             self.counts.accepted -= count
             self.counts.refused_as_bot += count
+            if self.totals is not None:
+                self.totals.resettled(count)
 
     def doubted(self, website: str, count: int) -> None:
         """Count page views that are sent again although Umami may have stored them."""
         log.debug("%d page views of website %s may be double", count, website)
         self.counts.doubted += count
+        # A day of retries makes no more double than is under way.
+        under_way = sum(len(b.page_views) for b in self._open.values() if b.website == website)
+        self._doubtful[website] = min(self._doubtful.get(website, 0) + count, under_way)
+
+    def _note_doubted(self, website: str, count: int) -> None:
+        if self.totals is not None and count:
+            self.totals.doubted(website, count)
 
     def away(self, since: float | None, why: str) -> None:  # noqa: ARG002 - delivery logs it
         """Remember since when Umami is away."""
@@ -148,14 +196,3 @@ class Ledger:
         spans = self.held.pop(website, [])
         if spans and self.on_unparked is not None:
             self.on_unparked(merged(spans))
-
-
-def merged(spans: Sequence[Span]) -> list[Span]:
-    """Join spans that touch, file by file, so that each stretch is read once."""
-    found: list[Span] = []
-    for span in sorted(spans):
-        if found and found[-1].file == span.file and found[-1].end >= span.start:
-            found[-1] = Span(span.file, found[-1].start, max(found[-1].end, span.end))
-        else:
-            found.append(span)
-    return found

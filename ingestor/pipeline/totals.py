@@ -1,0 +1,108 @@
+"""What became of lines since the checkpoint began: by source for `status`, by day for overlaps.
+
+The checkpoint keeps these numbers and asks nothing about them; here is their meaning. Of a source
+(its path as configured) they hold ``lines``, ``malformed.time``, ``filtered.bot``, ``accepted``
+and so on. Under ``website ID YYYY-MM`` stands how many page views of which day Umami accepted from
+us, so that what others sent can be told from it. Lines that a crash has us read again are counted
+again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ingestor.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from ingestor.checkpoint import Store
+    from ingestor.model import PageView, Scanned
+
+_DAY = 86_400  # seconds
+_WEBSITE = "website "
+_AMENDED = "(settled later)"  # user agents that Umami judged after their page views were counted
+_FILES = 50_000  # of which the newest page view is remembered
+
+Counts = dict[str, int]
+
+
+class Totals:
+    """Adds to the totals of an open checkpoint. ``source_of`` names the source of a file's key."""
+
+    def __init__(self, store: Store, source_of: Callable[[int], str]) -> None:
+        self._store = store
+        self._source_of = source_of
+        self.newest: dict[int, int] = {}  # file → Unix seconds of its newest page view
+        self.newest_done = 0  # Unix seconds of the newest page view that came to an end
+
+    def scanned(self, scanned: Scanned) -> None:
+        """Count the lines of a chunk, the first time that they are read."""
+        key = scanned.chunk.file
+        if scanned.page_views:
+            newest = max(_time(page_view) for page_view in scanned.page_views)
+            if newest > self.newest.get(key, 0) and len(self.newest) < _FILES:
+                self.newest[key] = newest
+        if not scanned.chunk.again:
+            source = self._source_of(key)
+            self._store.count(source, {"lines": scanned.tally.lines})
+            self._store.count_tally(source, scanned.tally)
+
+    def finished(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+        """Count page views that came to an end."""
+        outcomes: dict[str, Counter[str]] = defaultdict(Counter)
+        days: dict[str, Counter[str]] = defaultdict(Counter)
+        for page_view, outcome in finished:
+            outcomes[self._source_of(page_view.span.file)][outcome] += 1
+            moment = _time(page_view)
+            self.newest_done = max(self.newest_done, moment)
+            if outcome is Outcome.ACCEPTED:
+                day = _day(moment // _DAY)
+                days[f"{_WEBSITE}{page_view.website} {day[:-3]}"][day] += 1
+        for source, counts in (*outcomes.items(), *days.items()):
+            self._store.count(source, counts)
+
+    def resettled(self, count: int) -> None:
+        """Amend: so many page views that were accepted turned out to be dropped as a bot's."""
+        amended = {str(Outcome.ACCEPTED): -count, str(Outcome.REFUSED_AS_BOT): count}
+        self._store.count(_AMENDED, amended)
+
+    def doubted(self, website: str, count: int) -> None:
+        """Count page views that may be in Umami although no answer said so."""
+        self._store.count(f"{_WEBSITE}{website} doubted", {"doubted": count})
+
+
+def by_source(totals: Iterable[Mapping[str, Counts]]) -> dict[str, Counts]:
+    """Add up what both roles counted, by source."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for of_role in totals:
+        for source, counts in of_role.items():
+            if not source.startswith(_WEBSITE):
+                found[source].update(counts)
+    return {source: dict(counts) for source, counts in found.items()}
+
+
+def accepted_by_day(totals: Iterable[Mapping[str, Counts]], website: str) -> Counts:
+    """How many page views of each day (``2026-01-31``, UTC) Umami accepted from us, at most.
+
+    What may have been stored twice stands under ``doubted``.
+    """
+    found: Counter[str] = Counter()
+    for of_role in totals:
+        for source, counts in of_role.items():
+            if source.startswith(f"{_WEBSITE}{website} "):
+                found.update(counts)
+    return dict(found)
+
+
+def _time(page_view: PageView) -> int:
+    return int(page_view.payload["timestamp"])
+
+
+@lru_cache(maxsize=1024)
+def _day(days: int) -> str:
+    """Days since 1970 → ``2026-01-31``."""
+    return time.strftime("%Y-%m-%d", time.gmtime(days * _DAY))
