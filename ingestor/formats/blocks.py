@@ -97,7 +97,7 @@ def _pattern(line_format: TextFormat, fixed: Mapping[Role, bytes], last_day: int
         if piece is None:
             return None
         found += piece
-    return found + rb"(?=\r?\n)"
+    return found + rb"\r?+(?=\n)"
 
 
 def _value(parts: Sequence[Part], at: int, field: Field) -> bytes | None:
@@ -110,10 +110,11 @@ def _value(parts: Sequence[Part], at: int, field: Field) -> bytes | None:
         return b"-"
     if meaning.shape is Shape.TIME and meaning.clock in {"local", "bare"}:
         return None  # several words
-    kind = _ADDRESS if meaning.role is Role.ADDRESS else _WORD
+    address = meaning.role is Role.ADDRESS
+    kind, often = (_ADDRESS, b"++") if address else (_WORD, b"*+")
     if after and re.match(b"[" + kind + b"]", after):
-        return b"(?:(?!" + re.escape(after[:1]) + b")[" + kind + b"])++"
-    return b"[" + kind + b"]++"
+        return b"(?:(?!" + re.escape(after[:1]) + b")[" + kind + b"])" + often
+    return b"[" + kind + b"]" + often
 
 
 def _text(parts: Sequence[Part], at: int) -> bytes:

@@ -50,8 +50,11 @@ RawVerdict: TypeAlias = Reason | Literal[True] | None
 _STATUS = re.compile(r"(!?)\s*(\d{3})(?:\s*-\s*(\d{3}))?", re.ASCII)
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # A request that every parser reads alike: one method, one target of plain ASCII without
-# backslash or quote, one protocol.
-_PLAIN_REQUEST = re.compile(rb"([A-Z]+) ([!#-\[\]-~]+) HTTP/\d(?:\.\d)?")
+# backslash or quote in a form that requests have, one protocol.
+_PLAIN_REQUEST = re.compile(
+    rb"([A-Z]{1,32}) ((?:/|[A-Za-z][A-Za-z0-9+.-]{0,31}://(?![/?# ]))[!#-\[\]-~]*+)"
+    rb" HTTP/\d(?:\.\d)?"
+)
 _PLAIN_AGENT = re.compile(rb"[ !#-\[\]-~]*")
 _MAX_TIME = 8_640_000_000_000  # Unix seconds; Umami answers 500 for ever beyond
 _MAX_DEFAULTS = 1024  # sites that places are remembered for
@@ -64,8 +67,9 @@ class Rules:
     """The rules as configured. Raises ConfigError naming the key where one cannot be right.
 
     ``since`` and ``until`` are Unix seconds; a hit counts from ``since`` to just before
-    ``until``. For a prefilter: ``assets`` holds the lower-case extensions of assets without the
-    dot, and ``paths_override_assets`` says that the extension alone does not decide.
+    ``until``. For a prefilter: ``methods`` are those that count, ``assets`` holds the lower-case
+    extensions of assets without the dot, and ``paths_override_assets`` says that the extension
+    alone does not decide.
     """
 
     request_reason: Callable[[bytes], RawVerdict]
@@ -84,7 +88,7 @@ class Rules:
         until: int | None = None,
     ) -> None:
         self._options = options
-        self._methods = _methods(options.methods)
+        self._methods = self.methods = _methods(options.methods)
         self._statuses = _statuses(options.statuses)
         self.assets = frozenset(text.lower().lstrip("*.") for text in options.assets)
         self._include_paths = Patterns(options.include_paths, "pageviews.include_paths")
@@ -121,14 +125,14 @@ class Rules:
         self._referrer_excluded: Remembered[str, bool] = Remembered(
             self._judge_referrer, limit=4096
         )
-        requests: Remembered[bytes, RawVerdict] = Remembered(
+        self.requests: Remembered[bytes, RawVerdict] = Remembered(
             self._judge_request, limit=8192, longest=256
         )
-        statuses: Remembered[bytes, RawVerdict] = Remembered(self._judge_status, limit=1024)
-        agents: Remembered[bytes, RawVerdict] = Remembered(self._judge_raw_agent, limit=8192)
-        self.request_reason = requests.__getitem__
-        self.status_reason = statuses.__getitem__
-        self.user_agent_reason = agents.__getitem__
+        self.statuses: Remembered[bytes, RawVerdict] = Remembered(self._judge_status, limit=1024)
+        self.agents: Remembered[bytes, RawVerdict] = Remembered(self._judge_raw_agent, limit=8192)
+        self.request_reason = self.requests.__getitem__
+        self.status_reason = self.statuses.__getitem__
+        self.user_agent_reason = self.agents.__getitem__
 
     def decide(self, hit: Hit, default: Site | None = None) -> Verdict:
         """Judge a hit. ``default`` is the source's own site, for lines without a vhost."""

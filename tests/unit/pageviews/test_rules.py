@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -265,7 +266,8 @@ def test_the_extension_is_the_last_segments(path: str, extension: str) -> None:
     "request_line",
     [b"", b"-", b"GET", b"GET /a.css", b"GET  /a.css HTTP/1.1", b" GET /a.css HTTP/1.1",
      b"GET /a b.css HTTP/1.1", b"GET /a\\x22.css HTTP/1.1", b"\\x16\\x03\\x01", b"get /a HTTP/1.1",
-     b"GET /\xff.css HTTP/1.1", b"GET /a.css HTTP/1.1 ", b"GET /a.css FTP/1.1"],
+     b"GET /\xff.css HTTP/1.1", b"GET /a.css HTTP/1.1 ", b"GET /a.css FTP/1.1",
+     b"GET foo HTTP/1.1", b"GET http:///a.css HTTP/1.1", b"%b / HTTP/1.1" % (b"A" * 33)],
 )  # fmt: skip
 def test_a_request_that_parsers_may_read_differently_is_not_decided(
     request_line: bytes, rules: Callable[..., Rules]
@@ -327,7 +329,7 @@ def test_the_raw_verdicts_are_those_of_decide(
     by_request = ours.request_reason(f"{method} {target} HTTP/1.1".encode())
     by_status = ours.status_reason(b"%d" % status)
     by_agent = ours.user_agent_reason(user_agent.encode())
-    plain = target and not set(target) & set('"\\')
+    plain = re.match(r"/|[a-z][a-z0-9]*://[^/?#]", target) and not set(target) & set('"\\')
     if plain:
         assert by_request is (verdict if verdict in REQUEST_REASONS else True)
     if verdict not in REQUEST_REASONS:

@@ -1,0 +1,6 @@
+"""Chunk → page views and tallies: the hot loop, put together from one format and the rules."""
+
+from ingestor.scan.judge import Judge, Judged, Verdict
+from ingestor.scan.scanner import Scanner
+
+__all__ = ["Judge", "Judged", "Scanner", "Verdict"]

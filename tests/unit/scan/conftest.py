@@ -1,0 +1,99 @@
+"""Scanners at a fixed time, and the plain way to judge a chunk."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ingestor.formats import Format
+from ingestor.model import Chunk, Hit, Malformed, Reason, Scanned
+from ingestor.pageviews import PageViewOptions, Rules, Site
+from ingestor.scan import Scanner
+
+NOW = 1_796_083_200  # 2026-12-01T00:00:00Z
+DAY = 86_400
+SITE = Site("3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c", "example.com", ("*",))
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "no bots, any method": {
+        "filter_bots": False, "methods": ("GET", "POST", "HEAD"), "require_user_agent": False,
+    },
+    "paths win over assets": {"include_paths": ("/assets/*", "*.png")},
+    "few assets": {"assets": ("css",), "statuses": ("200-399", "!302")},
+    "nothing is an asset": {"assets": (), "exclude_paths": ()},
+    "only posts": {"methods": ("POST",), "statuses": ("404",)},
+    "excluding": {
+        "exclude_user_agents": ("*chrome*",), "exclude_addresses": ("192.0.2.0/24",),
+        "exclude_referrers": ("*.example.org",), "exclude_hosts": ("www.*",),
+    },
+    "behind a proxy": {"trusted_proxies": ("192.0.2.0/24",), "anonymize_ip": True},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def all_rules() -> list[Rules]:
+    """Rules of every kind; the first are the defaults."""
+    return [
+        Rules(PageViewOptions(**options), (SITE,), since=NOW - 3_000 * DAY)
+        for options in SETTINGS.values()
+    ]
+
+
+@pytest.fixture(scope="session")
+def scanner() -> Callable[[Format, Rules], Scanner]:
+    """A scanner whose sieve takes blocks of any size."""
+
+    def make(line_format: Format, rules: Rules) -> Scanner:
+        made = Scanner(line_format, rules, site=SITE, clock=lambda: NOW)
+        made._sieve.least = 0
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def check() -> Callable[[Scanned, Format, Rules], None]:
+    """Hold what a scanner made of a chunk to parse and decide, line by line."""
+
+    def hold(scanned: Scanned, line_format: Format, rules: Rules) -> None:
+        chunk, tally = scanned.chunk, scanned.tally
+        counts: Counter[str] = Counter()
+        expected = []
+        at = chunk.start
+        lines = chunk.data.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        for line in lines:
+            hit = line_format.parse(line, NOW + DAY)
+            verdict = rules.decide(hit, SITE) if isinstance(hit, Hit) else hit
+            if isinstance(verdict, tuple):
+                expected.append((verdict[0], verdict[1], at, line))
+            else:
+                counts[verdict] += 1
+            at += len(line) + 1
+        found = [(view.website, view.payload, view.line_start, view.line)
+                 for view in scanned.page_views]  # fmt: skip
+        assert found == expected
+        assert {**tally.malformed, **tally.filtered} == counts
+        assert all(isinstance(each, Malformed) for each in tally.malformed)
+        assert all(isinstance(each, Reason) for each in tally.filtered)
+        assert tally.lines == len(lines)
+        hold_spans(scanned, chunk)
+
+    return hold
+
+
+def hold_spans(scanned: Scanned, chunk: Chunk) -> None:
+    """The page views' spans follow each other without a hole, up to the chunk's end."""
+    at = chunk.start
+    for view in scanned.page_views:
+        assert view.span.start == at
+        assert view.span.file == chunk.file
+        assert view.line_start >= at
+        at = view.span.end
+        assert at >= view.line_start + len(view.line)
+    assert scanned.page_views == [] or at == chunk.end

@@ -1,0 +1,235 @@
+"""The hot loop and the plain way come to the same verdicts, whatever the lines are."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingestor.formats import PRESETS, Format, compile_format, detect, format_named
+from ingestor.formats.blocks import asset_lines
+from ingestor.model import Chunk, Malformed, Reason, Scanned
+from ingestor.pageviews import PageViewOptions, Rules, Site
+from ingestor.scan import Scanner
+
+WEBSITE = "3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c"
+NOW = 1_796_083_200  # 2026-12-01T00:00:00Z, as in conftest.py
+SAMPLES = Path(__file__).parents[3] / "sample_logs"
+ROOT = Path(__file__).parents[3]
+Make = Callable[[Format, Rules], Scanner]
+Check = Callable[[Scanned, Format, Rules], None]
+
+# Presets that learn from the lines before are not judged line by line.
+STATELESS = sorted({preset.template: name for name, preset in PRESETS.items()
+                    if not preset.template.startswith("#")}.values())  # fmt: skip
+DEFINITIONS = {
+    "custom": '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
+    '"$http_referer" "$http_user_agent" "$gzip_ratio" rt=$request_time '
+    'uct="$upstream_connect_time" urt="$upstream_response_time"',
+    "iso": '[$time_iso8601] $remote_addr:$remote_port "$request" $status "$http_user_agent"',
+    "no method": '$remote_addr [$time_local] "$request_uri" $status "$http_user_agent"',
+    "in words": '$remote_addr $host [$time_local] $request_method "$request_uri" $status '
+    '"$http_referer" "$http_user_agent"',
+    "unescaped": 'escape=none \'$remote_addr [$time_local] "$request" $status "$http_user_agent"\'',
+}
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/142.0.0.0 Safari/537.36"
+)
+REQUESTS = (
+    "GET /pricing HTTP/2.0", "GET /a.css HTTP/1.1", "GET /assets/x.png?v=1 HTTP/2.0",
+    "POST /form HTTP/1.1", "HEAD /a.js HTTP/1.1", "GET /a%2Ecss HTTP/1.1", "GET /A.PNG HTTP/1.1",
+    "GET /a.css;v=1 HTTP/1.1", "GET /a.css/.. HTTP/1.1", "GET /a.png.html HTTP/1.1",
+    "GET /x.css?a=/b.html#c HTTP/1.1", "GET //favicon.ico HTTP/1.0", "GET * HTTP/1.1", "GET foo",
+    "GET http://h/x.css HTTP/1.1", "CONNECT h:443 HTTP/1.1", "GET /a b.css HTTP/1.1", "", "-",
+    r"\x16\x03\x01", "GET /robots.txt HTTP/1.1", "GET /x.css", "GET /.css HTTP/1.1",
+    "PROPFIND /a.css HTTP/1.1", "GET /caf\xe9.css HTTP/1.1", "GET /a.css HTTP/2",
+    "GET /%00 HTTP/1.1",
+)  # fmt: skip
+AGENTS = (
+    CHROME, "-", "", "curl/8.5.0", "Mozilla/5.0 (compatible; Googlebot/2.1)", "x\\", r"a\"b",
+    "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "caf\xe9 \\x22",
+)  # fmt: skip
+TIMES = (
+    "22/Nov/2026:10:11:12 +0100", "31/Nov/2026:10:11:12 +0100", "29/Feb/2025:00:00:00 +0000",
+    "29/Feb/2024:00:00:00 +0000", "01/Dec/2026:12:00:00 +0000", "02/Dec/2026:00:00:01 +0000",
+    "02/Dec/2026:00:00:00 +0000", "31/Dec/1994:23:59:59 +0000", "22/nov/2026:10:11:12 +0100",
+    "22/Nov/2026:24:11:12 +0100", "22/Nov/2026:10:11:60 +0100", "22/Nov/2026:10:11:12 +1660",
+    "30/Jan/1999:10:11:12 -1200", "31/Apr/2020:10:11:12 -1200", "00/Jan/2020:10:11:12 -1200", "-",
+)  # fmt: skip
+WORDS = ("192.0.2.10", "-", "2001:db8::1", "198.51.100.7, 203.0.113.9", "unix:", "nobody", "")
+STATUSES = ("200", "304", "404", "206", "000", "20", "x")
+BYTES = st.sampled_from([*(bytes([b]) for b in b'"\\ \n\r\t-[]/:?%;.#,0a'), b"\xff", b"\x00"])
+
+
+@st.composite
+def blocks(draw: st.DrawFn, sample: str) -> bytes:
+    """Lines made of a sample by other values in its fields, some of them damaged at random."""
+    rng = random.Random(draw(st.integers(0, 2**32)))
+    found = [_line(rng, sample) for _ in range(draw(st.integers(1, 40)))]
+    block = bytearray(b"\n".join(found) + draw(st.sampled_from([b"\n", b"\n", b"", b"\r\n"])))
+    for _ in range(draw(st.integers(0, 6))):
+        at = draw(st.integers(0, len(block)))
+        byte = draw(BYTES)
+        how = draw(st.sampled_from(["insert", "put", "drop", "repeat"]))
+        if how == "insert":
+            block[at:at] = byte
+        elif how == "put":
+            block[at : at + 1] = byte
+        elif how == "drop":
+            del block[at : at + 1]
+        else:
+            block[at:at] = block[at : at + 300]
+    return bytes(block)
+
+
+def _line(rng: random.Random, sample: str) -> bytes:
+    line = sample
+    changes = (
+        ("GET /pricing HTTP/2.0", REQUESTS, 0.8),
+        ("/pricing", tuple(each.split(" ")[1] for each in REQUESTS if " " in each), 0.8),
+        (CHROME, AGENTS, 0.5),
+        ("22/Nov/2026:10:11:12 +0100", TIMES, 0.15),
+        ("2026-11-22T", ("2026-12-02T", "2026-02-29T", "1999-01-01T", "x"), 0.1),
+        ("192.0.2.10", WORDS, 0.1),
+        (" 200 ", tuple(f" {each} " for each in STATUSES), 0.2),
+        ("https://www.example.org/", ("-", "", 'https://x/"', "android-app://x"), 0.3),
+    )
+    for old, new, often in changes:
+        if rng.random() < often:
+            line = line.replace(old, rng.choice(new), 1)
+    return line.encode("latin-1")
+
+
+def ready(name: str) -> tuple[Format, str]:
+    """A preset or definition, and a line of it."""
+    if name in PRESETS:
+        return format_named(name, timezone=ZoneInfo("Europe/Berlin")), PRESETS[name].sample
+    sample = DEFINITIONS[name].removeprefix("escape=none ").strip("'")
+    for variable, value in {
+        "$remote_addr": "192.0.2.10", "$remote_user": "-", "$remote_port": "4711",
+        "$time_local": "22/Nov/2026:10:11:12 +0100", "$time_iso8601": "2026-11-22T10:11:12+01:00",
+        "$request_uri": "/pricing", "$request_method": "GET", "$request_time": "0.012",
+        "$request": "GET /pricing HTTP/2.0", "$status": "200", "$body_bytes_sent": "5316",
+        "$http_referer": "https://www.example.org/", "$http_user_agent": CHROME,
+        "$gzip_ratio": "-", "$upstream_connect_time": "0.000", "$upstream_response_time": "0.1",
+        "$host": "www.example.com",
+    }.items():  # fmt: skip
+        sample = sample.replace(variable, value)
+    return format_named(DEFINITIONS[name]), sample
+
+
+@pytest.mark.parametrize("name", [*STATELESS, *DEFINITIONS])
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_generated_and_damaged_lines(
+    name: str, data: st.DataObject, all_rules: list[Rules], scanner: Make, check: Check
+) -> None:
+    line_format, sample = ready(name)
+    rules = data.draw(st.sampled_from(all_rules))
+    block = data.draw(blocks(sample))
+    scanned = scanner(line_format, rules).scan(Chunk(1, 1000, 1000 + len(block), block))
+    check(scanned, line_format, rules)
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.log")), ids=lambda path: path.name)
+def test_sample_logs(path: Path, all_rules: list[Rules], scanner: Make) -> None:
+    for rules in all_rules:
+        _whole_file(path, rules, scanner)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT.parent / "shared" / "logs").glob("*")) or [None],
+                         ids=str)  # fmt: skip
+def test_logs_of_others(path: Path | None, scanner: Make) -> None:
+    if path is None:
+        pytest.skip("no shared logs are here")
+    _whole_file(path, Rules(PageViewOptions(), ()), scanner)
+
+
+def _whole_file(path: Path, rules: Rules, scanner: Make) -> None:
+    """The scanner's own plain way is the measure: these formats may learn from the lines."""
+    data = path.read_bytes()
+    lines = [line for line in data.split(b"\n")[:500] if line]
+    line_format = detect(lines, latest=NOW, timezone=ZoneInfo("Europe/Berlin")).format
+    if line_format is None:
+        line_format = format_named("combined")
+    chunk = Chunk(1, 0, len(data), data)
+    scanned = scanner(line_format.for_file(lines), rules).scan(chunk)
+    judged = list(scanner(line_format.for_file(lines), rules).verdicts(chunk))
+    views = [(*each.verdict, each.start, each.line) for each in judged
+             if isinstance(each.verdict, tuple)]  # fmt: skip
+    assert views == [
+        (view.website, view.payload, view.line_start, view.line) for view in scanned.page_views
+    ]
+    counts: dict[str, int] = {}
+    for each in judged:
+        if not isinstance(each.verdict, tuple):
+            counts[each.verdict] = counts.get(each.verdict, 0) + 1
+    assert {**scanned.tally.malformed, **scanned.tally.filtered} == counts
+    assert scanned.tally.lines == len(judged)
+
+
+def line(request: str = "GET /a.css HTTP/1.1", time: str = TIMES[0], tail: str = "-") -> bytes:
+    return f'192.0.2.1 - - [{time}] "{request}" 200 1 "-" "{tail}"\n'.encode()
+
+
+def scan(block: bytes, scanner: Make, **options: object) -> Scanned:
+    rules = Rules(PageViewOptions(**options), ())  # type: ignore[arg-type]
+    return scanner(format_named("combined"), rules).scan(Chunk(1, 0, len(block), block))
+
+
+def test_a_future_asset_is_malformed_and_no_asset(scanner: Make) -> None:
+    block = line(time="02/Dec/2026:00:00:01 +0000") * 3 + line(time="02/Dec/2026:00:00:00 +0000")
+    tally = scan(block, scanner).tally
+    assert tally.malformed == {Malformed.TIME: 3}
+    assert tally.filtered == {Reason.ASSET: 1}
+
+
+def test_a_day_that_no_month_has_is_malformed(scanner: Make) -> None:
+    days = ("31/Apr/2025", "30/Feb/2024", "29/Feb/2023", "32/Jan/2020", "00/Jan/2020")
+    block = b"".join(line(time=f"{day}:00:00:00 +0000") for day in days)
+    assert scan(block, scanner).tally.malformed == {Malformed.TIME: len(days)}
+
+
+def test_a_quote_that_swallows_a_newline_is_seen(scanner: Make) -> None:
+    """The two lines look like one asset to an expression that does not count newlines."""
+    broken = line()[:-2] + b'\nx"\n'
+    tally = scan(line() * 2 + broken + line(), scanner).tally
+    assert tally.malformed == {Malformed.NO_MATCH: 2}
+    assert tally.filtered == {Reason.ASSET: 3}
+
+
+def test_page_views_among_equal_lines_have_their_own_places(scanner: Make) -> None:
+    page, asset = line("GET /page HTTP/1.1", tail=CHROME), line()
+    block = b"garbage " + page + page + asset + page + asset + page[:-1]
+    rules = Rules(PageViewOptions(), (Site(WEBSITE, "example.com"),))
+    scanned = scanner(format_named("combined"), rules).scan(Chunk(1, 7, 7 + len(block), block))
+    first = 7 + len(b"garbage ") + len(page)
+    both = len(page) + len(asset)
+    assert [view.line_start for view in scanned.page_views] == [
+        first, first + both, first + 2 * both,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["combined", "vhost_combined", "main", "ingress_nginx", "plesk"])
+def test_the_sieve_takes_ordinary_assets(name: str) -> None:
+    line_format, sample = ready(name)
+    pattern = asset_lines(line_format, {"css", "js"}, {"GET"}, NOW)
+    assert pattern is not None
+    block = "\n" + sample.replace("/pricing", "/static/app.min.css?v=1") + "\n"
+    assert pattern.sub(b"", block.encode()) == b"\n"
+
+
+def test_no_sieve_is_made_where_something_else_decides_first() -> None:
+    combined = format_named("combined")
+    assert asset_lines(combined, {"css"}, set(), NOW) is None
+    assert asset_lines(combined, set(), {"GET"}, NOW) is None
+    assert asset_lines(combined, {"css"}, {"GET"}, 800_000_000) is None
+    assert asset_lines(format_named("json"), {"css"}, {"GET"}, NOW) is None
+    no_method = compile_format(DEFINITIONS["no method"])
+    assert asset_lines(no_method, {"css"}, {"GET"}, NOW) is None
