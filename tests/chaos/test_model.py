@@ -1,0 +1,310 @@
+"""Watermark, identity and follower over a real checkpoint, crashing in every order there is.
+
+In process, on a clock that moves when the test says so: thousands of cases where the machine over
+the real program plays hundreds. What the follower hands out is sent, acked and committed in three
+steps of their own, out of order, and a crash forgets whatever is not committed. So it is known
+exactly what may come twice: a line that was sent and whose ack was not committed at a crash.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import os
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ingestor.checkpoint import CheckpointOptions, Role, Store
+from ingestor.logfiles import Follower, FollowOptions, FollowSource
+from ingestor.model import Chunk, Span
+
+EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "60"))
+
+
+class Followed(RuleBasedStateMachine):
+    """One directory with one log, followed by a program that crashes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(prefix="chaos-model-"))
+        self.live = self.directory / "logs" / "access.log"
+        self.live.parent.mkdir()
+        self.writer = self.live.open("ab", buffering=0)
+        self.now = 1000.0
+        self.mtime = 1_700_000_000
+        self.names = itertools.count()
+        self.rest = b""  # of an unfinished line
+        self.written: set[bytes] = set()
+        self.sent: Counter[bytes] = Counter()
+        self.may_repeat: Counter[bytes] = Counter()
+        self.in_hand: list[Chunk] = []  # handed out, not sent
+        self.flying: list[tuple[bytes, Span]] = []  # sent, not acked
+        self.acked: list[bytes] = []  # acked, not committed
+        self.options = FollowOptions()
+        self.store: Store | None = None
+        self.follower: Follower | None = None
+
+    @initialize(
+        chunk_bytes=st.sampled_from([64, 400, 262_144]),
+        max_open_files=st.sampled_from([2, 100]),
+    )
+    def begin(self, chunk_bytes: int, max_open_files: int) -> None:
+        self.options = FollowOptions(
+            chunk_bytes=chunk_bytes, max_line_bytes=200, max_open_files=max_open_files
+        )
+        self.start()
+
+    # The writer.
+
+    def put(self, data: bytes) -> None:
+        self.writer.write(data)
+        self.mtime += 1
+        os.utime(self.writer.fileno(), (self.mtime, self.mtime))
+
+    def line(self, padding: int) -> bytes:
+        line = b"line %d %s" % (next(self.names), b"x" * padding)
+        self.written.add(line)
+        return line
+
+    @rule(count=st.integers(1, 12), padding=st.sampled_from([0, 5, 120]))
+    def write(self, count: int, padding: int) -> None:
+        self.finish_line()
+        self.put(b"".join(self.line(padding) + b"\n" for _ in range(count)))
+
+    @rule(cut=st.integers(1, 8))
+    def write_partly(self, cut: int) -> None:
+        self.finish_line()
+        line = self.line(10) + b"\n"
+        self.put(line[:cut])
+        self.rest = line[cut:]
+
+    def finish_line(self) -> None:
+        if self.rest:
+            self.put(self.rest)
+            self.rest = b""
+
+    @rule(kind=st.sampled_from([b"\0" * 700, b"y" * 900 + b"\n"]))
+    def write_junk(self, kind: bytes) -> None:
+        self.finish_line()
+        self.put(kind)
+
+    # The rotator.
+
+    def generations(self) -> list[Path]:
+        paths = self.live.parent.glob("access.log.*")
+        return sorted(paths, key=lambda path: int(path.name.split(".")[2]), reverse=True)
+
+    def shift(self) -> Path:
+        self.finish_line()
+        for path in self.generations():
+            words = path.name.split(".")
+            words[2] = str(int(words[2]) + 1)
+            path.rename(path.with_name(".".join(words)))
+        return self.live.with_name("access.log.1")
+
+    @rule(late=st.integers(0, 3))
+    def rename(self, late: int) -> None:
+        self.live.rename(self.shift())
+        for _ in range(late):
+            self.put(self.line(3) + b"\n")
+        self.writer.close()
+        self.writer = self.live.open("ab", buffering=0)
+
+    @rule(seen=st.sampled_from(["", "before", "between", "half"]), reads=st.booleans())
+    def copytruncate(self, seen: str, reads: bool) -> None:
+        """The program may look before, while the copy grows, or between copy and truncation."""
+        target = self.shift()
+        if seen == "before":
+            self.look_if_there(reads)
+        if seen == "half":
+            whole = self.live.read_bytes()
+            target.write_bytes(whole[: len(whole) // 2])
+            self.look_if_there(reads)
+        shutil.copy2(self.live, target)
+        if seen == "between":
+            self.look_if_there(reads)
+        os.truncate(self.live, 0)
+
+    def look_if_there(self, reads: bool) -> None:
+        if self.follower is not None:
+            self.look(2.5)
+            if reads:
+                self.read(6)
+
+    @rule()
+    def copy(self) -> None:
+        shutil.copy(self.live, self.shift())
+
+    @rule(which=st.integers(0, 3))
+    def compress(self, which: int) -> None:
+        plain = [path for path in self.generations() if path.suffix != ".gz"]
+        if plain:
+            path = plain[which % len(plain)]
+            archive = path.with_name(path.name + ".gz")
+            archive.write_bytes(gzip.compress(path.read_bytes()))
+            shutil.copystat(path, archive)
+            path.unlink()
+
+    @rule(which=st.integers(0, 3))
+    def restore(self, which: int) -> None:
+        """Put a generation on another inode."""
+        if paths := self.generations():
+            path = paths[which % len(paths)]
+            twin = path.with_name(".twin")
+            shutil.copy2(path, twin)
+            twin.rename(path)
+
+    # The program.
+
+    def start(self) -> None:
+        checkpoint = CheckpointOptions(path=self.directory / "checkpoint.db")
+        self.store = Store.open(checkpoint, Role.RUN)
+        source = FollowSource(os.fsencode(self.live.parent), include=("*access*.log*",))
+        self.follower = Follower(
+            [source],
+            self.store,
+            self.options,
+            clock=lambda: self.now,
+            start="beginning",
+            first_start=False,
+        )
+        self.follower.rescan()
+
+    @precondition(lambda self: self.follower is not None)
+    @rule(seconds=st.sampled_from([0.1, 2.5, 15.0, 40.0]))
+    def look(self, seconds: float) -> None:
+        self.now += seconds
+        assert self.follower is not None
+        self.follower.poll()
+        if self.follower.rescan_due():
+            self.follower.rescan()
+            self.set_markers()
+
+    @precondition(lambda self: self.follower is not None)
+    @rule(chunks=st.integers(1, 6))
+    def read(self, chunks: int) -> None:
+        assert self.follower is not None
+        self.in_hand += self.follower.read(chunks)
+
+    @precondition(lambda self: self.in_hand)
+    @rule(data=st.data())
+    def send(self, data: st.DataObject) -> None:
+        """One chunk's lines, each with its own span, as page views travel."""
+        chunk = self.in_hand.pop(data.draw(st.integers(0, len(self.in_hand) - 1)))
+        at = chunk.start
+        for line in chunk.data.splitlines(keepends=True):
+            self.sent[line.strip(b"\n")] += 1
+            self.flying.append((line.strip(b"\n"), Span(chunk.file, at, at + len(line))))
+            at += len(line)
+        if at < chunk.end:
+            self.store.ack([Span(chunk.file, at, chunk.end)])
+
+    @precondition(lambda self: self.flying)
+    @rule(data=st.data(), count=st.integers(1, 20))
+    def ack(self, data: st.DataObject, count: int) -> None:
+        """Some of what was sent, in any order."""
+        for _ in range(min(count, len(self.flying))):
+            line, span = self.flying.pop(data.draw(st.integers(0, len(self.flying) - 1)))
+            self.store.ack([span])
+            self.acked.append(line)
+
+    @precondition(lambda self: self.follower is not None)
+    @rule()
+    def commit(self) -> None:
+        self.store.commit()
+        self.acked.clear()
+
+    def set_markers(self) -> None:
+        for known in self.store.known():
+            marker = self.follower.marker_at(known.key, known.watermark)
+            if marker is not None:
+                self.store.set_marker(known.key, marker)
+
+    @precondition(lambda self: self.follower is not None)
+    @rule()
+    def crash(self) -> None:
+        """Whatever is not committed is gone, as with kill -9."""
+        self.may_repeat.update(line for line, _ in self.flying)
+        self.may_repeat.update(self.acked)
+        self.follower.close()
+        self.store._disk.close()
+        self.down()
+
+    @precondition(lambda self: self.follower is not None)
+    @rule()
+    def stop(self) -> None:
+        """A drain that ran out of time: what is flying is unfinished, the rest is on disk."""
+        self.may_repeat.update(line for line, _ in self.flying)
+        self.set_markers()
+        self.follower.close()
+        self.store.close()
+        self.down()
+
+    def down(self) -> None:
+        self.follower = self.store = None
+        self.in_hand.clear()
+        self.flying.clear()
+        self.acked.clear()
+
+    @precondition(lambda self: self.follower is None and self.live.exists())
+    @rule()
+    def come_back(self) -> None:
+        self.start()
+
+    # What must hold.
+
+    @invariant()
+    def no_marker_is_past_its_watermark(self) -> None:
+        for known in self.store.known() if self.store else ():
+            assert known.marker is None or known.marker.offset <= known.watermark
+
+    @invariant()
+    def nothing_comes_twice_that_was_committed(self) -> None:
+        for line, count in self.sent.items():
+            assert count <= 1 + self.may_repeat[line], line
+            assert line in self.written or line.startswith(b"y"), line
+
+    def teardown(self) -> None:
+        try:
+            if self.store is not None or self.written:
+                self.end()
+        finally:
+            self.writer.close()
+            if self.store is not None:
+                self.follower.close()
+                self.store.close()
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def end(self) -> None:
+        """Everything that was written arrives."""
+        self.finish_line()
+        if self.follower is None:
+            self.start()
+        for _ in range(4):
+            self.now += 40
+            self.follower.poll()
+            self.follower.rescan()
+            while self.follower.has_unread:
+                self.in_hand += self.follower.read()
+        for chunk in self.in_hand:
+            self.sent.update(line.strip(b"\n") for line in chunk.data.splitlines(keepends=True))
+        self.in_hand.clear()
+        missing = self.written - set(self.sent)
+        assert not missing
+        self.nothing_comes_twice_that_was_committed()
+
+
+TestFollowed = Followed.TestCase
+TestFollowed.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize="CHAOS_EXAMPLES" not in os.environ,
+    suppress_health_check=list(HealthCheck),
+)

@@ -1,0 +1,52 @@
+"""A handful of seeds of the machine that tries to break the program; `make chaos` plays more.
+
+Together they have killed it, made answers ambiguous, and made it repeat what was in flight.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from chaos.killable import PLACES
+from chaos.oracle import Outcome
+from chaos.plan import plan
+from chaos.play import play
+from chaos.receiver import AMBIGUOUS
+from chaos.trace import Trace, kept
+
+SEEDS = (6, 8, 15, 27, 28)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nothing_is_lost_and_no_more_doubled_than_was_in_flight(seed: int) -> None:
+    outcome = play(plan(seed))
+    assert not outcome.wrong
+    assert not outcome.lost
+    assert outcome.doubled <= outcome.bound
+    assert outcome.written > 0
+
+
+def test_a_crash_amid_ambiguous_answers_repeats_something_and_loses_nothing() -> None:
+    outcome = play(Trace.load(Path(__file__).parent / "crash-amid-lost-answers.json"))
+    assert not outcome.wrong
+    assert outcome.did["send.during"] or outcome.did["answer.before"], "it was not killed there"
+    assert _ambiguous(outcome), "no answer was lost"
+    assert outcome.replayed
+    assert 0 < outcome.doubled <= outcome.bound
+
+
+@pytest.mark.parametrize("path", kept(), ids=lambda path: path.stem)
+def test_what_broke_once_stays_whole(path: Path) -> None:
+    outcome = play(Trace.load(path))
+    assert not outcome.wrong
+
+
+def test_every_point_to_die_at_is_a_method_of_the_program() -> None:
+    for module, owner, method in PLACES.values():
+        found = __import__(module, fromlist=[owner])
+        assert callable(getattr(getattr(found, owner), method))
+
+
+def _ambiguous(outcome: Outcome) -> int:
+    return sum(count for name, count in outcome.fired.items() if name.split()[0] in AMBIGUOUS)
