@@ -177,7 +177,7 @@ def standing_of(note: object) -> dict[str, Any]:
     """Read the note: ``away_since`` (Unix seconds or None), ``parked``, ``newest`` by file."""
     found: dict[str, Any] = {"away_since": None, "parked": [], "newest": {}}
     if isinstance(note, str):
-        with suppress(orjson.JSONDecodeError, AttributeError, ValueError, TypeError):
+        with suppress(LookupError, AttributeError, ValueError, TypeError):
             loaded = orjson.loads(note)
             found["newest"] = {int(key): int(at) for key, at in loaded["newest"].items()}
             found |= {"away_since": loaded["away_since"], "parked": list(loaded["parked"])}
