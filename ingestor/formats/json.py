@@ -115,8 +115,8 @@ class JsonFormat(Format):
         try:
             columns = self._columns_of(_strictly(line))
         except _NotJson:
-            verdict = None if self._text is None else self._text.parse(line, latest)
-            return verdict if isinstance(verdict, Hit) else Malformed.JSON
+            verdict = Malformed.NO_MATCH if self._text is None else self._text.parse(line, latest)
+            return Malformed.JSON if verdict is Malformed.NO_MATCH else verdict
         except _Unreadable:
             return Malformed.JSON
         return Malformed.NO_MATCH if columns is None else self._build(columns, latest)

@@ -25,7 +25,7 @@ _HARD = re.compile(rb'["\x00-\x1f\x7f]')
 # A line that was forged through an unescaped quote repeats status and size: `" 200 12 "`.
 _TRAILING = (
     rb'(?! \d{3} (?:\d+|-) ")(?!.*" \d{3} (?:\d+|-) ")'
-    rb'(?: (?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^ "]++))++'
+    rb'(?: (?:[^ "]*+"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^ "]++))++'
 )
 _LOCAL = rb"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d"
 

@@ -136,6 +136,12 @@ _PRESETS = (
         f'{_COMBINED} 0.012 "HIT" TLSv1.3',
     ),
     Preset(
+        "main_trailing",
+        "combined, X-Forwarded-For and any further fields",
+        f'{_NGINX_COMBINED} "$http_x_forwarded_for"$trailing_fields',
+        f'{_COMBINED} "198.51.100.7" rt=0.012 uct="0.001"',
+    ),
+    Preset(
         "vhost_combined_trailing",
         "combined with the host in front and any further fields: nginx-proxy and others",
         f"$host {_TRAILING}",

@@ -61,8 +61,3 @@ def is_target(method: bytes, target: bytes) -> bool:
     if method == b"CONNECT":
         return _AUTHORITY.fullmatch(target) is not None
     return _ABSOLUTE.match(target) is not None
-
-
-def is_protocol(protocol: bytes) -> bool:
-    """Tell whether these bytes name a version of HTTP."""
-    return _PROTOCOL.fullmatch(protocol) is not None

@@ -285,3 +285,51 @@ def test_environment_variables_tell_what_the_request_said() -> None:
         f"192.0.2.1 -|[{TIME}]|GET|/a|-|TLSv1.3|-|-|%",
     )
     assert (found.address, found.target) == ("192.0.2.1", "/a")
+
+
+def test_further_fields_may_be_labelled() -> None:
+    trailing = format_named("combined_trailing")
+    line = f'192.0.2.1 - - [{TIME}] "GET / HTTP/1.1" 200 5 "-" "x" rt=1.5 uct="0.1, -" "a\\"b"'
+    assert isinstance(trailing.parse(line.encode(), LATEST), Hit)
+    assert trailing.parse(f'{line} "open'.encode(), LATEST) is Malformed.NO_MATCH
+    assert trailing.parse(f"{line} ".encode(), LATEST) is Malformed.NO_MATCH
+
+
+def test_a_line_of_a_format_with_one_field_more_is_not_taken_for_one_with_less() -> None:
+    """The address would stand for the ident, and the host for the address."""
+    rest = f'[{TIME}] "GET / HTTP/1.1" 200 5 "-" "x"'
+    assert parsed(COMBINED, f"example.com 192.0.2.1 - - {rest}") is Malformed.NO_MATCH
+    assert parsed(COMBINED, f"example.com 192.0.2.1 - frank {rest}") is Malformed.NO_MATCH
+    assert isinstance(parsed(COMBINED, f"192.0.2.1 - -x y- {rest}"), Hit)
+
+
+def test_pieces_of_other_variables_are_unnamed() -> None:
+    found = hit(
+        '$remote_addr [$time_local] "$request" $status $is_args $cookie_a $arg_b "$geoip_city" '
+        '"$upstream_http_x" "$http_x_custom"',
+        f'192.0.2.1 [{TIME}] "GET /a HTTP/1.1" 200 - - - "New York" "a b" "c d"',
+    )
+    assert found.target == "/a"
+
+
+def test_a_definition_says_how_far_it_explains_a_line() -> None:
+    line_format = compile_format(COMBINED)
+    assert line_format.reach(b"192.0.2.1 -") == (len(b"192.0.2.1 -"), "' '")
+    assert line_format.reach(f"192.0.2.1 - - [{TIME}] GET".encode())[1] == "' ['"
+    assert line_format.reach(b"") == (0, "' '")
+
+
+@pytest.mark.parametrize("escape", ["default", "json", "none"])
+def test_every_way_to_escape_is_known(escape: str) -> None:
+    definition = '$remote_addr [$time_local] "$request" "$http_user_agent"'
+    line = f'192.0.2.1 [{TIME}] "GET / HTTP/1.1" "x"'
+    assert hit(definition, line, escape=escape).user_agent == "x"
+
+
+def test_methods_and_protocols_that_are_none_make_lines_malformed() -> None:
+    definition = "$msec $remote_addr $request_method $request_uri $server_protocol $status"
+    assert parsed(definition, "1795338672.5 192.0.2.1 G\\x00T / HTTP/1.1 200") is Malformed.REQUEST
+    assert (
+        parsed(definition, "1795338672.5 192.0.2.1 GET nowhere HTTP/1.1 200") is Malformed.REQUEST
+    )
+    assert hit(definition, "1795338672.5 192.0.2.1 GET / - 200").protocol == ""

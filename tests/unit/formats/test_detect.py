@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ingestor.formats import PRESETS, Adaptive, detect
+from ingestor.formats.adaptive import is_plausible
 from ingestor.formats.syslog import Prefixed
 from ingestor.model import Hit, Malformed, Reason
 
@@ -203,3 +204,44 @@ def test_the_current_format_tells_how_far_it_explains_a_line() -> None:
     columns = found.format.split(line)
     assert columns is not None
     assert isinstance(found.format.hit(columns, LATEST), Hit)
+
+
+ORDINARY = Hit(1795338672, "192.0.2.1", "GET", "/", "HTTP/1.1", 200)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"address": "2001:db8::1"},
+        {"address": "10.0.0.1, 192.0.2.1"},
+        {"address": "unix:"},
+        {"address": "host.example.org"},
+        {"address": "fe80::1%eth0"},
+        {"host": "example.com:443"},
+        {"host": "[2001:db8::1]:443"},
+        {"host": ""},
+        {"forwarded_for": "192.0.2.1, unknown"},
+        {"forwarded_for": ""},
+        {"referrer": "https://example.org/", "user_agent": "Mozilla/5.0"},
+    ],
+)
+def test_what_looks_like_its_name_is_plausible(changed: dict[str, str]) -> None:
+    assert is_plausible(ORDINARY._replace(**changed))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"address": "what is this"},
+        {"address": ""},
+        {"host": "a b"},
+        {"host": "https://example.org/"},
+        {"forwarded_for": "172.18.0.4:80"},
+        {"forwarded_for": "HIT"},
+        {"referrer": "Mozilla/5.0 (X11)"},
+        {"user_agent": "https://example.org/"},
+    ],
+)
+def test_what_does_not_look_like_its_name_is_not(changed: dict[str, str]) -> None:
+    assert not is_plausible(ORDINARY._replace(**changed))

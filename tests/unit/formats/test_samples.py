@@ -30,6 +30,7 @@ COUNTS = {
     "ingress_nginx.log": {"hit": 30},
     "json.log": {"hit": 31},
     "main.log": {"hit": 62, "request": 3},
+    "main_trailing.log": {"hit": 30},
     "nginx_proxy_manager.log": {"hit": 30},
     "nginx_proxy_manager_standard.log": {"hit": 30},
     "syslog.log": {"hit": 30},
