@@ -210,6 +210,31 @@ def preview(  # noqa: PLR0913 - an argument a flag
     _finish(pipeline.preview(settings, job, show=show), json_=json_, quiet=show is not None)
 
 
+@main.command("retry-rejected")
+@_config_option
+@click.option("--url", metavar="URL", help="Where Umami is: https://umami.example.com")
+@click.option("--checkpoint", metavar="FILE", help="The checkpoint file, which they lie beside.")
+@click.option("--json", "json_", is_flag=True, help="One JSON object on standard output.")
+def retry_rejected(
+    *, config: Path | None, url: str | None, checkpoint: str | None, json_: bool
+) -> None:
+    r"""Send the dead letters again, after an upgrade or a mended rule.
+
+    Those that Umami takes leave the file; the others stay. The daemon may go on meanwhile.
+
+    \b
+    Example:
+      ingestor retry-rejected -c /etc/ingestor/config.yaml
+    """
+    from ingestor import pipeline  # noqa: PLC0415 - start-up time
+
+    flags = {"umami.url": url, "checkpoint.path": _path(checkpoint)}
+    settings = _load(config, flags, needs_file=url is None, own_state=url is not None)
+    if settings.umami is None:
+        raise ConfigError("retry-rejected: where is Umami? Give --url, or umami.url.")
+    _finish(asyncio.run(pipeline.retry_rejected(settings)), json_=json_)
+
+
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=0, show_default=True, help="Port; 0 picks a free one.")

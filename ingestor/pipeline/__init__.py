@@ -4,6 +4,7 @@ from ingestor.pipeline.backfill import backfill
 from ingestor.pipeline.daemon import run
 from ingestor.pipeline.job import Job, Result
 from ingestor.pipeline.preview import preview
+from ingestor.pipeline.retry import retry_rejected
 from ingestor.pipeline.stopping import until_stopped
 
-__all__ = ["Job", "Result", "backfill", "preview", "run", "until_stopped"]
+__all__ = ["Job", "Result", "backfill", "preview", "retry_rejected", "run", "until_stopped"]

@@ -1,0 +1,253 @@
+"""Sends dead letters again; those that Umami takes leave their file, the others stay.
+
+A letter is judged anew by today's rules, for its old payload is what was refused; where its line
+tells nothing any more, the old payload goes out.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ingestor.delivery import Delivery, Resending
+from ingestor.errors import ConfigError, FormatError, StoppedByUmami, UsageError
+from ingestor.model import Chunk, Outcome, PageView, Reason, Span
+from ingestor.observe import Counts
+from ingestor.pipeline.backfill import delivery_options
+from ingestor.pipeline.ledger import Ledger
+from ingestor.pipeline.scanners import Scanners
+from ingestor.pipeline.stopping import Stopping
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ingestor.config import Config
+    from ingestor.delivery import DeadLetter
+    from ingestor.model import Batch
+    from ingestor.pageviews import Payload
+    from ingestor.scan import Scanner
+
+log = logging.getLogger("ingestor")
+
+_TOGETHER = 100  # letters submitted at once
+_SAMPLE = 50  # lines of a file by which its format is told
+_FILES = 1000  # of which a sample is kept
+
+
+@dataclass(slots=True)
+class Retried:
+    """What became of the dead letters."""
+
+    path: Path
+    letters: int = 0
+    accepted: int = 0
+    refused_as_bot: int = 0
+    rejected: int = 0  # again
+    filtered: int = 0  # no page views any more, by today's rules
+    unreadable: int = 0  # neither a payload nor a line that tells one
+    error: Exception | None = None
+
+    @property
+    def left(self) -> int:
+        """How many stay in the file."""
+        return self.letters - self.accepted - self.refused_as_bot
+
+    @property
+    def exit_code(self) -> int:
+        """0: none is left; 1: some are; what stopped it brings its own."""
+        if self.error is not None:
+            return int(getattr(self.error, "exit_code", 1))
+        return 1 if self.left else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of ``--json``."""
+        names = ("letters", "accepted", "refused_as_bot", "rejected", "filtered", "unreadable")
+        return {"path": str(self.path)} | {n: getattr(self, n) for n in names} | {"left": self.left}
+
+    def as_text(self) -> str:
+        """One line for people."""
+        if not self.letters:
+            return f"There are no dead letters in {self.path}."
+        parts = [f"{self.accepted:,} accepted"]
+        parts += [f"{self.refused_as_bot:,} refused as bot"] if self.refused_as_bot else []
+        parts += [f"{self.rejected:,} rejected again"] if self.rejected else []
+        parts += [f"{self.filtered:,} no page views by today's rules"] if self.filtered else []
+        parts += [f"{self.unreadable:,} that cannot be read"] if self.unreadable else []
+        return (
+            f"{self.letters:,} dead letters: {', '.join(parts)}; {self.left:,} stay in {self.path}."
+        )
+
+
+async def retry_rejected(config: Config) -> Retried:
+    """Send every dead letter once more.
+
+    Raises UsageError where another process does so already, or where the file cannot be used.
+    """
+    path = delivery_options(config).dead_letters
+    if config.umami is None or path is None:
+        raise ConfigError("umami.url is not set")
+    result = Retried(path)
+    if not path.exists() and not path.with_name(f"{path.name}.1").exists():
+        return result
+    try:
+        with Resending(path) as resending:
+            await _Retry(config, resending, result).do()
+    except StoppedByUmami as error:
+        result.error = error
+    except OSError as error:
+        raise UsageError(
+            f"the dead letters {path} cannot be used: {error.strerror}; run this as the user of "
+            "the service, or as root"
+        ) from error
+    return result
+
+
+class _Books(Ledger):
+    """Takes down which letters came to an end; a letter is the span of its own number."""
+
+    def __init__(self, resending: Resending, marks: Sequence[bytes], result: Retried) -> None:
+        super().__init__(Counts(), None, None, lambda _: "dead letters")
+        self._resending = resending
+        self._marks = marks
+        self._result = result
+
+    def answered(self, batch: Batch, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+        """Let those that are stored, or dropped as a bot's, leave the file."""
+        super().answered(batch, finished)
+        self._settle(finished)
+
+    def unsent(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+        """Likewise."""
+        super().unsent(finished)
+        self._settle(finished)
+
+    def _settle(self, finished: Iterable[tuple[PageView, Outcome]]) -> None:
+        done = [view.span.start for view, outcome in finished if outcome is not Outcome.REJECTED]
+        self._resending.settled([self._marks[number] for number in done])
+
+
+class _Retry:
+    """One run over the letters."""
+
+    def __init__(self, config: Config, resending: Resending, result: Retried) -> None:
+        self._config = config
+        self._resending = resending
+        self._result = result
+        self._marks: list[bytes] = []
+        self._today = _Today(config)
+
+    async def do(self) -> None:
+        """Send all, and wait for the answers; SIGTERM and SIGINT end it in good order."""
+        config, result = self._config, self._result
+        if config.umami is None:
+            raise ConfigError("umami.url is not set")
+        for _, letter in self._resending.letters():
+            self._today.sample(letter)
+        books = _Books(self._resending, self._marks, result)
+        async with AsyncExitStack() as stack:
+            delivery = Delivery(
+                config.umami,
+                # A letter that is rejected again is in the file already.
+                replace(config.delivery, dead_letters=None),
+                journal=books,
+                report=books,
+                park=False,
+            )
+            stack.push_async_callback(delivery.stop)
+            stopping = stack.enter_context(Stopping())
+            try:
+                if await stopping.interrupts(self._send(delivery)) is None:
+                    await delivery.drain(config.run.shutdown_timeout)
+            finally:
+                result.accepted = books.counts.accepted
+                result.refused_as_bot = books.counts.refused_as_bot
+                result.rejected = books.counts.rejected
+
+    async def _send(self, delivery: Delivery) -> bool:
+        await delivery.start()
+        together: list[PageView] = []
+        for mark, letter in self._resending.letters():
+            self._result.letters += 1
+            page_view = self._page_view(letter, len(self._marks))
+            self._marks.append(mark)
+            if page_view is not None:
+                together.append(page_view)
+            if len(together) >= _TOGETHER:
+                await delivery.submit(together)
+                together = []
+        await delivery.submit(together)
+        await delivery.drain(None)
+        return True
+
+    def _page_view(self, letter: DeadLetter, number: int) -> PageView | None:
+        verdict = self._today.verdict(letter)
+        if isinstance(verdict, Reason):
+            self._result.filtered += 1
+            return None
+        website, payload = verdict or (letter.website, letter.payload)
+        if payload is None:
+            self._result.unreadable += 1
+            return None
+        return PageView(website, payload, Span(0, number, number + 1), number, letter.line)
+
+
+class _Today:
+    """What a letter's line is by today's rules."""
+
+    def __init__(self, config: Config) -> None:
+        self._sources = config.sources
+        self._judges = bool(config.sites and config.sources)
+        rules = config.rules()
+        self._scanners = Scanners(config, config.sources, rules)
+        self._samples: dict[str, list[bytes]] = {}
+        self._known: dict[str, Scanner | None] = {}
+
+    def sample(self, letter: DeadLetter) -> None:
+        """Take down a line; all lines of a file together tell its format."""
+        lines = self._samples.get(letter.file)
+        if lines is None:
+            if len(self._samples) >= _FILES or not self._judges:
+                return
+            lines = self._samples[letter.file] = []
+        if len(lines) < _SAMPLE:
+            lines.append(letter.line)
+
+    def verdict(self, letter: DeadLetter) -> tuple[str, Payload] | Reason | None:
+        """A website and a payload; why it is no page view; None where it cannot be told."""
+        scanner = self._scanner(letter.file)
+        if scanner is None:
+            return None
+        line = letter.line
+        for judged in scanner.verdicts(Chunk(0, 0, len(line), line)):
+            if isinstance(judged.verdict, tuple):
+                before = letter.payload or judged.verdict[1]
+                # Another time would be another page view: the format or the zone was mistaken.
+                same = judged.verdict[1]["timestamp"] == before.get("timestamp")
+                return judged.verdict if same else None
+            return judged.verdict if isinstance(judged.verdict, Reason) else None
+        return None
+
+    def _scanner(self, file: str) -> Scanner | None:
+        if file not in self._known and file in self._samples:
+            self._known[file] = None
+            source = self._source_of(file)
+            if source is not None:
+                lines = b"".join(line + b"\n" for line in self._samples[file])
+                try:
+                    number = len(self._known)
+                    self._known[file] = self._scanners.make(number, source, file, lines, b"")
+                except FormatError as error:
+                    log.debug("%s", error)
+        return self._known.get(file)
+
+    def _source_of(self, file: str) -> int | None:
+        """The first source that a log belongs to, by its path."""
+        for i, source in enumerate(self._sources):
+            path = source.path.rstrip("/")
+            if file.startswith((f"{path}/", f"{path}.", f"{path}-")) or fnmatchcase(file, path):
+                return i
+        return None

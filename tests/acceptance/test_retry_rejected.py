@@ -1,0 +1,190 @@
+"""``ingestor retry-rejected``: dead letters go out again, and leave their file once and for all."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parts import WEBSITE, Command, Line, SandboxProcess, start_sandbox, until
+
+
+@pytest.fixture
+def umami(ingestor: Command, tmp_path: Path) -> SandboxProcess:
+    return start_sandbox(
+        ingestor, tmp_path / "umami.db", "--control-port", "0", "--fail", "500-never,url=*poison*"
+    )
+
+
+def faults(umami: SandboxProcess, *specs: str) -> None:
+    assert umami.control is not None
+    connection = http.client.HTTPConnection(umami.control.removeprefix("http://"), timeout=10)
+    connection.request("PUT", "/faults", "\n".join(specs))
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def configure(directory: Path, url: str, extra: str = "") -> None:
+    (directory / "logs").mkdir(exist_ok=True)
+    (directory / "config.yaml").write_text(
+        f"umami: {{url: {url}}}\n"
+        f"sites: [{{website: {WEBSITE}, hostname: example.com}}]\n"
+        f"sources: [{{path: {directory}/logs}}]\n"
+        "run: {start: beginning}\n"
+        f"checkpoint: {{path: {directory}/checkpoint.db}}\n{extra}"
+    )
+
+
+def letters(directory: Path) -> list[dict[str, Any]]:
+    path = directory / "dead-letters.jsonl"
+    return [json.loads(text) for text in path.read_text().splitlines()] if path.exists() else []
+
+
+def reject(
+    ingestor: Command, umami: SandboxProcess, directory: Path, line: Line, count: int = 3
+) -> None:
+    """Have page views rejected, among others that are accepted."""
+    configure(directory, umami.url)
+    poison = b"".join(line(f"/poison/{i}", i) for i in range(count))
+    (directory / "logs" / "access.log").write_bytes(line("/good") + poison)
+    done = ingestor.json("backfill", "-c", "config.yaml", code=1)
+    assert (done["accepted"], done["rejected"]) == (1, count)
+    assert len(letters(directory)) == count
+
+
+def test_without_dead_letters_there_is_nothing_to_do(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path
+) -> None:
+    configure(tmp_path, umami.url)
+    assert "no dead letters" in ingestor("retry-rejected", "-c", "config.yaml").stdout
+
+
+def test_those_that_are_accepted_leave_the_file_and_the_others_stay(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    reject(ingestor, umami, tmp_path, line)
+    faults(umami, "500-never,url=*poison/1")
+    before = letters(tmp_path)
+    done = ingestor.json("retry-rejected", "-c", "config.yaml", code=1)
+    assert (done["letters"], done["accepted"], done["rejected"], done["left"]) == (3, 2, 1, 1)
+    assert letters(tmp_path) == [before[1]]  # as it was, not once more
+    assert sorted(umami.rows()) == ["/good", "/poison/0", "/poison/2"]
+    assert stat.S_IMODE((tmp_path / "dead-letters.jsonl").stat().st_mode) == 0o600
+    faults(umami)
+    assert ingestor.json("retry-rejected", "-c", "config.yaml")["left"] == 0
+    assert not (tmp_path / "dead-letters.jsonl").exists()
+    assert umami.count() == 4
+    times = umami.rows("created_at", "url_path like '/poison%'")
+    assert sorted(times) == [line.base + i for i in range(3)]
+
+
+def test_a_mended_rule_changes_what_is_sent(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    configure(tmp_path, umami.url)
+    (tmp_path / "logs" / "access.log").write_bytes(line("/a?poison=1"))
+    ingestor("backfill", "-c", "config.yaml", code=1)
+    configure(tmp_path, umami.url, "pageviews: {strip_query: [poison]}\n")
+    assert ingestor.json("retry-rejected", "-c", "config.yaml")["accepted"] == 1
+    assert umami.rows("url_path, url_query") == [("/a", "")]
+
+
+def test_what_is_no_page_view_by_todays_rules_stays_and_is_not_sent(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    reject(ingestor, umami, tmp_path, line)
+    configure(tmp_path, umami.url, 'pageviews: {exclude_paths: ["/poison/*"]}\n')
+    faults(umami)
+    done = ingestor.json("retry-rejected", "-c", "config.yaml", code=1)
+    assert (done["filtered"], done["left"]) == (3, 3)
+    assert umami.count() == 1
+
+
+def test_a_letter_whose_line_tells_nothing_goes_out_as_it_was(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    reject(ingestor, umami, tmp_path, line, count=1)
+    path = tmp_path / "dead-letters.jsonl"
+    (letter,) = letters(tmp_path)
+    broken = letter | {"line": "no log line", "offset": 5}
+    nothing = letter | {"line": "no log line", "payload": None}
+    path.write_text("".join(json.dumps(one) + "\n" for one in (broken, nothing)) + '{"torn')
+    faults(umami)
+    flags = ("--url", umami.url, "--checkpoint")
+    done = ingestor.json("retry-rejected", *flags, "logs/checkpoint.db")
+    assert done["letters"] == 0  # they lie beside the checkpoint
+    done = ingestor.json("retry-rejected", *flags, "checkpoint.db", code=1)
+    assert (done["accepted"], done["unreadable"]) == (1, 1)
+    assert sorted(umami.rows()) == ["/good", "/poison/0"]
+    assert path.read_text() == json.dumps(nothing) + "\n" + '{"torn'
+
+
+def test_the_daemon_goes_on_writing_dead_letters_meanwhile(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    configure(tmp_path, umami.url)
+    log = tmp_path / "logs" / "access.log"
+    log.write_bytes(b"".join(line(f"/poison/{i}", i) for i in range(60)))
+    daemon = ingestor.start("run", "-c", "config.yaml")
+    until(lambda: len(letters(tmp_path)) == 60)
+    faults(umami, "500-never,url=*poison/new*", "slow,request=100ms")
+    retry = ingestor.start("retry-rejected", "-c", "config.yaml", "--json")
+    with log.open("ab") as file:
+        file.write(b"".join(line(f"/poison/new/{i}", i) for i in range(20)))
+    until(lambda: sum("new" in letter["line"] for letter in letters(tmp_path)) == 20)
+    assert retry.process.wait(60) in (0, 1)
+    left = letters(tmp_path)
+    assert len(left) == 20
+    assert all("new" in letter["line"] for letter in left)
+    assert umami.count() == 60
+    assert daemon.stop() == 0
+
+
+def test_killed_in_the_middle_it_loses_no_letter_and_doubles_at_most_what_was_in_flight(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    reject(ingestor, umami, tmp_path, line, count=120)
+    configure(tmp_path, umami.url, "delivery: {workers: 2, batch_size: 5}\n")
+    faults(umami, "slow,request=20ms")
+    kills = 4
+    for n in range(1, kills + 1):
+        running = ingestor.start("retry-rejected", "-c", "config.yaml")
+        goal = n * 20
+        until(lambda goal=goal: umami.count() > goal)
+        running.stop(signal.SIGKILL)
+    faults(umami)
+    assert ingestor.json("retry-rejected", "-c", "config.yaml")["left"] == 0
+    rows = umami.rows(where="url_path like '/poison%'")
+    assert len(set(rows)) == 120
+    assert len(rows) <= 120 + kills * 2 * 5
+    assert not list(tmp_path.glob("dead-letters.jsonl*[!k]"))  # only the lock file is left
+
+
+def test_two_at_a_time_are_refused(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    reject(ingestor, umami, tmp_path, line)
+    faults(umami, "freeze")
+    first = ingestor.start("retry-rejected", "-c", "config.yaml")
+    until((tmp_path / "dead-letters.jsonl.settled").exists)
+    assert "by another process" in ingestor("retry-rejected", "-c", "config.yaml", code=2).stderr
+    faults(umami)
+    assert first.process.wait(60) == 0
+
+
+def test_an_unknown_website_stops_it_and_nothing_leaves_the_file(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    reject(ingestor, umami, tmp_path, line)
+    before = letters(tmp_path)
+    other = start_sandbox(
+        ingestor, tmp_path / "other.db", websites=("11111111-2222-4333-8444-555555555555",)
+    )
+    configure(tmp_path, other.url)
+    done = ingestor("retry-rejected", "-c", "config.yaml", code=3)
+    assert "knows no website" in done.stderr
+    assert letters(tmp_path) == before
