@@ -87,6 +87,14 @@ def row_of(entry: JournalEntry) -> tuple[Any, ...]:
     )
 
 
+def left_as(row: tuple[Any, ...]) -> JournalEntry:
+    """Turn `row_of` around, for a batch whose sender has ended."""
+    number, role, website, count, spans, tag, bodies, sent_at = row
+    return JournalEntry(
+        number, Role(role), website, count, unpack(spans), tag, bodies, sent_at, in_doubt=True
+    )
+
+
 def load_journal(connection: sqlite3.Connection, role: Role | None = None) -> list[JournalEntry]:
     """What the journal holds, of one role or of both, oldest first. Raises ValueError."""
     rows = connection.execute(

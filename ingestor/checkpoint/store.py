@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from ingestor.checkpoint import database, files
 from ingestor.checkpoint.disk import Disk, opening
-from ingestor.checkpoint.journal import Role, load_journal, pack, row_of, spans_of
+from ingestor.checkpoint.journal import Role, left_as, load_journal, pack, row_of, spans_of
 from ingestor.checkpoint.options import CheckpointOptions
 from ingestor.checkpoint.pending import Pending
 from ingestor.checkpoint.registry import Flying, Registry
@@ -188,6 +188,17 @@ class Store(Registry):
         """
         with self._memory:
             return list(self._left.values())
+
+    def leave(self, batch_id: int) -> None:
+        """Take a batch of this session as one that an earlier one left in doubt.
+
+        So its sender may end, and another of the same process take it up by `in_doubt`.
+        """
+        with self._memory:
+            flying = self._flying.pop(batch_id, None)
+            if flying is not None:
+                self._left[batch_id] = left_as(flying.row)
+                self._pending.doubts.add(batch_id)
 
     def adopt(self, websites: Collection[str]) -> int:
         """Take over what a dead process of the other role left in doubt and could send again.

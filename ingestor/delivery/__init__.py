@@ -4,7 +4,7 @@ from ingestor.delivery.deadletters import DeadLetter, DeadLetters
 from ingestor.delivery.deadletters import read as read_dead_letters
 from ingestor.delivery.delivery import Delivery
 from ingestor.delivery.options import DeliveryOptions, UmamiOptions
-from ingestor.delivery.ports import Journal, Report
+from ingestor.delivery.ports import Journal, Left, Report
 from ingestor.delivery.resending import Resending
 from ingestor.delivery.umami import ServerFacts, Umami
 
@@ -14,6 +14,7 @@ __all__ = [
     "Delivery",
     "DeliveryOptions",
     "Journal",
+    "Left",
     "Report",
     "Resending",
     "ServerFacts",

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+_ASIDE = 4  # what waits to be looked up may fill the room so many times, beside it
+
+
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """Page views of one website that a worker takes on together.
@@ -69,6 +72,7 @@ class Batcher:
         self._clock = clock
         self.size = size  # page views a batch
         self.held = 0  # page views from submission to their end
+        self.aside = 0  # of them, those that wait to be looked up
         self._queues: dict[str, _Queue] = {}  # in the order of their turns
         self._returned: deque[Parcel] = deque()  # tried before, to be taken as they are
         self._workers: deque[asyncio.Future[None]] = deque()  # idle ones
@@ -76,6 +80,8 @@ class Batcher:
         self._granted = False  # one of them was let in and has not put yet: nobody overtakes
         self._emptied = asyncio.Event()
         self._emptied.set()
+        self._at_rest = asyncio.Event()
+        self._at_rest.set()
         self.error: Exception | None = None  # what ended delivery
 
     async def room(self) -> int:
@@ -84,7 +90,7 @@ class Batcher:
         Raises the error that delivery was closed with. Whoever asked calls ``put`` before it
         awaits anything else.
         """
-        if self.error is None and (self._granted or self._entrance or self.held >= self._room):
+        if self.error is None and (self._granted or self._entrance or self._free <= 0):
             turn = asyncio.get_running_loop().create_future()
             self._entrance.append(turn)
             try:
@@ -96,7 +102,12 @@ class Batcher:
                 raise
         if self.error is not None:
             raise self.error
-        return min(self._room - self.held, self.size)
+        return min(self._free, self.size)
+
+    @property
+    def _free(self) -> int:
+        """How many page views there is room for. What waits aside has room of its own, bounded."""
+        return self._room - self.held + min(self.aside, _ASIDE * self._room)
 
     def put(self, page_views: Sequence[PageView]) -> None:
         """Queue page views that there is room for, and wake workers."""
@@ -106,8 +117,7 @@ class Batcher:
                 queue = self._queues[page_view.website] = _Queue(deque(), self._clock())
             queue.page_views.append(page_view)
         self.held += len(page_views)
-        if self.held:
-            self._emptied.clear()
+        self._note_rest()
         self._wake(-(-len(page_views) // self.size))
         self._granted = False
         self._admit()
@@ -160,28 +170,51 @@ class Batcher:
         self.release(len(dropped))
         return dropped
 
-    def release(self, count: int) -> None:
+    def release(self, count: int, *, aside: bool = False) -> None:
         """Give up the room of ``count`` page views that are finished or handed back."""
         self.held -= count
-        if not self.held:
-            self._emptied.set()
+        if aside:
+            self.aside -= count
+        self._note_rest()
+        self._admit()
+
+    def hold(self, count: int) -> None:
+        """Count page views as held that never stood in a queue here."""
+        self.held += count
+        self._note_rest()
+
+    def put_aside(self, count: int) -> None:
+        """Count page views, held already, as waiting for a look-up: others get room."""
+        self.aside += count
+        self._note_rest()
         self._admit()
 
     async def emptied(self) -> None:
         """Wait until no page view is held, or delivery was closed."""
         await self._emptied.wait()
 
+    async def at_rest(self) -> None:
+        """Wait until no page view is held but those aside, or delivery was closed."""
+        await self._at_rest.wait()
+
     def close(self, error: Exception) -> None:
         """End everything by an error (the first one stays), and let nobody wait any more."""
         if self.error is not None:
             return
         self.error = error
-        self._emptied.set()
+        self._note_rest()
         self._wake(len(self._workers))
         for turn in self._entrance:
             if not turn.done():
                 turn.set_result(None)
         self._entrance.clear()
+
+    def _note_rest(self) -> None:
+        for event, busy in ((self._emptied, self.held), (self._at_rest, self.held - self.aside)):
+            if busy and self.error is None:
+                event.clear()
+            else:
+                event.set()
 
     def _next(self) -> str | None:
         """Whose turn is it? A full batch or one that waited first; else the first in turn."""
@@ -200,7 +233,7 @@ class Batcher:
 
     def _admit(self) -> None:
         """Let the submitter in who waited longest, one at a time, if there is room."""
-        while self._entrance and not self._granted and self.held < self._room:
+        while self._entrance and not self._granted and self._free > 0:
             turn = self._entrance.popleft()
             if not turn.done():
                 turn.set_result(None)

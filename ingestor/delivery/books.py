@@ -69,8 +69,11 @@ class Books:
         self._wall = wall
         self.stored = 0  # page views that Umami took, in this process: proof that it works
 
-    async def enter(self, batch: Batch, readings: Readings) -> Rest:
-        """Enter the answer to a batch; the rest is still the caller's."""
+    async def enter(self, batch: Batch, readings: Readings, *, doubtful: bool = False) -> Rest:
+        """Enter the answer to a batch; the rest is still the caller's.
+
+        ``doubtful``: while a 500 leaves some of it in doubt, the batch stays in the journal.
+        """
         rest = Rest()
         finished: _Finished = []
         rejected: list[tuple[PageView, str]] = []
@@ -99,10 +102,32 @@ class Books:
                 _keep(rest, page_view, reading)
         if rejected:
             await self._bury(rejected, "Umami refuses it for ever")
-        self._journal.answered(batch, finished)
+        if doubtful and (rest.again or rest.suspects):
+            self._journal.unsent(finished)
+        else:
+            self._journal.answered(batch, finished)
         self._count(batch.website, finished, unsettled)
         self.stored += rest.took
         return rest
+
+    async def enter_resolved(
+        self,
+        batch: Batch,
+        finished: _Finished,
+        rejected: Sequence[tuple[PageView, str]],
+        *,
+        done: bool,
+    ) -> None:
+        """End page views that waited aside; ``done``: they are the last of their batch."""
+        if rejected:
+            await self._bury(rejected, "Umami refuses it for ever")
+        ended = [*finished, *((page_view, Outcome.REJECTED) for page_view, _ in rejected)]
+        if done:
+            self._journal.answered(batch, ended)
+        else:
+            self._journal.unsent(ended)
+        self._count(batch.website, ended, Counter(), aside=True)
+        self.stored += len(finished)
 
     def enter_known_bots(self, website: str, page_views: Sequence[PageView]) -> None:
         """End page views whose user agent Umami is known to drop, without a request."""
@@ -151,13 +176,15 @@ class Books:
             self._settling.stored_alone(page_view.website, readings.token)
         return Outcome.REFUSED_AS_BOT if bot else Outcome.ACCEPTED
 
-    def _count(self, website: str, finished: _Finished, unsettled: Counter[str]) -> None:
+    def _count(
+        self, website: str, finished: _Finished, unsettled: Counter[str], *, aside: bool = False
+    ) -> None:
         for outcome, count in Counter(outcome for _, outcome in finished).items():
             doubtful = unsettled.total() if outcome is Outcome.ACCEPTED else 0
             self._report.finished(website, outcome, count, unsettled=doubtful)
         for user_agent, count in unsettled.items():
             self._settling.sent_unsettled(user_agent, count)
-        self._batcher.release(len(finished))
+        self._batcher.release(len(finished), aside=aside)
 
     async def _bury(self, rejected: Sequence[tuple[PageView, str]], reason: str) -> None:
         """Write dead letters. A full disk loses no line: it is still in its log, and named."""

@@ -12,13 +12,17 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from ingestor.delivery.answers import printable
+from ingestor.delivery.answers import NoSuchRoute, printable
 from ingestor.delivery.batcher import Batcher
 from ingestor.delivery.books import Books
 from ingestor.delivery.deadletters import DeadLetters
+from ingestor.delivery.doubts import Doubts, Waits
+from ingestor.delivery.listing import CannotTell
+from ingestor.delivery.lookup import Lookup
 from ingestor.delivery.pace import Pace
 from ingestor.delivery.parking import Parking
 from ingestor.delivery.probes import Probes
+from ingestor.delivery.resolving import Resolver
 from ingestor.delivery.retry import Outage
 from ingestor.delivery.routes import Routes
 from ingestor.delivery.settling import Settling
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SLACK = 15.0  # seconds on a busy machine
+_BETWEEN = 10.0  # seconds between two readings that have to agree, at most
+_ANSWERED = 10.0  # seconds until what a 500 of Umami's own left in doubt is looked up, at most
 _LAST_PROBES = 5.0  # seconds at the end of a backfill for what is not settled yet
 
 
@@ -78,7 +84,8 @@ class Delivery:
         self._options = options
         self._park = park
         self._report = report
-        connections = options.workers + 2  # beside the workers, a probe and a parked website
+        # Beside the workers: a probe, a parked website, a look-up.
+        connections = options.workers + 3
         self._umami = Umami(
             umami, timeout=options.timeout, connections=connections, clock=clock, wall=wall
         )
@@ -119,10 +126,39 @@ class Delivery:
             sleep=sleep,
             draw=draw,
         )
+        pace = Pace(limit=options.workers, batch_size=options.batch_size)
+        self._lookup = _lookup(self._umami, umami, options, wall)
+        resolver = None
+        if self._lookup is not None:
+            resolver = Resolver(
+                umami=self._umami,
+                lookup=self._lookup,
+                routes=self._routes,
+                outage=self._outage,
+                pace=pace,
+                books=books,
+                settling=settling,
+                suspects=self._suspects,
+                report=report,
+                between=min(_BETWEEN, options.settle / 4),
+                clock=clock,
+                sleep=sleep,
+            )
+        self._doubts = Doubts(
+            resolver=resolver,
+            batcher=self._batcher,
+            journal=journal,
+            park=park,
+            tag_prefix=options.tag_prefix,
+            mask_line=mask_line,
+            waits=Waits(options.settle, min(_ANSWERED, options.settle), shortest, longest),
+            clock=clock,
+            sleep=sleep,
+        )
         self._workers = Workers(
             umami=self._umami,
             batcher=self._batcher,
-            pace=Pace(limit=options.workers, batch_size=options.batch_size),
+            pace=pace,
             outage=self._outage,
             routes=self._routes,
             books=books,
@@ -130,6 +166,7 @@ class Delivery:
             probes=self._probes,
             suspects=self._suspects,
             parking=self._parking,
+            doubts=self._doubts,
             journal=journal,
             report=report,
             park=park,
@@ -147,6 +184,8 @@ class Delivery:
                 await asyncio.to_thread(self._letters.purge)
         facts = await self._ask_for_facts()
         self._routes.choose(facts)
+        if self._options.exactly_once:
+            await self._begin_exactly_once()
         self._workers.start(self._options.workers)
         self._probes.start()
         return facts
@@ -172,14 +211,18 @@ class Delivery:
     async def drain(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - False, no exception
         """Wait until everything submitted is finished or handed back; False: time ran out.
 
-        ``timeout`` in seconds, None for as long as it takes. Raises what ``submit`` raises, after
-        the requests under way have come back.
+        ``timeout`` in seconds, None for as long as it takes. With a timeout, what waits to be
+        looked up with exactly-once is not waited for: the next start does that. Raises what
+        ``submit`` raises, after the requests under way have come back.
         """
         loop = asyncio.get_running_loop()
         end = None if timeout is None else loop.time() + timeout
         try:
             async with asyncio.timeout_at(end):
-                await self._batcher.emptied()
+                if timeout is None:
+                    await self._batcher.emptied()
+                else:  # what is in doubt is on disk, and takes longer than anyone stops for
+                    await self._batcher.at_rest()
                 if self._batcher.error is not None:
                     await self._workers.come_home(self._options.timeout)
         except TimeoutError:
@@ -189,11 +232,14 @@ class Delivery:
         if not self._park:
             left = _LAST_PROBES if end is None else end - loop.time()
             await self._probes.finish(min(_LAST_PROBES, max(left, 0.0)))
+        if timeout is None:
+            await self._doubts.look_once_more()
         return True
 
     async def stop(self) -> None:
         """End at once. What is in flight stays in the journal. Call it last, and always."""
         await self._workers.close()
+        await self._doubts.close()
         await self._probes.close()
         await self._suspects.close()
         await self._parking.close()
@@ -205,18 +251,54 @@ class Delivery:
         return self._batcher.held
 
     @property
+    def in_doubt(self) -> int:
+        """Page views, of those held, that wait to be looked up with exactly-once."""
+        return self._batcher.aside
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether what earlier runs left in doubt is taken up here, and not read again."""
+        return self._lookup is not None
+
+    @property
     def last_sign(self) -> float:
         """When something came back from Umami last, or when it may be asked again if later.
 
         Monotonic seconds. More than `patience` after it, with page views under way, delivery
         does not work any more.
         """
-        return max(self._umami.last_heard, self._outage.resume)
+        return max(self._umami.last_heard, self._outage.resume, self._doubts.due)
 
     @property
     def patience(self) -> float:
         """Seconds between two signs, at most, while page views are under way."""
         return self._options.timeout + self._options.retry_max + _SLACK
+
+    async def _begin_exactly_once(self) -> None:
+        """See whether it is possible, and take up what earlier runs left in doubt."""
+        if self._lookup is None:
+            logger.warning(
+                "delivery.exactly_once wants umami.username and umami.password to look up what "
+                "Umami stored: without them, what is in doubt is sent again and may be double"
+            )
+            return
+        try:
+            await self._lookup.check()
+        except (CannotTell, NoSuchRoute) as error:
+            self._doubts.active = False
+            logger.warning(
+                "delivery.exactly_once is not possible with %s (%s): what is in doubt is sent "
+                "again and may be double",
+                self._umami.shown,
+                printable(str(error)),
+            )
+        except BadCredentials as error:
+            if not self._park:
+                raise
+            logger.error("page views that get in doubt will stay so: %s", printable(str(error)))  # noqa: TRY400 - for the operator
+        except TryAgain as error:
+            logger.debug("nothing can be looked up yet: %s", printable(str(error)))
+        self._doubts.take_up()
 
     async def _ask_for_facts(self) -> ServerFacts:
         async for attempt in self._outage.retrying():
@@ -238,6 +320,14 @@ class Delivery:
                 self._outage.succeeded()
                 return facts
         raise AssertionError("tenacity ended an endless loop")
+
+
+def _lookup(
+    umami: Umami, login: UmamiOptions, options: DeliveryOptions, wall: Callable[[], float]
+) -> Lookup | None:
+    if not options.exactly_once or login.username is None or login.password is None:
+        return None
+    return Lookup(umami, username=login.username, password=login.password, wall=wall)
 
 
 def _dead_letters(options: DeliveryOptions, wall: Callable[[], float]) -> DeadLetters | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,8 @@ from ingestor.errors import UsageError
 Mode = Literal["auto", "batch", "send"]
 
 _DAY = 86_400.0
+_TAG_PREFIX = re.compile(r"[a-z0-9-]{0,24}")  # with the batch's own number, Umami takes 50
+_SETTLE_MIN = 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,9 @@ class DeliveryOptions:
     timeout: float = 60.0  # a whole request; past it the batch is in doubt
     retry_min: float = 0.5  # back-off: the first pause …
     retry_max: float = 60.0  # … and the longest
+    exactly_once: bool = False  # look up what is in doubt; wants Umami 3, username and password
+    tag_prefix: str = "log-"  # of the tags that page views carry then; they show in Umami
+    settle_time: float | None = None  # until a look-up; None: twice the timeout, at least 60
     settle_bots: bool = True  # ask Umami for its verdict on user agents that batches hide
     dead_letters: Path | None = None  # None: rejected page views are only logged
     dead_letter_max_bytes: int = 64 * 1024 * 1024  # the file and its older half together
@@ -77,12 +83,23 @@ class DeliveryOptions:
             "timeout is more than 0": self.timeout <= 0,
             "retry_min is more than 0": self.retry_min <= 0,
             "retry_max is at least retry_min": self.retry_max < self.retry_min,
+            "tag_prefix is up to 24 lower-case letters, digits and hyphens": (
+                _TAG_PREFIX.fullmatch(self.tag_prefix) is None
+            ),
+            "settle_time is more than 0": self.settle_time is not None and self.settle_time <= 0,
             "dead_letter_max_bytes is at least 4096": self.dead_letter_max_bytes < 4096,  # noqa: PLR2004 - likewise
             "dead_letter_max_age is more than 0": self.dead_letter_max_age <= 0,
         }
         for rule, broken in wrong.items():
             if broken:
                 raise UsageError(f"delivery.{rule}")
+
+    @property
+    def settle(self) -> float:
+        """Seconds that Umami is given to finish what its client no longer waits for."""
+        if self.settle_time is not None:
+            return self.settle_time
+        return max(2 * self.timeout, _SETTLE_MIN)
 
     @property
     def room(self) -> int:

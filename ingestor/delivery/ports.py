@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ingestor.model import Batch, Outcome, PageView
+
+
+class Left(NamedTuple):
+    """A batch that an earlier run sent with exactly-once, and whose answer it never saw."""
+
+    id: int
+    website: str
+    tag: str
+    bodies: bytes  # what ``before_send`` was given
 
 
 class Journal(Protocol):
@@ -17,14 +26,34 @@ class Journal(Protocol):
     exactly once, unless the program is stopped before. A batch is asked about again under the
     same id as often as it takes; page views that its answer leaves unfinished come again in a
     later batch with a new id.
+
+    With exactly-once, a batch that is in doubt stays in the journal until all of it has its end:
+    ``unsent`` then acks parts of it, and ``answered`` the last ones. ``tag`` and
+    ``left_in_doubt`` are asked for nothing but that.
     """
 
     def next_batch_id(self) -> int:
         """Give a number that this checkpoint never gave before."""
         ...
 
-    async def before_send(self, batch: Batch) -> None:
-        """Return when the batch is on disk; only then does its first byte leave."""
+    def tag(self, batch_id: int) -> str:
+        """Give ``<run>-<batch>``, in digits: unique among all runs, at most 25 characters."""
+        ...
+
+    async def before_send(self, batch: Batch, bodies: bytes | None = None) -> None:
+        """Return when the batch is on disk; only then does its first byte leave.
+
+        Without ``bodies`` a disk that refuses stops nothing: the journal then holds the batch in
+        memory. With them, they are on disk, too, however long that takes.
+        """
+        ...
+
+    def put_in_doubt(self, batch: Batch) -> None:
+        """Note that a batch left, that its answer did not come, and that it is looked up."""
+        ...
+
+    def left_in_doubt(self) -> Sequence[Left]:
+        """What earlier runs left behind with bodies; each is kept until it is ``answered``."""
         ...
 
     def answered(self, batch: Batch, finished: Sequence[tuple[PageView, Outcome]]) -> None:
@@ -32,7 +61,7 @@ class Journal(Protocol):
         ...
 
     def unsent(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
-        """Ack page views that no batch in flight holds: of known bots, or given up as poison."""
+        """Ack page views: of known bots, given up as poison, or a part of a batch in doubt."""
         ...
 
 

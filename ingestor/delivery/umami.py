@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ingestor.delivery.options import UmamiOptions
-    from ingestor.model import Batch
+    from ingestor.model import Batch, PageView
 
 # Umami closes idle connections after 5 s; a request on one that closes under it is in doubt.
 _KEEPALIVE = 4.0
@@ -49,6 +49,8 @@ _DNS_TTL = 10  # seconds: a server that moved is found again
 _BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 _BOT = "Googlebot/2.1"
 _NOBODY = "11111111-1111-4111-8111-111111111111"
+# What a session is made of.
+_VISITOR = frozenset({"website", "ip", "userAgent", "timestamp", "hostname", "language", "screen"})
 _ONE_YEAR_2026 = 1_790_000_000  # any time will do: the probe is dropped before it counts
 
 
@@ -142,13 +144,17 @@ class Umami:
         payload: dict[str, object] = {"website": website, "userAgent": user_agent}
         body = orjson.dumps({"type": "identify", "payload": payload})
         raw = await self._post(self._send, body, {"x-umami-cache": token})
-        reading, _ = read_send(raw, now=self._wall())
-        if reading.verdict is Verdict.BOT:
-            return True
-        # A 403 `forbidden` comes after the bot check: this machine's own address is blocked.
-        if reading.verdict is Verdict.STORED or '"forbidden"' in reading.words:
-            return False
-        raise TryAgain(f"no verdict on a user agent: {printable(reading.words)}")
+        return _verdict_of_probe(raw, self._wall())
+
+    async def is_bots_visit(self, view: PageView) -> bool:
+        """Ask for Umami's verdict on a page view's user agent, without storing the page view.
+
+        It needs no token. Of a person it may leave the session row of this very visitor, which
+        the page view itself has made or is about to make.
+        """
+        payload = {name: value for name, value in view.payload.items() if name in _VISITOR}
+        raw = await self._post(self._send, orjson.dumps({"type": "identify", "payload": payload}))
+        return _verdict_of_probe(raw, self._wall())
 
     async def send(self, body: bytes) -> tuple[Reading, str | None]:
         """Post one page view to /api/send. Raises TooLarge."""
@@ -186,7 +192,7 @@ class Umami:
                     answer.headers.get("Location"),
                     answer.headers.get("Date"),
                 )
-        except (aiohttp.ClientSSLError, ssl.SSLError) as error:
+        except (aiohttp.ClientSSLError, ssl.SSLCertVerificationError) as error:
             await self._renew()
             raise self._trouble("no secure connection", error) from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -248,6 +254,17 @@ def encode(batch: Batch, *, as_array: bool) -> bytes:
 
 def _body(payload: Mapping[str, object]) -> bytes:
     return orjson.dumps({"type": "event", "payload": payload})
+
+
+def _verdict_of_probe(raw: Raw, now: float) -> bool:
+    """Whether the answer to an identify probe speaks of a bot. Raises TryAgain."""
+    reading, _ = read_send(raw, now=now)
+    if reading.verdict is Verdict.BOT:
+        return True
+    # A 403 `forbidden` comes after the bot check: this machine's own address is blocked.
+    if reading.verdict is Verdict.STORED or '"forbidden"' in reading.words:
+        return False
+    raise TryAgain(f"no verdict on a user agent: {printable(reading.words)}")
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

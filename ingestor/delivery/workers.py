@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from ingestor.delivery.batcher import Batcher, Parcel
     from ingestor.delivery.books import Books, Rest
+    from ingestor.delivery.doubts import Doubts
     from ingestor.delivery.pace import Pace
     from ingestor.delivery.parking import Parking
     from ingestor.delivery.ports import Journal, Report
@@ -49,6 +50,10 @@ _OBSTINATE = 4  # failures of one batch, each after others were stored, before i
 
 class _MakeWay(Exception):
     """The batch fails while others are stored, or the route has changed: regroup it."""
+
+
+class _InDoubt(Exception):
+    """With exactly-once: the request left, and no whole answer came. It must not leave again."""
 
 
 class _GiveUp(Exception):
@@ -82,6 +87,7 @@ class Workers:
         probes: Probes,
         suspects: Suspects,
         parking: Parking,
+        doubts: Doubts,
         journal: Journal,
         report: Report,
         park: bool,
@@ -98,6 +104,7 @@ class Workers:
         self._probes = probes
         self._suspects = suspects
         self._parking = parking
+        self._doubts = doubts
         self._journal = journal
         self._report = report
         self._park = park
@@ -156,7 +163,8 @@ class Workers:
         views = parcel.page_views
         if not self._routes.batches and len(views) > 1:
             return parcel.singles()
-        batch = Batch(self._journal.next_batch_id(), parcel.website, views)
+        number = self._journal.next_batch_id()
+        batch = Batch(number, parcel.website, views, self._doubts.tag(number))
         as_array = self._routes.as_array(len(views))
         try:
             body = encode(batch, as_array=as_array)
@@ -167,7 +175,7 @@ class Workers:
             return []
         if len(views) > 1 and not self._routes.fits(len(body)):
             return parcel.halves()
-        await self._journal.before_send(batch)
+        await self._journal.before_send(batch, self._doubts.bodies(batch))
         return await self._exchange(parcel, batch, body, as_array=as_array)
 
     def _without_bots(self, parcel: Parcel) -> tuple[PageView, ...]:
@@ -195,13 +203,20 @@ class Workers:
         except _MakeWay:
             self._journal.answered(batch, ())
             return self._make_way(parcel)
-        except _GiveUp:
-            if parcel.website in self._parking:
+        except (_InDoubt, _GiveUp) as end:
+            if isinstance(end, _InDoubt):
+                self._doubts.unanswered(batch)
+            elif parcel.website in self._parking:
                 self._journal.answered(batch, ())
                 self._hand_back(parcel.page_views)
             return []
-        rest = await self._books.enter(batch, exchange.readings)
-        return await self._follow_up(parcel, rest, exchange)
+        doubtful = batch.tag is not None
+        rest = await self._books.enter(batch, exchange.readings, doubtful=doubtful)
+        if not doubtful or not (rest.again or rest.suspects):
+            return await self._follow_up(parcel, rest, exchange)
+        self._doubts.half_answered(batch, exchange.readings)
+        self._put_aside(parcel, rest, exchange)
+        return []
 
     async def _ask(self, batch: Batch, body: bytes, *, as_array: bool) -> _Exchange:
         """Ask Umami, without end, until it answers."""
@@ -235,6 +250,8 @@ class Workers:
                 readings = Readings([reading], token)
         except TryAgain as error:
             self._failed(error, left_in)
+            if error.in_doubt and batch.tag is not None:
+                raise _InDoubt from error
             if error.in_doubt:
                 self._report.doubted(batch.website, len(batch.page_views))
             if as_array and isinstance(error, NoSuchRoute):
@@ -244,8 +261,30 @@ class Workers:
 
     # -- what an answer leaves to do -----------------------------------------------------------
 
+    def _put_aside(self, parcel: Parcel, rest: Rest, exchange: _Exchange) -> None:
+        """With exactly-once, act on 500s; the page views themselves wait to be looked up."""
+        self._took(parcel, rest, exchange)
+        if rest.again or not rest.took:
+            was_away = self._outage.away
+            self._failed(_trouble("Umami fails", rest), exchange.left_in)
+            alone = exchange.readings.whole and rest.suspects and self._routes.mode == "auto"
+            if alone and not was_away:
+                self._routes.spoiled(self._books.stored)
+
     async def _follow_up(self, parcel: Parcel, rest: Rest, exchange: _Exchange) -> list[Parcel]:
         """Act on what an answer left unfinished."""
+        self._took(parcel, rest, exchange)
+        todo = []
+        if rest.suspects:
+            todo = await self._suspect(_part(parcel, rest.suspects), rest, exchange)
+        if rest.again:
+            self._failed(_trouble("Umami's database fails", rest), exchange.left_in)
+            self._report.doubted(parcel.website, len(rest.again))
+            todo.append(_part(parcel, rest.again))
+        return todo
+
+    def _took(self, parcel: Parcel, rest: Rest, exchange: _Exchange) -> None:
+        """Act on what of a parcel was taken, and on a website that Umami does not know."""
         if (rest.took or rest.homeless) and not rest.again:
             self._outage.succeeded()
             self._pace.answered(len(parcel.page_views), exchange.seconds)
@@ -255,14 +294,6 @@ class Workers:
                 self._routes.batch_worked()
         if rest.homeless:
             self._stopped(self._unknown(parcel.website), _part(parcel, rest.homeless))
-        todo = []
-        if rest.suspects:
-            todo = await self._suspect(_part(parcel, rest.suspects), rest, exchange)
-        if rest.again:
-            self._failed(_trouble("Umami's database fails", rest), exchange.left_in)
-            self._report.doubted(parcel.website, len(rest.again))
-            todo.append(_part(parcel, rest.again))
-        return todo
 
     async def _suspect(self, suspects: Parcel, rest: Rest, exchange: _Exchange) -> list[Parcel]:
         """Deal with 500s that tell nothing about themselves; what is to be sent at once."""

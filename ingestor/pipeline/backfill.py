@@ -78,7 +78,6 @@ class _Backfill:
                 log.info("The checkpoint is %s.", config.checkpoint.path)
             lines = lines_of(config, self._job, store)
             ledger = Ledger(counts, store, committer, partial(self._source_name, lines))
-            ledger.say_in_doubt()
             if config.umami is None:
                 raise ConfigError("umami.url is not set")
             delivery = Delivery(
@@ -91,6 +90,8 @@ class _Backfill:
                 mask_line=self._rules.mask_line,
             )
             stack.push_async_callback(delivery.stop)
+            websites = {site.website for site in config.sites}
+            ledger.say_in_doubt(websites, looked_up=delivery.looks_up)
             stopping = stack.enter_context(Stopping())
             done = await stopping.interrupts(self._read(lines, ledger, delivery))
             self._result.interrupted = done is None

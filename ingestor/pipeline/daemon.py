@@ -128,12 +128,16 @@ class _Daemon:
         hangup = asyncio.Event()
         if reload is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
-        self._ledger.say_in_doubt()
+        self._say_in_doubt()
         self._begin_following()
         self._store.note(_STARTED, value=True)
         while True:
             config = await self._follow(hangup, reload)
             await self._change_to(config)
+
+    def _say_in_doubt(self) -> None:
+        websites = {site.website for site in self._config.sites}
+        self._ledger.say_in_doubt(websites, looked_up=self._delivery.looks_up)
 
     def _begin_following(self) -> None:
         loop = asyncio.get_running_loop()
@@ -245,6 +249,7 @@ class _Daemon:
         self._unexplained.clear()
         same = self._follows_the_same(config)
         self._begin_life(config)
+        self._say_in_doubt()
         if same:
             self._uncounted = Uncounted(merged(self._unfinished()))
             self._read_again(self._uncounted.spans())

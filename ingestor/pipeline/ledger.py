@@ -7,9 +7,12 @@ this run. It decides nothing; it is the one place where an outcome becomes an ac
 from __future__ import annotations
 
 import logging
+import secrets
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from ingestor.checkpoint import CheckpointUnavailable
+from ingestor.delivery import Left
 from ingestor.model import Outcome
 from ingestor.pipeline.rereading import merged
 from ingestor.pipeline.totals import Totals
@@ -17,11 +20,13 @@ from ingestor.pipeline.totals import Totals
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from ingestor.checkpoint import Committer, Store
+    from ingestor.checkpoint import Committer, JournalEntry, Store
     from ingestor.model import Batch, Marker, PageView, Scanned, Span
     from ingestor.observe import Counts
 
 log = logging.getLogger("ingestor")
+
+_OWN_NUMBER = (1 << 36) - 1  # what of a batch's id is its number within a session of the store
 
 
 class Ledger:
@@ -46,6 +51,8 @@ class Ledger:
         self._store = store
         self._committer = committer
         self._batch_id = 0
+        # A run that leaves no trace still needs tags of its own.
+        self._run = secrets.randbelow(1 << 26) if store is None else store.session
         self._open: dict[int, Batch] = {}  # without an answer
         self._doubtful: dict[str, int] = {}  # by website: of the open ones, perhaps stored already
         self._marked: dict[int, int] = {}  # file → watermark whose marker was set
@@ -61,15 +68,30 @@ class Ledger:
         if self._store is not None and scanned.finished is not None:
             self._store.ack([scanned.finished])
 
-    def say_in_doubt(self) -> None:
-        """Tell what a crash left unanswered: it is read and sent again, and may be double."""
+    def say_in_doubt(self, websites: Collection[str] = (), *, looked_up: bool = False) -> None:
+        """Tell what a crash left unanswered: it is read and sent again, and may be double.
+
+        ``looked_up``: delivery asks Umami for what it can send again by itself, and only the rest
+        is read again. ``websites``: those that this process sends for.
+        """
         if self._store is None:
             return
-        left = self._store.in_doubt()
-        for entry in left:
+        self._adopt(websites)
+        known = {file.key for file in self._store.known()}
+        count = kept = 0
+        for entry in self._store.in_doubt():
+            if looked_up and entry.bodies and known.issuperset(_files(entry)):
+                kept += entry.count
+                continue
             self._store.answered(entry.id)
             self._note_doubted(entry.website, entry.count)
-        count = sum(entry.count for entry in left)
+            count += entry.count
+        if kept:
+            log.info(
+                "The last run ended with %d page views in doubt; Umami is asked which of them it "
+                "stored.",
+                kept,
+            )
         if count:
             self.counts.doubted += count
             log.warning(
@@ -79,10 +101,25 @@ class Ledger:
                 count,
             )
 
+    def _adopt(self, websites: Collection[str]) -> None:
+        """Take over what a dead process of the other role could send again."""
+        if self._store is None:
+            return
+        try:
+            self._store.adopt(websites)
+        except CheckpointUnavailable as error:  # the next start does it
+            log.warning("What the other command left in doubt waits: %s", error)
+
     def give_up(self) -> int:
-        """Strike off what is without an answer: it is read and sent again. How many page views."""
+        """Let go of what is without an answer: it is read and sent again. How many page views.
+
+        What can be looked up stays in the journal, for the delivery that comes next.
+        """
         count = 0
         for batch in self._open.values():
+            if batch.tag is not None and self._store is not None:
+                self._store.leave(batch.id)
+                continue
             count += len(batch.page_views)
             self._note_doubted(batch.website, len(batch.page_views))
             if self._store is not None:
@@ -121,11 +158,35 @@ class Ledger:
         self._batch_id += 1
         return self._batch_id
 
-    async def before_send(self, batch: Batch) -> None:
-        """Return when the batch is on disk."""
+    def tag(self, batch_id: int) -> str:
+        """Give the number of the run and the batch's own within it."""
+        return f"{self._run}-{batch_id & _OWN_NUMBER}"
+
+    async def before_send(self, batch: Batch, bodies: bytes | None = None) -> None:
+        """Return when the batch is on disk; without bodies also while the disk refuses."""
         self._open[batch.id] = batch
-        if self._committer is not None:
-            await self._committer.journalled(batch)
+        if self._committer is None:
+            return
+        written = await self._committer.journalled(batch, bodies=bodies)
+        if bodies is not None and not written:
+            await self._committer.on_disk()
+
+    def put_in_doubt(self, batch: Batch) -> None:
+        """Note for `status` that the batch's answer did not come."""
+        if self._store is not None:
+            self._store.mark_in_doubt(batch.id)
+
+    def left_in_doubt(self) -> list[Left]:
+        """Give what earlier runs left for a look-up; its lines count as read in this one."""
+        if self._store is None:
+            return []
+        entries = self._store.in_doubt()
+        count = sum(entry.count for entry in entries)
+        self.counts.lines += count
+        self.counts.page_views += count
+        return [
+            Left(entry.id, entry.website, entry.tag or "", entry.bodies or b"") for entry in entries
+        ]
 
     def answered(self, batch: Batch, finished: Sequence[tuple[PageView, Outcome]]) -> None:
         """Strike the batch off and ack what is finished of it."""
@@ -196,3 +257,7 @@ class Ledger:
         spans = self.held.pop(website, [])
         if spans and self.on_unparked is not None:
             self.on_unparked(merged(spans))
+
+
+def _files(entry: JournalEntry) -> set[int]:
+    return {span.file for span in entry.spans}

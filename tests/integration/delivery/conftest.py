@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from ingestor.delivery import Delivery, DeliveryOptions, UmamiOptions
+from ingestor.delivery import Delivery, DeliveryOptions, Left, UmamiOptions
+from ingestor.delivery.bodies import unpack
 from ingestor.model import Batch, Outcome, PageView, Span
 
 WEBSITE = "aaaaaaaa-0000-4000-8000-000000000001"
@@ -193,19 +196,39 @@ class Ledger:
     returned: list[PageView] = field(default_factory=list)
     is_away: list[str | None] = field(default_factory=list)
     doubts: int = 0
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1000))
+    was_in_doubt: int = 0  # page views, with exactly-once
+    bodies: dict[int, bytes | None] = field(default_factory=dict)
+    left: list[Left] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def next_batch_id(self) -> int:
-        return len(self.batches) + len(self.in_flight) + 1000
+        return next(self.numbers)
 
-    async def before_send(self, batch: Batch) -> None:
+    def tag(self, batch_id: int) -> str:
+        return f"7-{batch_id}"
+
+    async def before_send(self, batch: Batch, bodies: bytes | None = None) -> None:
         assert len({view.website for view in batch.page_views}) == 1
+        assert (bodies is None) == (batch.tag is None)
+        self.bodies[batch.id] = bodies
         self.batches.append(batch)
-        self.in_flight[id(batch)] = batch
+        self.in_flight[batch.id] = batch
 
     def answered(self, batch: Batch, finished: Sequence[tuple[PageView, Outcome]]) -> None:
-        del self.in_flight[id(batch)]
+        del self.in_flight[batch.id]
         self._end(finished)
+
+    def put_in_doubt(self, batch: Batch) -> None:
+        assert batch.tag
+        self.was_in_doubt += len(batch.page_views)
+        self.changed.set()
+
+    def left_in_doubt(self) -> Sequence[Left]:
+        for left in self.left:
+            views = unpack(left.bodies, left.website)
+            self.in_flight[left.id] = Batch(left.id, left.website, views, left.tag)
+        return self.left
 
     def unsent(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
         self._end(finished)
@@ -348,23 +371,32 @@ MakeDelivery = Callable[..., Awaitable[Delivery]]
 
 @pytest.fixture
 async def deliver(ledger: Ledger, sleeps: Sleeps) -> AsyncIterator[MakeDelivery]:
-    """A started delivery to a URL, on a clock that only sleeping moves; options by name."""
+    """A started delivery to a URL, on a clock that only sleeping moves; options by name.
+
+    ``login``: user name and password; ``real``: time passes as it does.
+    """
     started: list[Delivery] = []
 
     async def make(
-        url: str, *, park: bool = False, api_key: str | None = None, **options: Any
+        url: str,
+        *,
+        park: bool = False,
+        api_key: str | None = None,
+        login: tuple[str | None, str | None] = (None, None),
+        real: bool = False,
+        **options: Any,
     ) -> Delivery:
         options = {"settle_bots": False, "timeout": 5.0, **options}
         delivery = Delivery(
-            UmamiOptions(url, api_key=api_key),
+            UmamiOptions(url, api_key=api_key, username=login[0], password=login[1]),
             DeliveryOptions(**options),
             journal=ledger,
             report=ledger,
             park=park,
             file_path=lambda key: b"/var/log/\xffaccess.log.%d" % key,
-            clock=sleeps.clock,
+            clock=time.monotonic if real else sleeps.clock,
             wall=lambda: 1_790_000_000.0,
-            sleep=sleeps,
+            sleep=asyncio.sleep if real else sleeps,
         )
         started.append(delivery)
         await delivery.start()

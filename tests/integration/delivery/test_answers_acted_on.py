@@ -212,10 +212,10 @@ async def test_nothing_leaves_before_the_journal_is_on_disk(
     journalled = asyncio.Event()
     at_once = ledger.before_send
 
-    async def slow_disk(batch):
+    async def slow_disk(batch, bodies=None):
         journalled.set()
         await on_disk.wait()
-        await at_once(batch)
+        await at_once(batch, bodies)
 
     monkeypatch.setattr(ledger, "before_send", slow_disk)
     delivery = await deliver(umami.url, workers=1)

@@ -1,0 +1,129 @@
+"""Asks Umami what it stored: page views by their tag, behind a login.
+
+One request at a time, so that a hundred batches in doubt meet Umami's return without a stampede.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import orjson
+
+from ingestor.delivery.listing import (
+    CannotTell,
+    Unauthorized,
+    read_filters_by_tag,
+    read_login,
+    read_page,
+    read_reset,
+    read_websites,
+)
+from ingestor.errors import BadCredentials, TryAgain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ingestor.delivery.answers import Raw
+    from ingestor.delivery.stored import Stored
+    from ingestor.delivery.umami import Umami
+
+T = TypeVar("T")
+
+_ROWS_MAX = 20_000  # of one tag: where there are more, the server does not look at the tag
+
+
+class Tagged(NamedTuple):
+    """Where to look for the page views of one batch."""
+
+    website: str
+    tag: str
+    first: int  # Unix seconds of its oldest page view
+    last: int  # … and of its newest
+    size: int  # page views
+
+
+class Lookup:
+    """Umami's read API. ``wall`` gives Unix seconds.
+
+    Every method raises TryAgain, BadCredentials, and CannotTell where this server's answers will
+    never do.
+    """
+
+    def __init__(
+        self,
+        umami: Umami,
+        *,
+        username: str,
+        password: str,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._umami = umami
+        self._username = username
+        self._password = password
+        self._wall = wall
+        self._token: str | None = None
+        self._turn = asyncio.Lock()
+
+    async def check(self) -> None:
+        """Find out early whether this server can be asked, as far as its websites let us."""
+        website = await self._get("/api/websites", {"pageSize": "1"}, read_websites)
+        if website is not None:
+            nothing = {"startAt": "1", "endAt": "2"}
+            await self._get(f"/api/websites/{website}/stats", nothing, read_filters_by_tag)
+
+    async def reset_at(self, website: str) -> float:
+        """Unix milliseconds; page views before it are never listed. 0: there was no reset."""
+        return await self._get(f"/api/websites/{website}", {}, read_reset)
+
+    async def stored(self, tagged: Tagged) -> Counter[Stored]:
+        """List the stored page views of a tag."""
+        path = f"/api/websites/{tagged.website}"
+        span = {
+            "startAt": str(tagged.first * 1000),
+            "endAt": str(tagged.last * 1000 + 999),
+            "tag": tagged.tag,
+        }
+        await self._get(f"{path}/stats", span, read_filters_by_tag)
+        rows: dict[str, Stored] = {}
+        size, number, count = 2 * tagged.size + 50, 1, 1
+        while len(rows) < count:
+            query = {**span, "pageSize": str(size), "page": str(number)}
+            page = await self._get(f"{path}/events", query, read_page)
+            count, number = page.total, number + 1
+            if count > _ROWS_MAX:
+                raise CannotTell("it lists more than what has the tag")
+            if not page.rows.keys() - rows.keys():
+                break
+            rows.update(page.rows)
+        if len(rows) != count and count > 0:
+            raise TryAgain("the list of page views changes while it is read")
+        return Counter(rows.values())
+
+    async def _get(
+        self, path: str, query: Mapping[str, str], read: Callable[..., T], *, again: bool = True
+    ) -> T:
+        async with self._turn:
+            raw = await self._ask(path, query)
+            try:
+                return read(raw, now=self._wall())
+            except Unauthorized:
+                self._token = None
+        if again:  # tokens grow old, and a server may get another secret
+            return await self._get(path, query, read, again=False)
+        raise BadCredentials(
+            f"the login umami.username may not read {path} at {self._umami.shown}: give it a user "
+            "that may view the website"
+        )
+
+    async def _ask(self, path: str, query: Mapping[str, str]) -> Raw:
+        if self._token is None:
+            login = {"username": self._username, "password": self._password}
+            raw = await self._umami.ask(
+                "POST", self._umami.route("/api/auth/login"), orjson.dumps(login)
+            )
+            self._token = read_login(raw, now=self._wall())
+        url = self._umami.route(path).with_query(query)
+        return await self._umami.ask("GET", url, extra={"Authorization": f"Bearer {self._token}"})
