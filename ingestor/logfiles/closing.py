@@ -51,6 +51,8 @@ class Closing:
             if succeeded or out_of_sight:
                 self._finish(log)
         for log in list(self._roster.parked.values()):
+            if log.key in self._roster.ready:  # it may have grown since its size was noted
+                continue
             if not log.backlog and last.get(log.lineage, 0) > log.order:
                 del self._roster.parked[log.key]
                 self._roster.closed(log)

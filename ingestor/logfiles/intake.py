@@ -231,9 +231,14 @@ class Intake:
         """Leave a copy unread; remember it when what it holds is acked."""
         place = self._roster.places[found.id]
         place.kind, place.key, place.cut = PlaceKind.COPY, key, cut
-        log = self._roster.logs.get(key)
-        length = file.length if log is None or file.length is not None else log.position
-        if length is not None:  # an archive has no more than what it is a copy of
+        length = file.length
+        if length is None and (log := self._roster.logs.get(key)) is not None:
+            # An archive has no more than what it is a copy of, read or not.
+            if not log.archived:
+                length = max(log.position, log.size)
+            elif log.reading.finished:
+                length = log.position
+        if length is not None:
             self._roster.settling[found.id] = key, found, length
 
     def _is_home(self, key: int, found: Found) -> bool:
