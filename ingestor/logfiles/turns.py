@@ -50,7 +50,7 @@ class Turns:
             self._poll_parked(log, now)
 
     def _grew(self, log: Followed, status: os.stat_result, now: float) -> None:
-        if status.st_size < log.position:
+        if status.st_size < max(log.position, log.size):  # a log that is only written never shrinks
             self._roster.broke(log)
             return
         log.size, log.mtime_ns, log.changed_at = status.st_size, status.st_mtime_ns, now
@@ -147,8 +147,8 @@ class Turns:
 
     def _grow_head(self, log: Followed) -> None:
         """Let the fingerprint grow with the file, before what is read can be finished."""
-        if len(log.head) >= HEAD or log.file is None:
-            return
+        if log.file is None or (len(log.head) >= HEAD and log.position > 0):
+            return  # with a whole head, the bytes before the position tell more; at 0 there are none
         head = log.file.read_at(0, HEAD)
         if not head.startswith(log.head):
             raise Rewritten
