@@ -77,6 +77,7 @@ class Adaptive(Format):
         self.definition = first.definition
         self.fields = first.fields
         self.columns = first.columns
+        self.is_plain = first.is_plain
         vars(self)["hit"] = first.hit  # bound straight: the hot loop saves a call a line
         vars(self)["split"] = first.split
         vars(self)["time_of"] = first.time_of

@@ -3,22 +3,24 @@ r"""A whole block at once: one regular expression that finds the lines that are 
 Most lines of a log are assets. `re` passes over one in half a microsecond, where taking it apart
 costs twice that, so a block is rid of them before its lines are looked at. The expression takes
 no chance: it matches only lines that splitter and matcher read alike, with every value in its
-strictest spelling, a time that is surely believable, and a path whose extension stands as it is.
-All other lines, assets among them, are left for the splitter.
+strictest spelling, a time of one month that is surely believable, and a path whose extension
+stands as it is. All other lines, assets among them, are left for the splitter.
 
 It begins at the newline before a line and ends before the one after it, since `re` looks for a
 literal first byte fast. A quoted value is matched up to the next quote, newlines included, for
-that is fast as well: whoever uses it counts newlines (see `asset_lines`).
+that is fast as well: whoever uses it counts newlines (see `AssetLines`).
 """
 
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ingestor.formats.adaptive import Adaptive
+from ingestor.formats.clocks import MONTHS
 from ingestor.formats.compiler import TextFormat
 from ingestor.formats.fields import Field, Literal, Part, Role, Shape
 
@@ -30,9 +32,12 @@ if TYPE_CHECKING:
 _DAY = 86_400  # seconds
 _WIDEST_ZONE = 16 * 3_600  # seconds
 _FIRST_YEAR = 1996
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _CLOCK = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 _ZONE = rb"[+-](?:0\d|1[0-5])[0-5]\d"
+_ISO_ZONE = rb"(?:Z|[+-](?:0\d|1[0-5]):[0-5]\d)"
+_LOCAL_MONTH = re.compile(rb"\d\d/(?P<month>[A-Z][a-z]{2})/(?P<year>\d{4}):")
+_ISO_MONTH = re.compile(rb"(?P<year>\d{4})-(?P<month>\d\d)-\d\dT")
+_TIME = b"\0"  # stands for the time in an expression that is not finished; no definition has it
 
 # A value between quotes: a backslash before the quote may escape it.
 _QUOTED = rb'[^"]*+(?<!\\)'
@@ -42,35 +47,52 @@ _WORD = rb"\w.:/+%-"
 _TARGET = rb"/(?:[\w/~@!$&'()*+,=:-]++|\.(?!%s[? \x22]))*+\.%s(?:\?[!#-\[\]-~]*+)?"
 
 
-def asset_lines(
-    line_format: Format, extensions: Collection[str], methods: Collection[str], latest: int
-) -> re.Pattern[bytes] | None:
-    r"""Give an expression for "a newline, and a line that is surely an asset"; None: there is none.
+class AssetLines:
+    r"""Expressions for "a newline, and a line that is surely an asset", one a month.
 
     ``extensions`` are lower case, without dots; a hit by one of ``methods`` for such a path is an
-    asset, and nothing else can be said of it first. ``latest`` is the latest believable time.
+    asset, and nothing else can be said of it first.
 
-    To be used on a block between newlines. A match is sure only where it holds one newline,
-    so where as many newlines vanish with the matches as there were matches.
+    To be used on a block between newlines. Matches are sure only where there are as many
+    newlines in them as there are matches: else one of them went beyond its line.
     """
-    if isinstance(line_format, Adaptive):
-        line_format = line_format.first
-    if not isinstance(line_format, TextFormat) or not line_format.is_simple:
-        return None
-    names = [name for name in extensions if re.fullmatch(r"[a-z0-9]+", name)]
-    verbs = [name for name in methods if re.fullmatch(r"[A-Z]{1,16}", name)]
-    if not names or not verbs or "method" not in line_format.fields:
-        return None
-    target = _TARGET.replace(b"%s", _choice(names))
-    fixed = {
-        Role.REQUEST: _choice(verbs) + b" " + target + rb" HTTP/\d(?:\.\d)?",
-        Role.METHOD: _choice(verbs),
-        Role.TARGET: target,
-        Role.STATUS: rb"\d\d\d",
-    }
-    last_day = (latest - _WIDEST_ZONE) // _DAY - 1
-    pattern = _pattern(line_format, fixed, last_day)
-    return None if pattern is None else _compiled(pattern)
+
+    def __init__(
+        self, line_format: Format, extensions: Collection[str], methods: Collection[str]
+    ) -> None:
+        if isinstance(line_format, Adaptive):
+            line_format = line_format.first
+        self._template: bytes | None = None
+        self._clock = ""
+        names = [name for name in extensions if re.fullmatch(r"[a-z0-9]+", name)]
+        verbs = [name for name in methods if re.fullmatch(r"[A-Z]{1,16}", name)]
+        if not isinstance(line_format, TextFormat) or not line_format.is_simple:
+            return
+        if not names or not verbs or "method" not in line_format.fields:
+            return
+        times = [part for part in line_format.captured if part.meaning.role is Role.TIME]
+        self._clock = times[0].meaning.clock
+        target = _TARGET.replace(b"%s", choice(names))
+        fixed = {
+            Role.TIME: _TIME,
+            Role.REQUEST: choice(verbs) + b" " + target + rb" HTTP/\d(?:\.\d)?",
+            Role.METHOD: choice(verbs),
+            Role.TARGET: target,
+            Role.STATUS: rb"\d\d\d",
+        }
+        if self._clock in {"local", "bare", "iso"}:
+            self._template = _template(line_format, fixed)
+
+    def of_month(self, time: bytes, latest: int) -> re.Pattern[bytes] | None:
+        """Give the expression for the month of a time as logged; None where there is none.
+
+        ``latest`` is the latest believable time in Unix seconds.
+        """
+        if self._template is None:
+            return None
+        last_day = (latest - _WIDEST_ZONE) // _DAY - 1
+        pattern = _time(self._clock, time, datetime.fromtimestamp(last_day * _DAY, UTC))
+        return None if pattern is None else _compiled(self._template.replace(_TIME, pattern))
 
 
 @lru_cache(maxsize=64)
@@ -78,7 +100,7 @@ def _compiled(pattern: bytes) -> re.Pattern[bytes]:
     return re.compile(pattern)
 
 
-def _pattern(line_format: TextFormat, fixed: Mapping[Role, bytes], last_day: int) -> bytes | None:
+def _template(line_format: TextFormat, fixed: Mapping[Role, bytes]) -> bytes | None:
     parts = line_format.parts
     found = rb"\n"
     for at, part in enumerate(parts):
@@ -88,8 +110,6 @@ def _pattern(line_format: TextFormat, fixed: Mapping[Role, bytes], last_day: int
             piece = None if b"\t" in part.text or b"|" in part.text else re.escape(part.text)
         elif not any(part is kept for kept in line_format.captured):
             piece = _value(parts, at, part)
-        elif part.meaning.role is Role.TIME:
-            piece = _time(part.meaning.clock, last_day)
         elif part.meaning.role in {Role.PATH, Role.QUERY}:
             piece = None
         else:
@@ -125,61 +145,30 @@ def _text(parts: Sequence[Part], at: int) -> bytes:
 # ── times that are surely believable ──────────────────────────────────────────────────────────
 
 
-def _time(kind: str, last_day: int) -> bytes | None:
-    """Match times from 1996 to the end of ``last_day`` (days since 1970), whatever their zone."""
-    last = datetime.fromtimestamp(last_day * _DAY, UTC)
-    if last.year <= _FIRST_YEAR:
+def _time(clock: str, example: bytes, last: datetime) -> bytes | None:
+    """Match the times of an example's month up to the end of the day ``last``, in any zone."""
+    match = (_ISO_MONTH if clock == "iso" else _LOCAL_MONTH).match(example)
+    if match is None:
         return None
-    years = _choice([str(year) for year in range(_FIRST_YEAR, last.year)])
-    this = b"%d" % last.year
-    if kind in {"local", "bare"}:
-        found = _local_days(last, years, this) + b":" + _CLOCK
-        return found + b" " + _ZONE if kind == "local" else found
-    if kind == "iso":
-        return _iso_days(last, years, this) + b"T" + _CLOCK + rb"(?:Z|[+-](?:0\d|1[0-5]):[0-5]\d)"
-    return None
-
-
-def _local_days(last: datetime, years: bytes, this: bytes) -> bytes:
-    forms = [_days(_MONTHS, b"/") + b"/" + years]
-    if last.month > 1:
-        forms.append(_days(_MONTHS[: last.month - 1], b"/") + b"/" + this)
-    month = _MONTHS[last.month - 1].encode()
-    forms.append(_up_to(last.day) + b"/" + month + b"/" + this)
-    return b"(?:" + b"|".join(forms) + b")"
-
-
-def _iso_days(last: datetime, years: bytes, this: bytes) -> bytes:
-    day = b"-(?:0[1-9]|1\\d|2[0-8])"
-    forms = [years + b"-(?:0[1-9]|1[0-2])" + day]
-    if last.month > 1:
-        months = _choice([f"{month:02d}" for month in range(1, last.month)])
-        forms.append(this + b"-" + months + day)
-    forms.append(this + b"-%02d-" % last.month + _up_to(last.day))
-    return b"(?:" + b"|".join(forms) + b")"
-
-
-def _days(months: Sequence[str], separator: bytes) -> bytes:
-    """Match a day and the name of one of these months."""
-    forms = [rb"(?:0[1-9]|1\d|2[0-8])" + separator + _choice(months)]
-    long = [month for month in months if month != "Feb"]
-    longest = [month for month in long if month not in {"Apr", "Jun", "Sep", "Nov"}]
-    if long:
-        forms.append(rb"(?:29|30)" + separator + _choice(long))
-    if longest:
-        forms.append(b"31" + separator + _choice(longest))
-    return b"(?:" + b"|".join(forms) + b")"
-
-
-def _up_to(day: int) -> bytes:
-    return _choice([f"{each:02d}" for each in range(1, day + 1)])
+    year, name = int(match["year"]), match["month"]
+    month = int(name) if clock == "iso" else MONTHS.get(name, 0)
+    if not 1 <= month <= 12 or year < _FIRST_YEAR or (year, month) > (last.year, last.month):  # noqa: PLR2004 - months
+        return None
+    count = monthrange(year, month)[1]
+    if (year, month) == (last.year, last.month):
+        count = last.day
+    days = choice([f"{day:02d}" for day in range(1, count + 1)])
+    if clock == "iso":
+        return b"%d-%b-" % (year, name) + days + b"T" + _CLOCK + _ISO_ZONE
+    time = days + b"/%b/%d:" % (name, year) + _CLOCK
+    return time + b" " + _ZONE if clock == "local" else time
 
 
 # ── one of several words ──────────────────────────────────────────────────────────────────────
 
 
-def _choice(words: Collection[str]) -> bytes:
-    """Match one of these words, the longest possible, by a tree of their letters."""
+def choice(words: Collection[str]) -> bytes:
+    """Give an expression for one of these words, the longest that fits: a tree of letters."""
     tree: _Tree = {}
     for word in words:
         node = tree

@@ -74,6 +74,7 @@ class TextFormat(Format):
         self._time_of = vars(self)["time_of"] = time_reader(columns, clock)
         fast = splitter(parts, captured, escaped=escaped)
         self.parts, self.captured = tuple(parts), tuple(captured)
+        self.is_plain = all(field.meaning.decoding is Decoding.NONE for field in captured)
         self.is_simple = fast is not None  # ordinary lines can be split
         if fast is not None:
             vars(self)["split"] = fast

@@ -23,6 +23,7 @@ class Format(ABC):
     definition: str  # the template
     fields: frozenset[str]
     columns: Mapping[str, int]
+    is_plain = False  # `split` gives values as they were sent, ``-`` for none: nothing to decode
 
     @abstractmethod
     def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:

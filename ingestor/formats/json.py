@@ -49,6 +49,9 @@ _COLUMNS = (
     Role.SCHEME,
 )
 
+_HANDLED = ("handled request", "NOP")  # Caddy's notes on requests, the second if nobody answered
+_NO_OTHER = (None, *_HANDLED)
+_END = "the end of the line"
 _DEEP = 8  # objects in objects that ordinary logs have at most
 _KEPT = 256  # readers, each for one set of keys
 _SEEN = 4096  # orders of keys that are remembered
@@ -100,11 +103,13 @@ class JsonFormat(Format):
             role: [source for each, source in sources if each is role]
             for role in (*self._roles, *_REQUEST)
         }
-        self._known = {source.path[0] for _, source in sources}
+        self._notes = [str(source.path[0]) for role, source in sources if role is Role.HANDLED]
+        self._known = {source.path[0] for role, source in sources if role is not Role.HANDLED}
         self._by_known: dict[frozenset[str | int], Extract] = {}
         self._extractors: dict[tuple[str, ...], Extract] = {}
         self.columns = MappingProxyType({role.value: at for at, role in enumerate(self._roles)})
         self.fields = hit_fields(self.columns)
+        self.is_plain = True
         clock = clock_named("any", zone)
         self._build = builder(self.columns, clock, escaped=False)
         self._time_of = time_reader(self.columns, clock)
@@ -113,7 +118,10 @@ class JsonFormat(Format):
     def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
         """Read one line; keys that stand twice, wrong types and broken JSON are malformed."""
         try:
-            columns = self._columns_of(_strictly(line))
+            values = _strictly(line)
+            if self._notes and self._is_the_servers_own(values):
+                return Reason.DIRECTIVE
+            columns = self._columns_of(values)
         except _NotJson:
             verdict = Malformed.NO_MATCH if self._text is None else self._text.parse(line, latest)
             return Malformed.JSON if verdict is Malformed.NO_MATCH else verdict
@@ -129,6 +137,9 @@ class JsonFormat(Format):
             return None
         if type(values) is not dict:
             return None
+        for key in self._notes:
+            if values.get(key) not in _NO_OTHER:
+                return None
         count = line.count(b'":')
         if count != len(values) and count != _dict_keys(values, 0):
             return None
@@ -165,10 +176,30 @@ class JsonFormat(Format):
             values = _strictly(line)
         except _Unreadable:
             return 0, "a JSON object"
-        missing = [role.value for role in self._roles if not self._find(values, role)]
-        return len(line), f"a key for {', '.join(missing) or 'nothing more'}"
+        try:
+            request = self._request(values)
+            missing = [
+                role.value
+                for role in (Role.TIME, Role.ADDRESS, Role.REQUEST, Role.STATUS)
+                if role in self._roles
+                if not (request if role is Role.REQUEST else self._find(values, role))
+            ]
+        except _Unreadable:
+            return len(line), "text and numbers where other values stand"
+        return len(line), f"a key for {', '.join(missing)}" if missing else _END
 
     # ── one line ──────────────────────────────────────────────────────────────────────────────
+
+    def _is_the_servers_own(self, values: dict[str, object]) -> bool:
+        """Tell whether the server speaks of itself: certificates, upstreams, its start.
+
+        Where it logs what it does to the requests (``upstream roundtrip``), each would count
+        twice. Lines of others that may have a status are left alone.
+        """
+        notes = [values.get(key) for key in self._notes]
+        said = any(isinstance(note, str) and note and note not in _HANDLED for note in notes)
+        alike = "logger" in values or "status" not in values
+        return said and alike and bool(self._find(values, Role.TIME))
 
     def _columns_of(self, values: dict[str, object]) -> list[bytes] | None:
         """Give the columns of an object; None where it is no request at all."""

@@ -46,6 +46,7 @@ class Prefixed(Format):
         self.definition = inner.definition
         self.fields = inner.fields
         self.columns = inner.columns
+        self.is_plain = inner.is_plain
 
     def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
         """Read the line behind its prefix."""

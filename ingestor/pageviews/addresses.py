@@ -45,6 +45,7 @@ class Addresses:
 
     def __init__(self, options: PageViewOptions) -> None:
         self._trusted = networks(options.trusted_proxies, "pageviews.trusted_proxies")
+        self.trusts_proxies = bool(self._trusted)
         self._include = networks(options.include_addresses, "pageviews.include_addresses")
         self._exclude = networks(options.exclude_addresses, "pageviews.exclude_addresses")
         self._anonymize = options.anonymize_ip

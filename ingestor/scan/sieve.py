@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
 
-from ingestor.formats.blocks import asset_lines
+from ingestor.formats.blocks import AssetLines
 
 if TYPE_CHECKING:
     import re
@@ -12,35 +13,82 @@ if TYPE_CHECKING:
     from ingestor.formats import Format
     from ingestor.pageviews import Rules
 
-_DAY = 86_400
+_DAY = 86_400  # seconds
+_KEPT = 64  # months remembered
+_TRIED = 8  # lines of a block whose time may tell its month
+
+
+class Sifted(NamedTuple):
+    """What is left of a block."""
+
+    starts: list[int]  # where the lines begin, in bytes from the block's start
+    lines: list[bytes]  # without their newlines
+    assets: int  # lines that were taken out
 
 
 class Sieve:
-    """The expression for one format and the rules; made anew when the day changes."""
+    """The expressions for one format and the rules."""
 
-    least = 16_384  # bytes; for less the expression is not worth making
+    least = 16_384  # bytes; for less an expression is not worth making
 
     def __init__(self, line_format: Format, rules: Rules) -> None:
-        self._format = line_format
-        self._rules = rules
-        self._day = 0
-        self._pattern: re.Pattern[bytes] | None = None
+        self._assets: AssetLines | None = None
+        if not rules.paths_override_assets:
+            self._assets = AssetLines(line_format, rules.assets, rules.methods)
+        self._split = line_format.split
+        self._time_at = line_format.columns["time"]
+        self._patterns: dict[tuple[bytes, int], re.Pattern[bytes] | None] = {}
 
-    def sift(self, data: bytes, latest: int) -> tuple[bytes, int]:
-        """Give what is left of the lines, and how many assets were taken out.
+    def sift(self, data: bytes, latest: int) -> Sifted:
+        """Split a block into lines, but for those that are surely assets.
 
         ``latest`` is the latest believable time in Unix seconds.
         """
-        if len(data) < self.least or self._rules.paths_override_assets:
-            return data, 0
-        if latest // _DAY != self._day:
-            self._day = latest // _DAY
-            rules = self._rules
-            self._pattern = asset_lines(self._format, rules.assets, rules.methods, latest)
-        if self._pattern is None:
-            return data, 0
-        block = b"\n" + data
-        rest, count = self._pattern.subn(b"", block)
-        if block.count(b"\n") - rest.count(b"\n") != count:  # a match went beyond its line
-            return data, 0
-        return rest[1:], count
+        pattern = self._pattern(data, latest) if len(data) >= self.least else None
+        if pattern is None:
+            return _all(data)
+        spans = [match.span() for match in pattern.finditer(b"\n" + data)]
+        starts: list[int] = []
+        lines: list[bytes] = []
+        at = 0
+        for start, end in spans:  # of the newline before an asset, of the one behind it
+            if start != at:
+                gap = data[at : start - 1]
+                _append(gap, at, starts, lines)
+            at = end
+        if at < len(data):
+            _append(data[at:].removesuffix(b"\n"), at, starts, lines)
+        count = data.count(b"\n") + (not data.endswith(b"\n"))
+        if count != len(lines) + len(spans):  # a match went beyond its line
+            return _all(data)
+        return Sifted(starts, lines, len(spans))
+
+    def _pattern(self, data: bytes, latest: int) -> re.Pattern[bytes] | None:
+        """Give the expression for the month of the first line that has a time."""
+        if self._assets is None:
+            return None
+        for line in data[:65_536].split(b"\n", _TRIED)[:-1]:
+            columns = self._split(line)
+            if columns is not None:
+                time = columns[self._time_at]
+                key = time[2:11] if time[2:3] == b"/" else time[:7], latest // _DAY
+                if key not in self._patterns:
+                    if len(self._patterns) >= _KEPT:
+                        self._patterns.clear()
+                    self._patterns[key] = self._assets.of_month(time, latest)
+                return self._patterns[key]
+        return None
+
+
+def _append(gap: bytes, at: int, starts: list[int], lines: list[bytes]) -> None:
+    """Add the lines of a gap between assets, which begins at ``at``."""
+    for line in gap.split(b"\n"):
+        starts.append(at)
+        lines.append(line)
+        at += len(line) + 1
+
+
+def _all(data: bytes) -> Sifted:
+    lines = data.removesuffix(b"\n").split(b"\n")
+    ends = accumulate(map(len, lines[:-1]), lambda at, length: at + length + 1, initial=0)
+    return Sifted(list(ends), lines, 0)

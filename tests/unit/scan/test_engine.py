@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestor.formats import PRESETS, Format, compile_format, detect, format_named
-from ingestor.formats.blocks import asset_lines
+from ingestor.formats.blocks import AssetLines
 from ingestor.model import Chunk, Malformed, Reason, Scanned
 from ingestor.pageviews import PageViewOptions, Rules, Site
 from ingestor.scan import Scanner
@@ -31,7 +31,8 @@ DEFINITIONS = {
     "custom": '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
     '"$http_referer" "$http_user_agent" "$gzip_ratio" rt=$request_time '
     'uct="$upstream_connect_time" urt="$upstream_response_time"',
-    "iso": '[$time_iso8601] $remote_addr:$remote_port "$request" $status "$http_user_agent"',
+    "iso": '$remote_addr [$time_iso8601] "$request" $status "$http_user_agent"',
+    "port": '[$time_iso8601] $remote_addr:$remote_port "$request" $status "$http_user_agent"',
     "no method": '$remote_addr [$time_local] "$request_uri" $status "$http_user_agent"',
     "in words": '$remote_addr $host [$time_local] $request_method "$request_uri" $status '
     '"$http_referer" "$http_user_agent"',
@@ -219,17 +220,25 @@ def test_page_views_among_equal_lines_have_their_own_places(scanner: Make) -> No
 @pytest.mark.parametrize("name", ["combined", "vhost_combined", "main", "ingress_nginx", "plesk"])
 def test_the_sieve_takes_ordinary_assets(name: str) -> None:
     line_format, sample = ready(name)
-    pattern = asset_lines(line_format, {"css", "js"}, {"GET"}, NOW)
+    time = b"01/Nov/2026:00:00:00 +0000"
+    pattern = AssetLines(line_format, {"css", "js"}, {"GET"}).of_month(time, NOW)
     assert pattern is not None
     block = "\n" + sample.replace("/pricing", "/static/app.min.css?v=1") + "\n"
     assert pattern.sub(b"", block.encode()) == b"\n"
 
 
 def test_no_sieve_is_made_where_something_else_decides_first() -> None:
-    combined = format_named("combined")
-    assert asset_lines(combined, {"css"}, set(), NOW) is None
-    assert asset_lines(combined, set(), {"GET"}, NOW) is None
-    assert asset_lines(combined, {"css"}, {"GET"}, 800_000_000) is None
-    assert asset_lines(format_named("json"), {"css"}, {"GET"}, NOW) is None
-    no_method = compile_format(DEFINITIONS["no method"])
-    assert asset_lines(no_method, {"css"}, {"GET"}, NOW) is None
+    def pattern(line_format: Format, assets: set[str], methods: set[str], time: bytes) -> object:
+        return AssetLines(line_format, assets, methods).of_month(time, NOW)
+
+    combined, november = format_named("combined"), b"01/Nov/2026:00:00:00 +0000"
+    assert pattern(combined, {"css"}, {"GET"}, november) is not None
+    assert pattern(combined, {"css"}, set(), november) is None
+    assert pattern(combined, set(), {"GET"}, november) is None
+    for time in (b"01/Jan/2027:", b"01/Dec/1995:", b"01/nov/2026:", b"01/Xyz/2020:", b"-", b""):
+        assert pattern(combined, {"css"}, {"GET"}, time) is None
+    assert pattern(format_named("json"), {"css"}, {"GET"}, november) is None
+    assert pattern(compile_format(DEFINITIONS["no method"]), {"css"}, {"GET"}, november) is None
+    iso = format_named(DEFINITIONS["iso"])
+    assert pattern(iso, {"css"}, {"GET"}, b"2024-02-29T00:00:00Z") is not None
+    assert pattern(iso, {"css"}, {"GET"}, b"2024-13-01T00:00:00Z") is None
