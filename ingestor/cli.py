@@ -210,6 +210,33 @@ def preview(  # noqa: PLR0913 - an argument a flag
     _finish(pipeline.preview(settings, job, show=show), json_=json_, quiet=show is not None)
 
 
+@main.command()
+@_config_option
+@click.option("--checkpoint", metavar="FILE", help="The checkpoint file.")
+@click.option("--max-lag", metavar="TIME", help="Exit with 1 when further behind: 90s, 5m, 2h.")
+@click.option("--json", "json_", is_flag=True, help="One JSON object on standard output.")
+def status(
+    *, config: Path | None, checkpoint: str | None, max_lag: str | None, json_: bool
+) -> None:
+    r"""Show how far everything is, beside a running daemon or without one.
+
+    \b
+    Example, for monitoring:
+      ingestor status -c /etc/ingestor/config.yaml --max-lag 5m
+    """
+    from ingestor import pipeline  # noqa: PLC0415 - start-up time
+    from ingestor.config import DEFAULT_PATH  # noqa: PLC0415 - start-up time
+    from ingestor.typed_yaml import seconds  # noqa: PLC0415 - start-up time
+
+    try:
+        longest = None if max_lag is None else seconds(max_lag)
+    except ValueError:
+        raise UsageError(f"--max-lag: {max_lag!r} is no time; write 90s, 5m or 2h.") from None
+    flags = {"checkpoint.path": _path(checkpoint)}
+    settings = _load(config, flags, own_state=not DEFAULT_PATH.exists())
+    _finish(pipeline.status(settings, max_lag=longest), json_=json_)
+
+
 @main.command("retry-rejected")
 @_config_option
 @click.option("--url", metavar="URL", help="Where Umami is: https://umami.example.com")

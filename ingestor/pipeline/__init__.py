@@ -5,6 +5,16 @@ from ingestor.pipeline.daemon import run
 from ingestor.pipeline.job import Job, Result
 from ingestor.pipeline.preview import preview
 from ingestor.pipeline.retry import retry_rejected
+from ingestor.pipeline.status import status
 from ingestor.pipeline.stopping import until_stopped
 
-__all__ = ["Job", "Result", "backfill", "preview", "retry_rejected", "run", "until_stopped"]
+__all__ = [
+    "Job",
+    "Result",
+    "backfill",
+    "preview",
+    "retry_rejected",
+    "run",
+    "status",
+    "until_stopped",
+]

@@ -113,6 +113,18 @@ class Lines(Protocol):
         ...
 
 
+def places(sources: Sequence[Source]) -> list[FollowSource]:
+    """Sources as the readers of logs take them."""
+    return [
+        FollowSource(
+            path=source.path.encode(errors="surrogateescape"),
+            include=source.include,
+            exclude=source.exclude,
+        )
+        for source in sources
+    ]
+
+
 def lines_of(config: Config, job: Job, registry: Registry | None) -> Lines:
     """Find the files of a job; without a registry, nothing is remembered.
 
@@ -121,15 +133,7 @@ def lines_of(config: Config, job: Job, registry: Registry | None) -> Lines:
     options = config.follow.read
     if job.is_stdin:
         return StandardInput(options)
-    named = [
-        FollowSource(
-            path=source.path.encode(errors="surrogateescape"),
-            include=source.include,
-            exclude=source.exclude,
-        )
-        for source in job.sources
-    ]
-    found = discover(named, generations=False, required=True)
+    found = discover(places(job.sources), generations=False, required=True)
     final = True if registry is None else None
     lines = Backfill(found.files, registry or MemoryRegistry(), options, final=final)
     lines.findings += found.findings

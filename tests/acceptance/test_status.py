@@ -1,0 +1,168 @@
+"""``ingestor status`` beside a running daemon, and without one."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parts import WEBSITE, Command, Line, SandboxProcess, free_port, until
+
+from ingestor import config, pipeline
+
+
+def configure(directory: Path, url: str, *, start: str = "beginning") -> None:
+    (directory / "logs").mkdir(exist_ok=True)
+    (directory / "config.yaml").write_text(
+        f"umami: {{url: {url}}}\n"
+        f"sites: [{{website: {WEBSITE}, hostname: example.com}}]\n"
+        f"sources: [{{path: {directory}/logs}}]\n"
+        f"run: {{start: {start}, shutdown_timeout: 1s}}\n"
+        f"checkpoint: {{path: {directory}/checkpoint.db}}\n"
+    )
+
+
+def append(path: Path, content: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(content)
+
+
+@pytest.fixture
+def recent() -> Line:
+    """Lines of a minute ago."""
+    return Line(base=int(time.time()) - 60)
+
+
+def look(ingestor: Command, code: int = 0, *flags: str) -> dict[str, Any]:
+    return ingestor.json("status", "-c", "config.yaml", *flags, code=code)
+
+
+def test_an_operator_sees_each_file_the_totals_and_the_last_page_view(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
+) -> None:
+    configure(tmp_path, sandbox.url)
+    log = tmp_path / "logs" / "access.log"
+    append(log, recent("/1") + recent("/a.png") + recent("/2", 7) + b"garbage\n")
+    daemon = ingestor.start("run", "-c", "config.yaml")
+    until(lambda: sandbox.count() == 2)
+    seen = until(lambda: (s := look(ingestor))["totals"].get("accepted") == 2 and s)
+    assert seen["running"] == {"run": daemon.process.pid}
+    assert (seen["lag"], seen["backlog"], seen["in_flight"], seen["in_doubt"]) == (0, 0, 0, 0)
+    assert seen["dead_letters"] == 0
+    assert seen["away_since"] is None
+    (source,) = seen["sources"]
+    assert source["totals"] == {
+        "lines": 4,
+        "accepted": 2,
+        "filtered.asset": 1,
+        "malformed.no_match": 1,
+    }
+    (file,) = source["files"]
+    assert (file["path"], file["offset"], file["backlog"]) == (str(log), log.stat().st_size, 0)
+    newest = recent.base + 7
+    until(lambda: look(ingestor)["sources"][0]["files"][0]["last_page_view"] == newest, 20)
+    text = ingestor("status", "-c", "config.yaml").stdout
+    assert f"running, process {daemon.process.pid}" in text
+    assert "lines 4, accepted 2, filtered asset 1, malformed no_match 1" in text
+    assert daemon.stop() == 0
+    assert look(ingestor)["running"] == {}
+    assert look(ingestor)["totals"]["accepted"] == 2
+
+
+def test_behind_by_more_than_it_may_be_is_exit_code_1(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
+) -> None:
+    configure(tmp_path, sandbox.url)
+    log = tmp_path / "logs" / "access.log"
+    append(log, recent("/1"))
+    daemon = ingestor.start("run", "-c", "config.yaml")
+    until(lambda: sandbox.count() == 1)
+    assert daemon.stop() == 0
+    before = log.stat().st_size
+    append(log, recent("/2") + recent("/3", 30))
+    late = tmp_path / "logs" / "new-access.log"
+    append(late, recent("/4", 50))
+    seen = look(ingestor, 1, "--max-lag", "45s")
+    assert 60 <= seen["lag"] < 120
+    files = {file["path"]: file for file in seen["sources"][0]["files"]}
+    assert files[str(log)]["offset"] == before
+    assert files[str(log)]["backlog"] == log.stat().st_size - before
+    assert files[str(late)]["backlog"] == late.stat().st_size
+    assert 10 <= files[str(late)]["age"] < 60
+    assert look(ingestor, 0, "--max-lag", "1h")["backlog"] == seen["backlog"]
+    assert "--max-lag" in ingestor("status", "-c", "config.yaml", "--max-lag", "x", code=2).stderr
+
+
+def test_what_is_left_to_a_backfill_is_no_backlog_and_an_unfinished_line_no_lag(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
+) -> None:
+    configure(tmp_path, sandbox.url, start="end")
+    log = tmp_path / "logs" / "access.log"
+    append(log, recent("/old"))
+    daemon = ingestor.start("run", "-c", "config.yaml")
+    until(lambda: "following" in daemon.log())
+    assert look(ingestor)["backlog"] == 0
+    append(log, recent("/new")[:40])
+    seen = look(ingestor, 0, "--max-lag", "1s")
+    assert (seen["backlog"], seen["lag"]) == (40, 0)
+
+
+def test_an_outage_shows_with_its_beginning_and_what_is_in_flight(
+    ingestor: Command, tmp_path: Path, recent: Line
+) -> None:
+    configure(tmp_path, f"http://127.0.0.1:{free_port()}")
+    append(tmp_path / "logs" / "access.log", b"".join(recent(f"/{i}") for i in range(300)))
+    daemon = ingestor.start("run", "-c", "config.yaml")
+    began = time.time()
+    until(lambda: "following" in daemon.log())
+    until(lambda: look(ingestor)["away_since"], what="the note of the outage")
+    seen = look(ingestor, 1, "--max-lag", "30s")
+    assert began - 5 < seen["away_since"] < time.time()
+    assert seen["lag"] >= 60
+    assert "away since" in ingestor("status", "-c", "config.yaml").stdout
+    assert daemon.stop() == 0
+
+
+def test_a_log_that_was_rotated_while_the_daemon_was_down_is_found(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
+) -> None:
+    configure(tmp_path, sandbox.url)
+    log = tmp_path / "logs" / "access.log"
+    append(log, recent("/1"))
+    daemon = ingestor.start("run", "-c", "config.yaml")
+    until(lambda: sandbox.count() == 1)
+    assert daemon.stop() == 0
+    append(log, recent("/2"))
+    log.rename(tmp_path / "logs" / "access.log.1")
+    append(log, recent("/3"))
+    files = {file["path"]: file for file in look(ingestor)["sources"][0]["files"]}
+    assert files[f"{log}.1"]["backlog"] == len(recent("/2"))
+    assert files[str(log)]["backlog"] == len(recent("/3"))
+    seen = ingestor.json("status", "--checkpoint", "checkpoint.db")  # without a configuration
+    assert seen["checkpoint"] == str(tmp_path / "checkpoint.db")
+
+
+def test_without_a_checkpoint_the_error_says_so(ingestor: Command, tmp_path: Path) -> None:
+    configure(tmp_path, "http://127.0.0.1:9")
+    assert "there is no checkpoint" in ingestor("status", "-c", "config.yaml", code=2).stderr
+
+
+@pytest.mark.slow
+def test_a_thousand_looks_disturb_no_daemon_under_load(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
+) -> None:
+    configure(tmp_path, sandbox.url)
+    log = tmp_path / "logs" / "access.log"
+    log.touch()
+    daemon = ingestor.start("run", "-c", "config.yaml")
+    until(lambda: "following" in daemon.log())
+    settings = config.load(tmp_path / "config.yaml", environment={})
+    for i in range(1000):
+        append(log, recent(f"/{i}"))
+        assert pipeline.status(settings).exit_code == 0
+    until(lambda: sandbox.count() >= 1000)
+    assert daemon.stop() == 0
+    assert sandbox.count() == 1000
+    assert "WARNING" not in daemon.log()
+    assert "ERROR" not in daemon.log()
