@@ -164,6 +164,8 @@ def _any_clock(zone: tzinfo | None) -> Clock:
             return local(raw)
         if raw[4:5] == b"-":
             return iso(raw)
+        if raw[4:5] == b"/":  # Caddy's wall clock
+            return iso(raw.replace(b"/", b"-", 2))
         return _epoch(raw)
 
     return clock

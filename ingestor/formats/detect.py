@@ -157,6 +157,8 @@ def _refused(
         f"nearest, {nearest}, stops at column {column + 1}, where it expects {expected}, in: "
         f"{shown}{zone}"
     )
+    if any(b"\thandled request\t{" in each for each in sample):
+        explanation += ". Caddy wrote this for people to read: set `format json` in its `log`"
     return Detection(None, covered / len(sample), explanation, nearest, column)
 
 
@@ -177,11 +179,9 @@ def _nearest(
 def _needs_zone(sample: Sequence[bytes], latest: int) -> str:
     from datetime import UTC  # noqa: PLC0415 - only here
 
-    for each in _candidates(UTC):
-        if each.name not in {known.name for known in _candidates(None)}:
-            explained = sum(is_explained(each.parse(line, latest)) for line in sample)
-            if explained >= ENOUGH * len(sample):
-                return f". {each.name} fits, but its times name no zone: set `timezone`"
+    for at, each in enumerate(_candidates(UTC)):
+        if _suffices(len(_score(each, at, sample, latest).explained), len(sample)):
+            return f". {each.name} fits, but its times name no zone: set `timezone`"
     return ""
 
 

@@ -42,6 +42,7 @@ class Role(StrEnum):
     ACCEPT_LANGUAGE = "accept_language"
     PURPOSE = "purpose"
     SCHEME = "scheme"
+    HANDLED = "handled"  # Caddy's note on a line: a request was handled
 
 
 class Decoding(StrEnum):

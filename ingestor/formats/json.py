@@ -109,6 +109,8 @@ class JsonFormat(Format):
         self._extractors: dict[tuple[str, ...], Extract] = {}
         self.columns = MappingProxyType({role.value: at for at, role in enumerate(self._roles)})
         self.fields = hit_fields(self.columns)
+        if Role.REQUEST not in found:  # in parts, and these may be missing
+            self.fields -= {"method", "protocol"} - {role.value for role in found}
         self.is_plain = True
         clock = clock_named("any", zone)
         self._build = builder(self.columns, clock, escaped=False)

@@ -72,6 +72,7 @@ VARIABLES: dict[str, Meaning] = {
     "upstream_http_content_type": UPSTREAM,
     "trailing_fields": TRAILING,  # ours: any number of further fields
     "any_time": moment("any", 3),  # ours: any way to write a time
+    "handled_request": Meaning(Role.HANDLED),  # ours: other words there are no request
     "bare_time": moment("bare", 3),  # ours: $time_local without its zone
 }
 

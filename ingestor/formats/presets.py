@@ -1,9 +1,10 @@
 """Formats by name, as data: who writes them, the definition, and a line of each.
 
 A definition is written in the server's own language, the same that stands in its configuration:
-nginx (``$…``), Apache (``%…``), JSON with nginx variables, or W3C's ``#Fields:``. Three variables
-are ours: ``$trailing_fields`` (any further fields), ``$any_time`` (a time of any kind) and
-``$bare_time`` (a local time without its zone).
+nginx (``$…``), Apache (``%…``), JSON with nginx variables, or W3C's ``#Fields:``. Four variables
+are ours: ``$trailing_fields`` (any further fields), ``$any_time`` (a time of any kind),
+``$bare_time`` (a local time without its zone) and ``$handled_request`` (Caddy's words for a
+request that was handled; a line with others is no request).
 """
 
 from __future__ import annotations
@@ -207,7 +208,9 @@ _PRESETS = (
     Preset(
         "caddy",
         "Caddy's JSON",
-        '{"ts": "$any_time", "request": {"client_ip": "$remote_addr", '
+        '{"ts": "$any_time", "time": "$any_time", "timestamp": "$any_time", '
+        '"@timestamp": "$any_time", "msg": "$handled_request", "message": "$handled_request", '
+        '"request": {"client_ip": "$remote_addr", '
         '"remote_ip": "$realip_remote_addr", "remote_addr": "$realip_remote_addr:$remote_port", '
         '"proto": "$server_protocol", "method": "$request_method", "host": "$host", '
         '"uri": "$request_uri", "headers": {"User-Agent": ["$http_user_agent"], '

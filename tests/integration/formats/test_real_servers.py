@@ -1,23 +1,26 @@
-"""Debian's nginx and Apache write hostile requests by unusual formats; every hit is what was sent.
+"""Debian's nginx, Apache and Caddy write hostile requests; every hit is what was sent.
 
 What a server does not log as it was sent (a path that it decoded, a request that it refused before
-it read the headers) is left out of the comparison.
+it read the headers) is left out of the comparison. Caddy writes U+FFFD for each invalid byte.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC
 from pathlib import Path
 
 import pytest
 from parts import free_port, program, until
 
-from ingestor.formats import detect, format_named
-from ingestor.model import Hit, Malformed
+from ingestor.formats import Format, detect, format_named
+from ingestor.model import Hit, Malformed, Reason
 
 LATEST = 4_000_000_000
 
@@ -65,6 +68,56 @@ APACHE_FORMATS = {
         'LogFormat "%{X-Forwarded-For}i %h %l %u %t \\"%r\\" %>s %b \\"%!304,206{Referer}i\\" '
         '\\"%!304,206{User-Agent}i\\" %X %k %%" conditions'
     ),
+}
+
+_REST = {"request>remote_port": {"filter": "delete"}, "resp_headers": {"filter": "delete"}}
+# Caddy's encoders, as they stand in its JSON configuration.
+CADDY_FORMATS: dict[str, dict[str, object]] = {
+    "plain": {"format": "json"},
+    "milliseconds": {"format": "json", "time_format": "unix_milli_float"},
+    "nanoseconds": {"format": "json", "time_format": "unix_nano"},
+    "rfc3339": {"format": "json", "time_format": "rfc3339_nano"},
+    "common_log": {"format": "json", "time_format": "common_log", "time_local": True},
+    "iso": {"format": "json", "time_format": "iso8601", "duration_format": "string"},
+    "wall": {"format": "json", "time_format": "wall_milli"},
+    "keys": {
+        "format": "json",
+        "time_key": "@timestamp",
+        "message_key": "message",
+        "level_key": "severity",
+        "name_key": "",
+    },
+    "filtered": {
+        "format": "filter",
+        "wrap": {"format": "json", "time_key": "time"},
+        "fields": _REST | {"request>remote_ip": {"filter": "ip_mask", "ipv4_cidr": 24}},
+    },
+    "renamed": {
+        "format": "filter",
+        "wrap": {"format": "json", "time_format": "iso8601"},
+        "fields": _REST
+        | {
+            "request>remote_ip": {"filter": "rename", "name": "from"},
+            "request>headers>User-Agent": {"filter": "rename", "name": "by"},
+        },
+    },
+    "deleted": {
+        "format": "filter",
+        "wrap": {"format": "json"},
+        "fields": {
+            name: {"filter": "delete"} for name in ("request>headers", "request>method", "status")
+        },
+    },
+    "console": {"format": "console"},
+}
+# What Caddy's preset cannot know is pasted.
+CADDY_DEFINITIONS = {
+    "renamed": (
+        '{"ts":"$time_iso8601","request":{"from":"$remote_addr","method":"$request_method",'
+        '"proto":"$server_protocol","host":"$host","uri":"$request_uri",'
+        '"headers":{"Referer":["$http_referer"],"by":["$http_user_agent"]}},"status":$status}'
+    ),
+    "deleted": '{"ts":$msec,"request":{"remote_ip":"$remote_addr","uri":"$request_uri"}}',
 }
 
 # (target, referrer, user agent), as bytes on the wire.
@@ -170,10 +223,48 @@ def apache_logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
+@pytest.fixture(scope="module")
+def caddy_logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    command = program("caddy")
+    if command is None:
+        pytest.skip("Caddy is not installed")
+    home = tmp_path_factory.mktemp("caddy")
+    port = free_port()
+
+    def log(name: str, **more: object) -> dict[str, object]:
+        writer = {"output": "file", "filename": str(home / f"{name}.log"), "roll": False}
+        return {"writer": writer, **more}
+
+    logs = {
+        name: log(name, include=["http.log.access"], encoder=encoder)
+        for name, encoder in CADDY_FORMATS.items()
+    }
+    server = {
+        "listen": [f"127.0.0.1:{port}"],
+        "automatic_https": {"disable": True},
+        "logs": {},
+        "routes": [{"handle": [{"handler": "static_response", "body": "ok"}]}],
+    }
+    config = {
+        "admin": {"disabled": True, "config": {"persist": False}},
+        "storage": {"module": "file_system", "root": str(home / "storage")},
+        "logging": {"logs": {"default": log("mixed"), **logs}},
+        "apps": {"http": {"servers": {"www": server}}},
+    }
+    (home / "caddy.json").write_text(json.dumps(config))
+    with served([command, "run", "--config", str(home / "caddy.json")], port, home=home):
+        yield home
+
+
 @contextlib.contextmanager
-def served(command: list[str], port: int) -> Iterator[None]:
-    """Run a server, send it everything, and stop it."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+def served(command: list[str], port: int, *, home: Path | None = None) -> Iterator[None]:
+    """Run a server, send it everything, and stop it. ``home`` is where it may keep things."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=None if home is None else os.environ | {"HOME": str(home), "XDG_DATA_HOME": str(home)},
+    )
     try:
         until(lambda: answers(port) or process.poll() is not None, what=f"{command[0]} listens")
         if process.poll() is not None:
@@ -202,13 +293,30 @@ def text(raw: bytes) -> str:
     return "" if raw == b"-" else raw.decode("utf-8", "surrogateescape")
 
 
-def compare(definition: str, lines: list[bytes], *, in_parts: bool = False) -> None:
-    """Compare each line with the request it came from, in their order."""
-    line_format = format_named(definition)
+def replaced(raw: bytes) -> str:
+    """Give bytes as Caddy writes them."""
+    return "" if raw == b"-" else raw.decode("utf-8", "replace")
+
+
+def parsed(line_format: Format, lines: list[bytes]) -> list[Hit | Malformed | Reason]:
+    """Parse lines, and hold what the splitter makes of them to the same."""
     verdicts = [line_format.parse(line, LATEST) for line in lines]
     for line, verdict in zip(lines, verdicts, strict=True):
         columns = line_format.split(line)
         assert columns is None or line_format.hit(columns, LATEST) == verdict
+    return verdicts
+
+
+def compare(
+    definition: str,
+    lines: list[bytes],
+    *,
+    in_parts: bool = False,
+    logged: Callable[[bytes], str] = text,
+    address: str = "127.0.0.1",
+) -> None:
+    """Compare each line with the request it came from, in their order."""
+    verdicts = parsed(format_named(definition, timezone=UTC), lines)
     assert set(verdicts) & {Malformed.NO_MATCH, Malformed.TIME, Malformed.JSON} <= {
         Malformed.NO_MATCH  # garbage, where the request is logged in parts
     }
@@ -216,16 +324,16 @@ def compare(definition: str, lines: list[bytes], *, in_parts: bool = False) -> N
     # Every request is there, in order, beside the probe for the listening port.
     compared = 0
     for target, referrer, agent in REQUESTS:
-        match = [hit for hit in hits if hit.target == text(target)]
+        match = [hit for hit in hits if hit.target == logged(target)]
         if not match and in_parts:
             continue  # a path that the server decoded, or did not keep once it had refused it
         assert match, f"{target[:60]!r} is missing"
         (hit,) = match
-        assert (hit.method, hit.address) == ("GET", "127.0.0.1")
+        assert (hit.method, hit.address) == ("GET", address)
         if hit.status == 400:
             continue  # refused before the headers were read
-        assert hit.user_agent == text(agent)
-        assert hit.referrer == text(referrer)
+        assert hit.user_agent == logged(agent)
+        assert hit.referrer == logged(referrer)
         compared += 1
     assert compared >= len(REQUESTS) // 2
 
@@ -250,3 +358,63 @@ def test_what_the_servers_wrote_is_found_by_its_looks(nginx_logs: Path, apache_l
         found = detect(path.read_bytes().splitlines(), latest=LATEST)
         assert found.format is not None, found.explanation
         assert found.format.name == fits
+
+
+@pytest.mark.parametrize("name", sorted(CADDY_FORMATS.keys() - {"console", "deleted"}))
+def test_caddy_writes_and_every_hit_is_what_was_sent(name: str, caddy_logs: Path) -> None:
+    lines = (caddy_logs / f"{name}.log").read_bytes().splitlines()
+    assert len(lines) == len(REQUESTS)
+    compare(
+        CADDY_DEFINITIONS.get(name, "caddy"),
+        lines,
+        logged=replaced,
+        address="127.0.0.0" if name == "filtered" else "127.0.0.1",
+    )
+
+
+def test_however_caddy_writes_a_time_it_is_the_same(caddy_logs: Path) -> None:
+    times = set()
+    for name in CADDY_FORMATS.keys() - {"console"}:
+        line_format = format_named(CADDY_DEFINITIONS.get(name, "caddy"), timezone=UTC)
+        verdicts = parsed(line_format, (caddy_logs / f"{name}.log").read_bytes().splitlines())
+        times.add(tuple(verdict.time for verdict in verdicts if isinstance(verdict, Hit)))
+    (only,) = times
+    assert len(only) == len(REQUESTS)
+
+
+def test_fields_that_caddy_was_told_to_delete_are_not_made_up(caddy_logs: Path) -> None:
+    lines = (caddy_logs / "deleted.log").read_bytes().splitlines()
+    line_format = format_named(CADDY_DEFINITIONS["deleted"])
+    assert not {"user_agent", "referrer", "host", "status", "method"} & line_format.fields
+    hits = [verdict for verdict in parsed(line_format, lines) if isinstance(verdict, Hit)]
+    assert [hit.target for hit in hits] == [replaced(target) for target, _, _ in REQUESTS]
+    assert {(hit.user_agent, hit.referrer, hit.host) for hit in hits} == {(None, None, None)}
+    found = detect(lines, latest=LATEST)
+    assert found.format is None
+    assert "expects a key for status" in found.explanation
+
+
+def test_what_caddy_says_of_itself_is_no_request_and_hinders_nothing(caddy_logs: Path) -> None:
+    lines = (caddy_logs / "mixed.log").read_bytes().splitlines()
+    found = detect(lines, latest=LATEST)
+    assert found.format is not None, found.explanation
+    assert found.format.name == "caddy"
+    verdicts = parsed(found.format, lines)
+    assert sum(isinstance(verdict, Hit) for verdict in verdicts) == len(REQUESTS)
+    assert {verdict for verdict in verdicts if not isinstance(verdict, Hit)} == {Reason.DIRECTIVE}
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("console", "set `format json`"),
+        ("wall", "its times name no zone: set `timezone`"),
+        ("renamed", "expects a key for address"),
+    ],
+)
+def test_what_caddy_writes_and_auto_cannot_read_is_refused_with_advice(
+    name: str, why: str, caddy_logs: Path
+) -> None:
+    found = detect((caddy_logs / f"{name}.log").read_bytes().splitlines(), latest=LATEST)
+    assert found.format is None
+    assert why in found.explanation

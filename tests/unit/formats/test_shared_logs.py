@@ -34,7 +34,6 @@ BROKEN_LINES = {
     "apachelogs__vhost_combined.log": 1,  # "Bad line"
     "elastic_apache_logs.log": 1,  # cut in the middle of the user agent
     "hub__apache-cve-2021-41773.log": 1,  # a line of the error log
-    "hub__caddy-logs.log": 1,  # a line of another of Caddy's loggers
     "hub__traefik_json.log": 1,  # a plugin's debug line
 }
 
