@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import pytest
 
+from ingestor.delivery import Left
+from ingestor.delivery.bodies import pack
+from ingestor.errors import BadCredentials, UnknownWebsite
 from ingestor.model import Outcome
 from ingestor.sandbox import Sandbox, SandboxOptions
 
@@ -60,3 +64,335 @@ async def test_a_fault_loses_nothing_and_doubles_nothing(
         assert ledger.outcomes == {Outcome.ACCEPTED: 120}
         assert not ledger.in_flight
         assert not letters.exists()
+
+
+@pytest.fixture
+async def exactly_once(deliver):
+    """A delivery to a sandbox with exactly-once; options by name."""
+
+    async def make(sandbox, **options):
+        return await deliver(
+            sandbox.url, **{"exactly_once": True, "login": LOGIN, "batch_size": 8, **options}
+        )
+
+    return make
+
+
+def paths(sandbox):
+    website = sandbox.websites[0]
+    return Counter(view.url_path for view in sandbox.page_views(website))
+
+
+async def test_every_batch_has_a_tag_of_its_own_and_without_the_option_none(
+    exactly_once, deliver, ledger, views
+):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        delivery = await exactly_once(sandbox, tag_prefix="x-", mode="batch")
+        await delivery.submit(views(20, website=website))
+        assert await delivery.drain(None)
+        tags = Counter(view.tag for view in sandbox.page_views(website))
+        assert set(tags) == {f"x-7-{batch.id}" for batch in ledger.batches}
+        assert all(len(batch.page_views) == tags[batch.tag] for batch in ledger.batches)
+        plain = await deliver(sandbox.url)
+        await plain.submit(views(5, website=website, start=20))
+        assert await plain.drain(None)
+        assert [view.tag for view in sandbox.page_views(website)][20:] == [None] * 5
+
+
+async def test_page_views_that_look_alike_are_told_apart_by_their_number(
+    exactly_once, ledger, views
+):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        alike = [
+            view._replace(payload={**view.payload, "url": "/same", "timestamp": 1_790_000_000})
+            for view in views(40, website=website)
+        ]
+        sandbox.faults.set("500-passes,code=57P01,p=0.5,seed=3", "cut,p=0.3,seed=4")
+        delivery = await exactly_once(sandbox)
+        await delivery.submit(alike)
+        assert await delivery.drain(None)
+        assert paths(sandbox) == {"/same": 40}
+        assert ledger.outcomes == {Outcome.ACCEPTED: 40}
+
+
+AGENTS = ["Feedly/1.0", "curl/8.1"] + [
+    f"Mozilla/5.0 (X11; Linux x86_64; rv:{n}.0) Gecko/20100101 Firefox/{n}.0"
+    for n in range(100, 104)
+]
+
+
+@pytest.mark.parametrize("settle_bots", [True, False])
+@pytest.mark.parametrize("alike", [True, False])
+@pytest.mark.parametrize(
+    "fault", ["cut,p=0.5,seed=1", "500-passes,code=57P01,p=0.4,seed=2", "drop-before,p=0.5,seed=3"]
+)
+async def test_a_bots_hole_is_not_mistaken_for_a_missing_page_view(
+    fault, alike, settle_bots, exactly_once, ledger, views
+):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        mixed = views(90, website=website, user_agent=lambda n: AGENTS[n % len(AGENTS)])
+        if alike:
+            same = {"url": "/", "timestamp": 1_790_000_000}
+            mixed = [view._replace(payload={**view.payload, **same}) for view in mixed]
+        sandbox.faults.set(fault)
+        delivery = await exactly_once(sandbox, settle_bots=settle_bots)
+        await delivery.submit(mixed)
+        assert await delivery.drain(None)
+        stored = Counter(view.user_agent for view in sandbox.page_views(website))
+        assert stored == dict.fromkeys(AGENTS[2:], 15)
+        assert sum(ledger.outcomes.values()) == 90
+        assert ledger.outcomes[Outcome.REFUSED_AS_BOT] <= 30
+
+
+async def test_poison_ends_as_a_dead_letter_and_leaves_the_others_alone(
+    exactly_once, ledger, views, tmp_path
+):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        sandbox.faults.set("500-never,url=/7", "cut,p=0.4,seed=1")
+        delivery = await exactly_once(sandbox, dead_letters=tmp_path / "dead.jsonl")
+        await delivery.submit(views(40, website=website))
+        assert await delivery.drain(None)
+        assert paths(sandbox) == {f"/{n}": 1 for n in range(40) if n != 7}
+        assert ledger.ended[70] is Outcome.REJECTED
+
+
+async def test_a_500_that_never_says_why_convicts_one_page_view_in_the_end(
+    umami, deliver, ledger, views, reply, refused, tmp_path
+):
+    wordless = reply(500, refused("server-error", 500))
+    umami.script = lambda request: wordless if "/7" in request.urls else None
+    letters = tmp_path / "dead.jsonl"
+    delivery = await deliver(
+        umami.url, exactly_once=True, login=LOGIN, batch_size=8, dead_letters=letters
+    )
+    await delivery.submit(views(40))
+    assert await delivery.drain(None)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 39, Outcome.REJECTED: 1}
+    assert ledger.ended[70] is Outcome.REJECTED
+    assert umami.urls == {f"/{n}": 1 for n in range(40) if n != 7}
+
+
+async def test_a_website_that_vanished_keeps_its_page_views_in_doubt(
+    umami, deliver, ledger, views, reply
+):
+    answers = iter([reply(cut=5, body=b"0123456789")])
+
+    def script(request):
+        if request.number < 0 or request.path != "/api/batch":
+            return None
+        umami.websites.clear()
+        return next(answers, None)
+
+    umami.script = script
+    delivery = await deliver(umami.url, exactly_once=True, login=LOGIN, batch_size=8)
+    await delivery.submit(views(8))
+    with pytest.raises(UnknownWebsite):
+        await delivery.drain(None)
+    assert not ledger.ended
+    assert [len(batch.page_views) for batch in ledger.in_flight.values()] == [8]
+
+
+async def test_a_token_that_grew_old_is_replaced(exactly_once, ledger, views):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        delivery = await exactly_once(sandbox)
+        sandbox.faults.set("cut,count=3", "401,path=/api/websites*,count=1,skip=2")
+        await delivery.submit(views(40, website=website))
+        assert await delivery.drain(None)
+        assert paths(sandbox) == {f"/{n}": 1 for n in range(40)}
+        assert all(sandbox.faults.counters.values())
+
+
+async def test_a_wrong_password_ends_a_backfill_before_anything_is_sent(exactly_once):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        with pytest.raises(BadCredentials, match=r"umami\.password"):
+            await exactly_once(sandbox, login=("admin", "Hush-Hush"))
+
+
+async def test_a_daemon_with_a_wrong_password_keeps_what_is_in_doubt(
+    exactly_once, ledger, views, caplog, sleeps
+):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        delivery = await exactly_once(sandbox, login=("admin", "Hush-Hush"), park=True)
+        sandbox.faults.set("cut,count=1")
+        await delivery.submit(views(40, website=website))
+        await ledger.until(lambda: len(ledger.ended) == 40 - delivery.in_doubt > 0)
+        assert await delivery.drain(5)
+        assert delivery.in_doubt > 0
+        assert paths(sandbox) == {f"/{n}": 1 for n in range(40)}
+        assert "Hush" not in caplog.text
+        assert "umami.password" in caplog.text
+
+
+async def test_a_login_that_may_not_read_the_website_stops_a_backfill(exactly_once, views):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        delivery = await exactly_once(sandbox)
+        sandbox.faults.set("cut,count=1", f"401,path=/api/websites/{website}*")
+        await delivery.submit(views(40, website=website))
+        with pytest.raises(BadCredentials, match="may not read"):
+            await delivery.drain(None)
+
+
+async def test_without_credentials_it_is_at_least_once_and_says_so(
+    exactly_once, ledger, views, caplog
+):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        delivery = await exactly_once(sandbox, login=(None, None))
+        assert "umami.username" in caplog.text
+        sandbox.faults.set("cut,count=2")
+        await delivery.submit(views(40, website=website))
+        assert await delivery.drain(None)
+        assert set(paths(sandbox)) == {f"/{n}" for n in range(40)}
+        assert 0 < paths(sandbox).total() - 40 <= ledger.doubts
+        assert {view.tag for view in sandbox.page_views(website)} == {None}
+
+
+async def test_an_umami_before_3_cannot_tell_and_it_is_at_least_once(
+    exactly_once, ledger, views, caplog
+):
+    async with Sandbox(SandboxOptions(version="2.20.0")) as sandbox:
+        website = sandbox.websites[0]
+        delivery = await exactly_once(sandbox)
+        assert "older than Umami 3" in caplog.text
+        sandbox.faults.set("cut,count=2")
+        await delivery.submit(views(40, website=website))
+        assert await delivery.drain(None)
+        assert set(paths(sandbox)) == {f"/{n}" for n in range(40)}
+        assert 0 < paths(sandbox).total() - 40 <= ledger.doubts
+
+
+async def test_page_views_older_than_a_reset_are_repeated_and_counted_as_perhaps_double(
+    exactly_once, ledger, views, caplog
+):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        delivery = await exactly_once(sandbox, mode="batch", batch_size=40, workers=1)
+        sandbox.reset_website(website)
+        reset = int(time.time()) + 1
+        mixed = [
+            view._replace(payload={**view.payload, "timestamp": reset - 20 + n})
+            for n, view in enumerate(views(40, website=website))
+        ]
+        sandbox.faults.set("cut,count=1")
+        await delivery.submit(mixed)
+        assert await delivery.drain(None)
+        assert paths(sandbox) == {f"/{n}": 2 if n < 20 else 1 for n in range(40)}
+        assert ledger.doubts == 20
+        assert "reset" in caplog.text
+
+
+async def test_a_server_that_stores_late_is_waited_for(deliver, ledger, views):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        delivery = await deliver(
+            sandbox.url, exactly_once=True, login=LOGIN, batch_size=8, real=True, settle_time=0.4
+        )
+        sandbox.faults.set("store-late,entry=20ms,p=0.4,seed=1")
+        await delivery.submit(views(80, website=website))
+        assert await delivery.drain(None)
+        assert paths(sandbox) == {f"/{n}": 1 for n in range(80)}
+        assert ledger.was_in_doubt > 0
+        assert ledger.doubts == 0
+
+
+async def test_a_request_that_times_out_is_looked_up_and_not_repeated(deliver, ledger, views):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        delivery = await deliver(
+            sandbox.url,
+            exactly_once=True,
+            login=LOGIN,
+            batch_size=8,
+            real=True,
+            timeout=0.2,
+            settle_time=0.5,
+            retry_min=0.01,
+            retry_max=0.05,
+        )
+        sandbox.faults.set("slow,request=400ms,count=2")
+        await delivery.submit(views(60, website=website))
+        assert await delivery.drain(None)
+        assert paths(sandbox) == {f"/{n}": 1 for n in range(60)}
+        assert ledger.was_in_doubt > 0
+
+
+async def test_a_server_that_stalls_longer_than_the_settle_time_doubles_and_it_is_reported(
+    deliver, ledger, views, caplog, eventually
+):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        delivery = await deliver(
+            sandbox.url,
+            exactly_once=True,
+            login=LOGIN,
+            mode="batch",
+            real=True,
+            park=True,
+            timeout=0.2,
+            settle_time=0.25,
+            retry_min=0.01,
+            retry_max=0.05,
+        )
+        sandbox.faults.set("slow,request=700ms,count=1")
+        await delivery.submit(views(3, website=website))
+        await eventually(lambda: ledger.doubts == 3)
+        assert paths(sandbox) == {f"/{n}": 2 for n in range(3)}
+        assert "are double" in caplog.text
+
+
+async def test_others_go_on_while_one_batch_waits(exactly_once, ledger, views, sleeps):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        delivery = await exactly_once(sandbox, workers=1, real=True, settle_time=60.0)
+        sandbox.faults.set("cut,count=1")
+        await delivery.submit(views(60, website=website))
+        assert await delivery.drain(10)
+        assert len(ledger.ended) + delivery.in_doubt == 60
+        assert 0 < delivery.in_doubt <= 8
+
+
+async def test_what_a_crash_left_is_looked_up_and_only_the_rest_is_sent(
+    exactly_once, ledger, views
+):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        first = await exactly_once(sandbox, real=True, settle_time=60.0, mode="batch")
+        sandbox.faults.set("500-passes,code=57P01,p=0.4,seed=5", "cut,count=3")
+        await first.submit(views(24, website=website))
+        assert await first.drain(10)
+        await first.stop()
+        half = paths(sandbox)
+        assert 0 < half.total() < 24
+        sandbox.faults.clear()
+        for batch in ledger.in_flight.values():
+            bodies = ledger.bodies[batch.id]
+            ledger.left.append(Left(batch.id, website, batch.tag, bodies))
+        ledger.ended.clear()
+        ledger.outcomes.clear()
+        second = await exactly_once(sandbox)
+        assert await second.drain(None)
+        assert paths(sandbox) == {f"/{n}": 1 for n in range(24)}
+        assert not ledger.in_flight
+
+
+async def test_page_views_in_the_journal_that_cannot_be_read_are_left_to_the_log(
+    exactly_once, ledger, caplog
+):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        good = Left(5, sandbox.websites[0], "log-7-5", pack([], bytes))
+        ledger.left = [good]
+        before = await exactly_once(sandbox)
+        assert await before.drain(None)
+        ledger.left = [good._replace(bodies=b"garbage")]
+        ledger.left_in_doubt = lambda: [ledger.in_flight.setdefault(5, None) or ledger.left[0]]
+        delivery = await exactly_once(sandbox)
+        assert await delivery.drain(None)
+        assert not ledger.in_flight
+        assert "cannot be read" in caplog.text
