@@ -1,4 +1,4 @@
-"""Writes the table of presets into docs/formats.md, from ingestor/formats/presets.py."""  # noqa: INP001 - a script
+"""Writes the table of presets into docs/formats.md, from ingestor/formats/presets.py."""
 
 from __future__ import annotations
 

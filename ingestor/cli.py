@@ -262,6 +262,54 @@ def retry_rejected(
     _finish(asyncio.run(pipeline.retry_rejected(settings)), json_=json_)
 
 
+@main.group()
+def checkpoint() -> None:
+    """Look into the checkpoint, or forget a log so that it is read anew."""
+
+
+@checkpoint.command()
+@_config_option
+@click.option("--checkpoint", "file", metavar="FILE", help="The checkpoint file.")
+@click.option("--json", "json_", is_flag=True, help="One JSON object on standard output.")
+def show(*, config: Path | None, file: str | None, json_: bool) -> None:
+    r"""Show what is finished of each log, beside a running daemon or without one.
+
+    \b
+    Example:
+      ingestor checkpoint show -c /etc/ingestor/config.yaml
+    """
+    from ingestor.pipeline import checkpoints  # noqa: PLC0415 - start-up time
+
+    snapshot = checkpoints.shown(_checkpointed(config, file))
+    click.echo(_json(snapshot) if json_ else checkpoints.as_text(snapshot))
+
+
+@checkpoint.command()
+@_config_option
+@click.argument("log", metavar="FILE")
+@click.option("--checkpoint", "file", metavar="FILE", help="The checkpoint file.")
+def forget(*, config: Path | None, log: str, file: str | None) -> None:
+    r"""Forget what was read of a log; the next run or backfill reads it from its start.
+
+    What was sent of it is in Umami, and will be there twice.
+
+    \b
+    Example:
+      ingestor checkpoint forget /var/log/nginx/access.log.1
+    """
+    from ingestor.pipeline import checkpoints  # noqa: PLC0415 - start-up time
+
+    count = checkpoints.forgotten(_checkpointed(config, file), log)
+    click.echo(f"Forgotten: {count}. The next run reads it from its start.")
+
+
+def _checkpointed(config: Path | None, file: str | None) -> Config:
+    from ingestor.config import DEFAULT_PATH  # noqa: PLC0415 - start-up time
+
+    flags = {"checkpoint.path": _path(file)}
+    return _load(config, flags, own_state=not DEFAULT_PATH.exists())
+
+
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=0, show_default=True, help="Port; 0 picks a free one.")
@@ -370,11 +418,15 @@ def _job(
 def _finish(result: Any, *, json_: bool, quiet: bool = False) -> None:
     """Print the summary and leave with the run's exit code."""
     if json_:
-        import orjson  # noqa: PLC0415 - start-up time
-
-        click.echo(orjson.dumps(result.as_json()).decode())
+        click.echo(_json(result.as_json()))
     else:
         click.echo(result.as_text(), err=quiet)
     if result.error is not None:
         click.echo(f"ingestor: {printable(str(result.error))}", err=True)
     sys.exit(result.exit_code)
+
+
+def _json(value: Any) -> str:
+    import orjson  # noqa: PLC0415 - start-up time
+
+    return orjson.dumps(value).decode()
