@@ -9,13 +9,14 @@ import errno
 import os
 import resource
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ingestor.logfiles.compression import is_readable
 from ingestor.logfiles.discovery import Found, lineage_of
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.followed import Followed, Place, PlaceKind
-from ingestor.logfiles.identity import HEAD, Catalogue
+from ingestor.logfiles.identity import HEAD, Catalogue, identity_of
 from ingestor.logfiles.reader import (
     LogFile,
 )
@@ -112,6 +113,24 @@ class Roster:
                 if len(other) > len(head) and other.startswith(head):
                     keys.append(place.key)
         return keys
+
+    def head_grew(self, log: Followed, head: bytes) -> None:
+        """Know a content by more of its beginning."""
+        log.head = head
+        identity = identity_of(*log.home, head)
+        self.registry.update(log.key, identity=identity)
+        if self.catalogue is not None and (known := self.catalogue.get(log.key)) is not None:
+            self.catalogue.add(replace(known, identity=identity))
+
+    def resembles_another(self, log: Followed, head: bytes) -> bool:
+        """Whether a file that was empty when it was taken in begins as a known log does.
+
+        A copy is met so, when the look comes between its creation and its first byte.
+        """
+        candidates = self.known().candidates(*log.home, head)
+        if any(one.identity.fingerprint_length and one.key != log.key for one in candidates):
+            return True
+        return any(key != log.key for key in self.with_longer_head(head, log.path))
 
     def read_head(self, path: bytes) -> bytes:
         """Read up to `HEAD` bytes of content; nothing where that fails."""

@@ -11,7 +11,7 @@ from ingestor.logfiles.compression import Damage, Incomplete
 from ingestor.logfiles.discovery import Found
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.followed import Followed, PlaceKind
-from ingestor.logfiles.identity import HEAD, identity_of
+from ingestor.logfiles.identity import HEAD
 from ingestor.logfiles.reader import (
     ArchiveReader,
     LogFile,
@@ -148,14 +148,16 @@ class Turns:
     def _grow_head(self, log: Followed) -> None:
         """Let the fingerprint grow with the file, before what is read can be finished."""
         if log.file is None or (len(log.head) >= HEAD and log.position > 0):
-            return  # with a whole head, the bytes before the position tell more; at 0 there are none
+            return  # the bytes before the position tell more, unless it is 0
         head = log.file.read_at(0, HEAD)
         if not head.startswith(log.head):
             raise Rewritten
         if len(head) == len(log.head):
             return
-        log.head = head
-        self._roster.registry.update(log.key, identity=identity_of(*log.home, head))
+        if not log.head and self._roster.resembles_another(log, head):
+            log.size = 0  # nothing is missing
+            raise Rewritten
+        self._roster.head_grew(log, head)
 
     def step_archive(self, key: int) -> list[Chunk]:
         """Read a bounded amount of an archive, or pass over it."""

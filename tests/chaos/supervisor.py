@@ -89,9 +89,7 @@ class Supervisor:
             for n in range(1, self.lives + 1)
         )
 
-    def start(
-        self, *command: str, kill: str | None = None, may_end: tuple[int, ...] = ()
-    ) -> None:
+    def start(self, *command: str, kill: str | None = None, may_end: tuple[int, ...] = ()) -> None:
         """Start it, unless it is there; with ``kill``, it dies at that point.
 
         ``may_end``: the codes with which it may come to an end of its own.

@@ -119,15 +119,15 @@ class Followed(RuleBasedStateMachine):
         self.writer.close()
         self.writer = self.live.open("ab", buffering=0)
 
-    @rule(seen=st.sampled_from(["", "before", "between", "half"]), reads=st.booleans())
+    @rule(seen=st.sampled_from(["", "before", "empty", "half", "between"]), reads=st.booleans())
     def copytruncate(self, seen: str, reads: bool) -> None:
         """The program may look before, while the copy grows, or between copy and truncation."""
         target = self.shift()
         if seen == "before":
             self.look_if_there(reads)
-        if seen == "half":
+        if seen in ("empty", "half"):
             whole = self.live.read_bytes()
-            target.write_bytes(whole[: len(whole) // 2])
+            target.write_bytes(whole[: len(whole) // 2] if seen == "half" else b"")
             self.look_if_there(reads)
         shutil.copy2(self.live, target)
         if seen == "between":
@@ -333,12 +333,28 @@ def test_a_file_that_waits_to_be_read_is_not_given_up_for_a_younger_one() -> Non
     play.teardown()
 
 
-@pytest.mark.parametrize("seen", ["between", "before", "half"])
-def test_a_long_log_of_which_nothing_was_read_yet_is_found_again_in_its_copy(seen: str) -> None:
+@pytest.mark.parametrize("reads", [False, True])
+@pytest.mark.parametrize("seen", ["between", "before", "empty", "half"])
+def test_a_long_log_of_which_nothing_was_read_yet_is_found_again_in_its_copy(
+    seen: str, reads: bool
+) -> None:
     play = followed()
     play.write(12, 120)
-    play.copytruncate(seen=seen, reads=False)
+    play.copytruncate(seen=seen, reads=reads)
     play.write(12, 120)
+    play.teardown()
+
+
+@pytest.mark.parametrize("seen", ["between", "before", "empty", "half"])
+def test_a_copy_that_was_met_while_it_was_empty_is_not_read_again(seen: str) -> None:
+    play = followed(max_open_files=100)
+    play.write(3, 5)
+    play.look(2.5)
+    play.read(6)
+    play.copytruncate(seen=seen, reads=True)
+    play.look(0.1)
+    play.read(6)
+    play.write(1, 0)
     play.teardown()
 
 
