@@ -56,12 +56,12 @@ def read_login(raw: Raw, *, now: float) -> str:
 def read_websites(raw: Raw, *, now: float) -> str | None:
     """Read the id of the first website that this login lists; None where it lists none.
 
-    Raises what `_believed` raises, as all that follow.
+    Raises what `believed` raises, as all that follow.
     """
-    body = _believed(raw, now)
+    body = believed(raw, now)
     data = body.get("data") if isinstance(body, dict) else None
     if not isinstance(data, list):
-        raise _disbelieved(raw)
+        raise disbelieved(raw)
     first = data[0] if data else None
     found = first.get("id") if isinstance(first, dict) else None
     return found if isinstance(found, str) else None
@@ -69,15 +69,15 @@ def read_websites(raw: Raw, *, now: float) -> str | None:
 
 def read_reset(raw: Raw, *, now: float) -> float:
     """Read when a website was reset, in Unix milliseconds; 0 where it never was."""
-    body = _believed(raw, now)
+    body = believed(raw, now)
     if body is None:  # it does not exist: page views of it are answered so
         return 0.0
     if not isinstance(body, dict) or "id" not in body:
-        raise _disbelieved(raw)
+        raise disbelieved(raw)
     reset = body.get("resetAt")
     if reset is None:
         return 0.0
-    moment = _moment(reset)
+    moment = moment_of(reset)
     if moment is None:
         raise CannotTell("it does not tell when a website was reset")
     return moment * 1000
@@ -85,29 +85,29 @@ def read_reset(raw: Raw, *, now: float) -> float:
 
 def read_filters_by_tag(raw: Raw, *, now: float) -> None:
     """Read the statistics of a tag. Raises CannotTell where they are of an Umami before 3."""
-    body = _believed(raw, now)
+    body = believed(raw, now)
     count = body.get("pageviews") if isinstance(body, dict) else None
     if isinstance(count, dict):
         raise CannotTell("it is older than Umami 3")
     if isinstance(count, bool) or not isinstance(count, int | str):
-        raise _disbelieved(raw)
+        raise disbelieved(raw)
 
 
 def read_page(raw: Raw, *, now: float) -> Page:
     """Read one page of the page views of a tag; other events are left out of the rows."""
-    body = _believed(raw, now)
+    body = believed(raw, now)
     data = body.get("data") if isinstance(body, dict) else None
     count = body.get("count") if isinstance(body, dict) else None
     if not isinstance(data, list) or isinstance(count, bool) or not isinstance(count, int):
-        raise _disbelieved(raw)
+        raise disbelieved(raw)
     rows: dict[str, Stored] = {}
     for row in data:
         if not isinstance(row, dict) or not isinstance(row.get("id"), str):
-            raise _disbelieved(raw)
+            raise disbelieved(raw)
         if row.get("eventType", _PAGE_VIEW) != _PAGE_VIEW:
             count -= 1
             continue
-        moment = _moment(row.get("createdAt"))
+        moment = moment_of(row.get("createdAt"))
         if moment is None:
             raise CannotTell("its times cannot be read")
         rows[row["id"]] = Stored(
@@ -119,14 +119,14 @@ def read_page(raw: Raw, *, now: float) -> Page:
     return Page(rows, count)
 
 
-def _believed(raw: Raw, now: float) -> object:
+def believed(raw: Raw, now: float) -> object:
     """The JSON of a 200. Raises Unauthorized, NoSuchRoute, CannotTell (a 400) and TryAgain."""
     if raw.status == _OK:
         if raw.body.strip() == b"null":
             return None
         body = _parsed(raw.body)
         if not isinstance(body, dict) or "error" in body:
-            raise _disbelieved(raw)
+            raise disbelieved(raw)
         return body
     if raw.status in {_UNAUTHORIZED, _FORBIDDEN}:
         raise Unauthorized
@@ -139,7 +139,8 @@ def _believed(raw: Raw, now: float) -> object:
     raise TryAgain(f"reading back was answered {raw.status}: {words}", retry_after=wait)
 
 
-def _disbelieved(raw: Raw) -> TryAgain:
+def disbelieved(raw: Raw) -> TryAgain:
+    """Make the error for a 200 that is not Umami's."""
     return TryAgain(f"reading back was answered, but not in Umami's words: {printable(raw.body)}")
 
 
@@ -151,7 +152,7 @@ def _parsed(body: bytes) -> object:
     return parsed
 
 
-def _moment(text: object) -> float | None:
+def moment_of(text: object) -> float | None:
     """Unix seconds of an ISO time with its zone."""
     try:
         moment = datetime.fromisoformat(str(text))

@@ -69,14 +69,14 @@ class Lookup:
 
     async def check(self) -> None:
         """Find out early whether this server can be asked, as far as its websites let us."""
-        website = await self._get("/api/websites", {"pageSize": "1"}, read_websites)
+        website = await self.get("/api/websites", {"pageSize": "1"}, read_websites)
         if website is not None:
             nothing = {"startAt": "1", "endAt": "2"}
-            await self._get(f"/api/websites/{website}/stats", nothing, read_filters_by_tag)
+            await self.get(f"/api/websites/{website}/stats", nothing, read_filters_by_tag)
 
     async def reset_at(self, website: str) -> float:
         """Unix milliseconds; page views before it are never listed. 0: there was no reset."""
-        return await self._get(f"/api/websites/{website}", {}, read_reset)
+        return await self.get(f"/api/websites/{website}", {}, read_reset)
 
     async def stored(self, tagged: Tagged) -> Counter[Stored]:
         """List the stored page views of a tag."""
@@ -86,12 +86,12 @@ class Lookup:
             "endAt": str(tagged.last * 1000 + 999),
             "tag": tagged.tag,
         }
-        await self._get(f"{path}/stats", span, read_filters_by_tag)
+        await self.get(f"{path}/stats", span, read_filters_by_tag)
         rows: dict[str, Stored] = {}
         size, number, count = 2 * tagged.size + 50, 1, 1
         while len(rows) < count:
             query = {**span, "pageSize": str(size), "page": str(number)}
-            page = await self._get(f"{path}/events", query, read_page)
+            page = await self.get(f"{path}/events", query, read_page)
             count, number = page.total, number + 1
             if count > _ROWS_MAX:
                 raise CannotTell("it lists more than what has the tag")
@@ -102,9 +102,10 @@ class Lookup:
             raise TryAgain("the list of page views changes while it is read")
         return Counter(rows.values())
 
-    async def _get(
+    async def get(
         self, path: str, query: Mapping[str, str], read: Callable[..., T], *, again: bool = True
     ) -> T:
+        """Ask for what only a login sees; ``read`` raises `Unauthorized` for an old token."""
         async with self._turn:
             raw = await self._ask(path, query)
             try:
@@ -112,7 +113,7 @@ class Lookup:
             except Unauthorized:
                 self._token = None
         if again:  # tokens grow old, and a server may get another secret
-            return await self._get(path, query, read, again=False)
+            return await self.get(path, query, read, again=False)
         raise BadCredentials(
             f"the login umami.username may not read {path} at {self._umami.shown}: give it a user "
             "that may view the website"

@@ -152,7 +152,7 @@ class _Retry:
             delivery = Delivery(
                 config.umami,
                 # A letter that is rejected again is in the file already.
-                replace(config.delivery, dead_letters=None),
+                replace(config.delivery, dead_letters=None, exactly_once=False),
                 journal=books,
                 report=books,
                 park=False,
