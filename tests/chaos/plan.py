@@ -16,7 +16,7 @@ FAULTS = (
     "refuse,for=300ms",
     "freeze,for=400ms",
     "slow,request=150ms,count=4",
-    "slow,request=2500ms,count=1",
+    "slow,request=2s,count=1",
     "saturate,workers=1,entry=4ms,for=700ms",
     "429,retry_after=1,count=1",
     "429,p=0.3,count=6",

@@ -16,8 +16,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ingestor.sandbox import Sandbox, SandboxOptions
 from parts import WEBSITE, free_port
+
+from ingestor.sandbox import Sandbox, SandboxOptions
 
 T = TypeVar("T")
 
@@ -110,7 +111,7 @@ class Receiver:
 
 def kind_of(spec: str) -> str:
     """A fault's kind."""
-    return spec.split(",")[0]
+    return spec.partition(",")[0]
 
 
 def name_of(spec: str) -> str:

@@ -4,6 +4,7 @@ A failing seed is played again, made smaller, and saved under tests/chaos/traces
 as a test.
 """
 
+# ruff: noqa: T201 - its output is its purpose
 from __future__ import annotations
 
 import argparse

@@ -25,9 +25,8 @@ def table(outcomes: Sequence[Outcome]) -> str:
         ("lost", f"{sum(len(one.lost) for one in outcomes):,}"),
         (
             "doubled",
-            f"{sum(one.doubled for one in outcomes):,} "
-            f"(at most {sum(one.bound for one in outcomes):,} may be; "
-            f"worst {worst.doubled} of {worst.bound} in {worst.name})",
+            f"{sum(one.doubled for one in outcomes):,}; worst {worst.doubled} of the "
+            f"{worst.bound} that may be, in {worst.name}",
         ),
         ("crashes", f"{sum(one.crashes for one in outcomes):,}"),
         ("lives that repeated something", f"{sum(one.replayed for one in outcomes):,}"),

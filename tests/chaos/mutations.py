@@ -1,0 +1,159 @@
+"""Takes one safeguard away at a time, on a copy of the tree, and demands that a test fails.
+
+A safeguard that no test misses is either not needed or not tested. Usage:
+``python tests/chaos/mutations.py [NAME…]``; prints a table, 1 where a mutation was not caught.
+"""
+
+# ruff: noqa: T201 - its output is its purpose
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_COPIED = ("ingestor", "tests", "sample_logs", "pyproject.toml", "config.example.yaml")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """``find`` in ``file`` becomes ``put``; then ``test`` has to fail."""
+
+    name: str
+    file: str
+    find: str
+    put: str
+    test: str
+
+
+MUTATIONS = (
+    Mutation(
+        "the journal before the send",
+        "ingestor/pipeline/ledger.py",
+        "            await self._committer.journalled(batch",
+        "            _ = (batch",
+        "tests/chaos/test_seeds.py::"
+        "test_a_crash_amid_ambiguous_answers_repeats_something_and_loses_nothing",
+    ),
+    Mutation(
+        "the marker",
+        "ingestor/logfiles/identity.py",
+        "    return Fit.YES if has_marker(known.marker, content) else Fit.NO",
+        "    return Fit.YES",
+        "tests/integration/logfiles/test_faults.py::"
+        "test_fault_03_truncated_and_grown_past_the_offset",
+    ),
+    Mutation(
+        "the fingerprint of decompressed bytes",
+        "ingestor/logfiles/reader.py",
+        "        if self.compression is None:\n            return _pread_fully",
+        "        if True:\n            return _pread_fully",
+        "tests/integration/logfiles/test_faults.py::"
+        "test_fault_06_the_unread_rest_of_a_gzipped_log_is_read",
+    ),
+    Mutation(
+        "the watermark's contiguity",
+        "ingestor/checkpoint/watermark.py",
+        "        return max(origin, self._ends[at]) if at >= 0 else origin",
+        "        return max(origin, self._ends[-1]) if self._ends else origin",
+        "tests/unit/checkpoint/test_watermark.py",
+    ),
+    Mutation(
+        "the acks beyond the watermark",
+        "ingestor/checkpoint/registry.py",
+        "            return taken.gaps(start, end)",
+        "            return taken.gaps(taken.contiguous(start), end)[:1] and "
+        "[(taken.contiguous(start), end)]",
+        "tests/chaos/test_model.py",
+    ),
+    Mutation(
+        "the per-item reading of batch answers",
+        "ingestor/delivery/answers.py",
+        "        readings[index] = _detail(response)",
+        "        _detail(response)",
+        "tests/unit/delivery/test_answers.py::"
+        "test_one_page_view_of_a_batch_fails_for_its_own_reason",
+    ),
+    Mutation(
+        "the in-doubt look-up",
+        "ingestor/delivery/resolving.py",
+        "            missing = await self._look(doubt, ended)",
+        "            missing = list(doubt.open)",
+        "tests/integration/delivery/test_exactly_once.py",
+    ),
+    Mutation(
+        "the settle time",
+        "ingestor/delivery/options.py",
+        "            return self.settle_time\n",
+        "            return 0.001\n",
+        "tests/integration/delivery/test_exactly_once_in_time.py",
+    ),
+    Mutation(
+        "the two readings that agree",
+        "ingestor/delivery/resolving.py",
+        "            if listed == last:",
+        "            if listed or last == listed:",
+        "tests/integration/delivery/test_exactly_once_in_time.py",
+    ),
+)
+
+
+def main(names: list[str]) -> int:
+    """Try the mutations (those of these names, or all) one by one."""
+    missed = []
+    chosen = [m for m in MUTATIONS if not names or any(name in m.name for name in names)]
+    with tempfile.TemporaryDirectory(prefix="mutations-") as temporary:
+        tree = Path(temporary)
+        for part in _COPIED:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, tree / part)
+        print(f"{'without':<42} {'caught':<8} {'s':>5}  by")
+        for mutation in chosen:
+            began = time.monotonic()
+            caught = _try(mutation, tree)
+            seconds = time.monotonic() - began
+            word = "yes" if caught else "NO"
+            print(f"{mutation.name:<42} {word:<8} {seconds:>5.1f}  {mutation.test}", flush=True)
+            if not caught:
+                missed.append(mutation.name)
+    return 1 if missed else 0
+
+
+def _try(mutation: Mutation, tree: Path) -> bool:
+    """Whether the test fails with the mutation; without it, it has to pass."""
+    path = tree / mutation.file
+    whole = path.read_text()
+    if whole.count(mutation.find) != 1:
+        raise SystemExit(f"{mutation.name}: {mutation.file} has changed; mend mutations.py")
+    if not _passes(mutation.test, tree):
+        raise SystemExit(f"{mutation.name}: {mutation.test} fails without any mutation")
+    path.write_text(whole.replace(mutation.find, mutation.put))
+    try:
+        return not _passes(mutation.test, tree)
+    finally:
+        path.write_text(whole)
+
+
+def _passes(test: str, tree: Path) -> bool:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test],
+        cwd=tree,
+        env=os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode not in (0, 1):  # 1: tests failed; anything else: they could not run
+        raise SystemExit(f"{test} cannot be run:\n{done.stdout.decode()}{done.stderr.decode()}")
+    return done.returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
