@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ingestor.errors import FormatError
 from ingestor.formats.adaptive import Adaptive, is_address, is_explained, is_plausible
 from ingestor.formats.compiler import TextFormat
+from ingestor.formats.containers import Contained, Output, outputs
 from ingestor.formats.format import Format
 from ingestor.formats.json import JsonFormat
 from ingestor.formats.named import compile_format
@@ -65,6 +66,9 @@ def detect(lines: Sequence[bytes], *, latest: int, timezone: tzinfo | None = Non
     sample = [line for line in lines if line.strip()]
     if not sample:
         return Detection(None, 0.0, "the file is empty, so its format cannot be told")
+    inside = [each for each in outputs(sample) if each.line.strip()]
+    if len(inside) * 2 > len(sample):
+        return _detect_inside(inside, latest, timezone)
     bare = [line[prefix_length(line) :] for line in sample]
     prefixed = sum(len(line) < len(whole) for line, whole in zip(bare, sample, strict=True))
     if prefixed * 2 > len(sample):
@@ -75,6 +79,21 @@ def detect(lines: Sequence[bytes], *, latest: int, timezone: tzinfo | None = Non
             Prefixed(found.format), found.share, f"{found.explanation}, behind a syslog prefix"
         )
     return _detect(sample, latest, timezone)
+
+
+def _detect_inside(inside: Sequence[Output], latest: int, timezone: tzinfo | None) -> Detection:
+    """Find the format in a container's log; what else stands in its error stream is passed over."""
+    found = _detect([each.line for each in inside], latest, timezone)
+    normal = [each.line for each in inside if not each.is_error]
+    if found.format is None and 0 < len(normal) < len(inside):
+        found = _detect(normal, latest, timezone)
+    if found.format is None:
+        return found
+    return replace(
+        found,
+        format=Contained(found.format),
+        explanation=f"{found.explanation}, in a container's log",
+    )
 
 
 def _detect(sample: Sequence[bytes], latest: int, timezone: tzinfo | None) -> Detection:

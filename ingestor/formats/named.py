@@ -2,7 +2,8 @@ r"""What stands in the configuration becomes a format: a preset's name, or a pas
 
 A definition may be pasted as it stands in the server's configuration: a whole ``log_format name
 escape=json '…' '…';`` or ``LogFormat "…" name``, quotes and line joins included, or only the
-string. ``syslog`` in front says that a syslog prefix comes before each line.
+string. ``syslog`` in front says that a syslog prefix comes before each line, ``container`` that
+Docker or Kubernetes put something around it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from ingestor.errors import FormatError
 from ingestor.formats.apache import apache_parts
 from ingestor.formats.compiler import TextFormat
+from ingestor.formats.containers import Contained
 from ingestor.formats.fields import Escape
 from ingestor.formats.json import JsonFormat, template
 from ingestor.formats.nginx import nginx_parts
@@ -46,8 +48,10 @@ def format_named(text: str, *, timezone: tzinfo | None = None) -> Format:
     with the nearest right spelling, or the place in the definition and why it cannot be used.
     """
     text = text.strip()
-    if text.lower().startswith("syslog "):
-        return Prefixed(format_named(text[len("syslog ") :], timezone=timezone))
+    first, _, rest = text.partition(" ")
+    around = {"syslog": Prefixed, "container": Contained}.get(first.lower())
+    if around is not None and rest:
+        return around(format_named(rest, timezone=timezone))
     if _NAME.fullmatch(text):
         return _preset(text, timezone)
     definition, escape = pasted(text)

@@ -26,15 +26,15 @@ def request_line(request: bytes) -> RequestLine | None:
     """Take a request line apart, or give None: TLS bytes, garbage, nothing.
 
     The first word is the method, the last one the protocol if it looks like ``HTTP/x``, and
-    the target is all that is between, spaces included. Without a protocol only HTTP/0.9's
-    ``GET /path`` is a request.
+    the target is all that is between, spaces included. Without a protocol (HTTP/0.9, or a log
+    that does not tell it) the target is a path or a URL, and has no spaces.
     """
     method, space, rest = request.partition(b" ")
     if not space:
         return None
     target, _, protocol = rest.rpartition(b" ")
     if protocol[:5] != b"HTTP/" or _PROTOCOL.fullmatch(protocol) is None:
-        if b" " in rest or rest[:1] != b"/":
+        if b" " in rest or (rest[:1] != b"/" and _ABSOLUTE.match(rest) is None):
             return None
         target, protocol = rest, b""
     if not is_method(method) or not is_target(method, target):

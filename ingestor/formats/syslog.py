@@ -39,22 +39,28 @@ def prefix_length(line: bytes) -> int:
 class Prefixed(Format):
     """A format behind a syslog prefix. A line without the prefix is read all the same."""
 
+    kind = "syslog"
+
     def __init__(self, inner: Format) -> None:
         """Wrap a format."""
         self.inner = inner
-        self.name = f"syslog {inner.name}"
+        self.name = f"{self.kind} {inner.name}"
         self.definition = inner.definition
         self.fields = inner.fields
         self.columns = inner.columns
         self.is_plain = inner.is_plain
 
+    def bare(self, line: bytes) -> bytes:
+        """Give the line behind its prefix."""
+        return line[prefix_length(line) :]
+
     def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
         """Read the line behind its prefix."""
-        return self.inner.parse(line[prefix_length(line) :], latest)
+        return self.inner.parse(self.bare(line), latest)
 
     def split(self, line: bytes) -> Columns | None:
         """Split the line behind its prefix."""
-        return self.inner.split(line[prefix_length(line) :])
+        return self.inner.split(self.bare(line))
 
     def hit(self, columns: Columns, latest: int) -> Hit | Malformed:
         """Make a hit as the format does."""
@@ -66,11 +72,11 @@ class Prefixed(Format):
 
     def reach(self, line: bytes) -> tuple[int, str]:
         """Tell how far prefix and format explain the line."""
-        length = prefix_length(line)
-        end, expected = self.inner.reach(line[length:])
-        return length + end, expected
+        bare = self.bare(line)
+        end, expected = self.inner.reach(bare)
+        return len(line) - len(bare) + end, expected
 
     def for_file(self, head: Sequence[bytes]) -> Format:
         """Wrap what the format becomes for this file."""
-        inner = self.inner.for_file([line[prefix_length(line) :] for line in head])
-        return self if inner is self.inner else Prefixed(inner)
+        inner = self.inner.for_file([self.bare(line) for line in head])
+        return self if inner is self.inner else type(self)(inner)

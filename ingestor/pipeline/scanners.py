@@ -77,6 +77,18 @@ class Scanners:
                 if self._require_user_agent
                 else "",
             )
+        assumed = [
+            f"{field} (every line counts as {value})"
+            for field, value in (("status", "200"), ("method", "GET"))
+            if field not in line_format.fields
+        ]
+        if assumed:
+            log.warning(
+                "%s: its format (%s) has no %s, so requests that showed nobody a page may count.",
+                name,
+                line_format.name,
+                " and no ".join(assumed),
+            )
         if "host" not in line_format.fields and site is None and "" in self._sites:
             log.warning(
                 "%s: its format (%s) has no vhost, and Umami will show its page views under "

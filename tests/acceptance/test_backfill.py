@@ -88,6 +88,24 @@ def test_a_verdict_for_each_line(ingestor: Command, tmp_path: Path, line: Line) 
         assert verdict in row
 
 
+def test_preview_warns_where_the_format_does_not_tell_what_counts(
+    ingestor: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "access.log").write_bytes(b"[22/Nov/2026:10:11:12 +0100] 203.0.113.7 /page\n")
+    definition = "[$time_local] $remote_addr $request_uri"
+    warned = ingestor("preview", "--format", definition, "access.log").stderr
+    assert "has no user agent" in warned
+    assert "no status (every line counts as 200) and no method (every line counts as GET)" in warned
+    (tmp_path / "access.log").write_bytes(
+        b"[22/Nov/2026:10:11:12 +0100] 203.0.113.7 GET /page 200\n"
+    )
+    definition = "[$time_local] $remote_addr $request_method $request_uri $status"
+    warned = ingestor("preview", "--format", definition, "access.log").stderr
+    assert "has no user agent" in warned
+    assert "no status" not in warned
+    assert "no method" not in warned
+
+
 def test_a_hostile_line_cannot_write_control_characters_to_the_terminal(
     ingestor: Command, tmp_path: Path, line: Line
 ) -> None:

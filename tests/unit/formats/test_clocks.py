@@ -25,6 +25,7 @@ NOON = int(datetime(2026, 11, 22, 12, 0, 5, tzinfo=UTC).timestamp())
         ("iso", b"2026-11-22 13:00:05,123+01"),
         ("iso", b"2026-11-22 12:00:05 UTC"),
         ("iso", b"2026-11-22 13:00:05"),  # no zone: Berlin's
+        ("any", b"2026/11/22 13:00:05.123"),  # no zone: Berlin's
         ("epoch", b"%d" % NOON),
         ("epoch", b"%d.655" % NOON),
         ("epoch", b"%d655" % NOON),

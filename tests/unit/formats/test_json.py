@@ -5,7 +5,7 @@ import pytest
 from ingestor.errors import FormatError
 from ingestor.formats import PRESETS, compile_format, format_named
 from ingestor.formats.format import Format
-from ingestor.model import Hit, Malformed
+from ingestor.model import Hit, Malformed, Reason
 
 LATEST = 1_800_000_000
 NGINX = (
@@ -271,3 +271,51 @@ def test_how_far_a_line_is_explained_is_told() -> None:
     caddy = format_named("caddy")
     assert caddy.reach(b"nothing") == (0, "a JSON object")
     assert "address" in caddy.reach(b'{"ts":1}')[1]
+
+
+def test_a_value_of_a_wrong_type_is_told_and_raises_nothing() -> None:
+    caddy = format_named("caddy")
+    sample = PRESETS["caddy"].sample.replace('"status":200', '"status":[200]').encode()
+    assert caddy.reach(sample) == (len(sample), "text and numbers where other values stand")
+    whole = PRESETS["caddy"].sample.encode()
+    assert caddy.reach(whole) == (len(whole), "the end of the line")
+
+
+CADDY = (
+    '{"level":"info","ts":1795338672.5,%s"request":{"remote_ip":"192.0.2.1","method":"GET",'
+    '"host":"example.com","uri":"/a","headers":{}},"status":200}'
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ('"logger":"http.log.access","msg":"handled request",', True),
+        ('"logger":"http.log.access","msg":"NOP",', True),
+        ('"logger":"http.log.access","message":"handled request",', True),
+        ('"msg":"",', True),
+        ("", True),
+        ('"msg":"anything",', True),  # a status and no logger: not Caddy's own
+        ('"logger":"http.handlers.reverse_proxy","msg":"upstream roundtrip",', False),
+        ('"logger":"http.handlers.reverse_proxy","message":"upstream roundtrip",', False),
+    ],
+)
+def test_what_caddy_does_to_a_request_is_not_another_request(said: str, expected: bool) -> None:
+    caddy = format_named("caddy")
+    raw = (CADDY % said).encode()
+    verdict = caddy.parse(raw, LATEST)
+    assert isinstance(verdict, Hit) if expected else verdict is Reason.DIRECTIVE
+    columns = caddy.split(raw)
+    assert columns is None or caddy.hit(columns, LATEST) == verdict
+    started = b'{"level":"info","ts":1795338672.5,"msg":"serving initial configuration"}'
+    assert caddy.parse(started, LATEST) is Reason.DIRECTIVE
+    assert caddy.parse(started.replace(b"1795338672.5", b"null"), LATEST) is Malformed.NO_MATCH
+    assert caddy.parse(started.replace(b'"serving', b'["serving"],"x":"'), LATEST) in Malformed
+
+
+def test_parts_of_a_request_that_a_definition_lacks_are_not_among_its_fields() -> None:
+    line_format = compile_format('{"t":"$msec","ip":"$remote_addr","u":"$request_uri"}')
+    assert line_format.fields == {"time", "address", "target"}
+    raw = b'{"t":"1795338672.5","ip":"192.0.2.1","u":"http://example.com/a?b"}'
+    found = hit(raw, line_format)
+    assert (found.method, found.target, found.protocol) == ("GET", "http://example.com/a?b", "")

@@ -18,6 +18,7 @@ from ingestor.formats.request import request_line
         (b"GET /two words HTTP/1.1", ("GET", "/two words", "HTTP/1.1")),
         (b"GET  /a HTTP/1.1", None),  # the target would begin with a space
         (b"GET /", ("GET", "/", "")),  # HTTP/0.9
+        (b"GET http://example.com/a", ("GET", "http://example.com/a", "")),  # not logged
         (b"GET /caf\xc3\xa9 HTTP/1.1", ("GET", "/café", "HTTP/1.1")),
         (b"GET /\xff HTTP/1.1", ("GET", "/\udcff", "HTTP/1.1")),
         (b"M-SEARCH * HTTP/1.1", ("M-SEARCH", "*", "HTTP/1.1")),

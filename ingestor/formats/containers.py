@@ -1,0 +1,89 @@
+r"""What container runtimes put around a line, and any format inside.
+
+Docker's ``json-file`` (``{"log":"…\n","stream":"stdout","time":"…"}``) and the CRI format of
+containerd and CRI-O (``2026-11-22T09:11:12.000000000Z stdout F …``), as they stand under
+/var/lib/docker/containers and /var/log/pods. Their time is when the runtime took the line; the
+format's own time counts. A line that was cut for its length (16 KiB with Docker, a ``P`` with
+CRI) is not put together: its pieces are malformed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from ingestor.formats.syslog import Prefixed
+from ingestor.model import Malformed, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ingestor.model import Hit
+
+_CRI = re.compile(
+    rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)"
+    rb" (stdout|stderr) [FP](?::[^\s:]{1,64})* "
+)
+_DOCKER = b'{"log":"'
+
+
+class Output(NamedTuple):
+    """One line of a container's output."""
+
+    line: bytes
+    is_error: bool  # written to standard error
+
+
+def output(line: bytes) -> Output | None:
+    """Take a line out of what the runtime put around it; None where there is nothing of it."""
+    if line.startswith(_DOCKER):
+        return _from_docker(line)
+    match = _CRI.match(line)
+    if match is None:
+        return None
+    return Output(line[match.end() :], match[1] == b"stderr")
+
+
+def _from_docker(line: bytes) -> Output | None:
+    try:
+        values = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    if type(values) is not dict:
+        return None
+    text, stream = values.get("log"), values.get("stream")
+    if type(text) is not str or type(stream) is not str:
+        return None
+    return Output(text.encode().rstrip(b"\r\n"), stream == "stderr")
+
+
+class Contained(Prefixed):
+    """A format inside of a container's log. A line with nothing around it is read all the same.
+
+    Standard error holds the server's error log, unless it writes all to it: what the format does
+    not explain there is no request, and not malformed.
+    """
+
+    kind = "container"
+
+    def bare(self, line: bytes) -> bytes:
+        """Give the line that the container wrote."""
+        found = output(line)
+        return line if found is None else found.line
+
+    def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
+        """Read the line that the container wrote."""
+        found = output(line)
+        if found is None:
+            return self.inner.parse(line, latest)
+        verdict = self.inner.parse(found.line, latest)
+        if found.is_error and verdict in {Malformed.NO_MATCH, Malformed.JSON}:
+            return Reason.DIRECTIVE
+        return verdict
+
+
+def outputs(lines: Sequence[bytes]) -> list[Output]:
+    """Take lines out of what the runtime put around them; those with nothing of it are left out."""
+    return [found for found in map(output, lines) if found is not None]
