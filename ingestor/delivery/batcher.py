@@ -74,7 +74,9 @@ class Batcher:
         self.held = 0  # page views from submission to their end
         self.aside = 0  # of them, those that wait to be looked up
         self._queues: dict[str, _Queue] = {}  # in the order of their turns
-        self._returned: deque[Parcel] = deque()  # tried before, to be taken as they are
+        self._queued_since = 0.0  # monotonic; when the first of them came to no others
+        self._returned: deque[Parcel] = deque()  # tried before, to be taken as they are …
+        self._took_returned = False  # … in turn with the others, since they may fail for ever
         self._workers: deque[asyncio.Future[None]] = deque()  # idle ones
         self._entrance: deque[asyncio.Future[None]] = deque()  # submitters without room
         self._granted = False  # one of them was let in and has not put yet: nobody overtakes
@@ -111,6 +113,8 @@ class Batcher:
 
     def put(self, page_views: Sequence[PageView]) -> None:
         """Queue page views that there is room for, and wake workers."""
+        if not self._queues:
+            self._queued_since = self._clock()
         for page_view in page_views:
             queue = self._queues.get(page_view.website)
             if queue is None:
@@ -140,9 +144,11 @@ class Batcher:
 
         ``alone(page_view)`` says of the first page view whether it shall travel by itself.
         """
-        if self._returned:
-            return self._returned.popleft()
         website = self._next()
+        if self._returned and (website is None or not self._took_returned):
+            self._took_returned = True
+            return self._returned.popleft()
+        self._took_returned = False
         if website is None:
             return None
         queue = self._queues.pop(website)
@@ -188,6 +194,11 @@ class Batcher:
         self.aside += count
         self._note_rest()
         self._admit()
+
+    @property
+    def waiting(self) -> float:
+        """For how many seconds the queue has not been empty."""
+        return self._clock() - self._queued_since if self._queues else 0.0
 
     async def emptied(self) -> None:
         """Wait until no page view is held, or delivery was closed."""

@@ -19,9 +19,11 @@ from ingestor.delivery.deadletters import DeadLetters
 from ingestor.delivery.doubts import Doubts, Waits
 from ingestor.delivery.listing import CannotTell
 from ingestor.delivery.lookup import Lookup
-from ingestor.delivery.pace import Pace
+from ingestor.delivery.pace import Bounds, Pace
 from ingestor.delivery.parking import Parking
+from ingestor.delivery.permits import Permits
 from ingestor.delivery.probes import Probes
+from ingestor.delivery.rate import Rate
 from ingestor.delivery.resolving import Resolver
 from ingestor.delivery.retry import Outage
 from ingestor.delivery.routes import Routes
@@ -43,11 +45,16 @@ logger = logging.getLogger(__name__)
 _SLACK = 15.0  # seconds on a busy machine
 _BETWEEN = 10.0  # seconds between two readings that have to agree, at most
 _ANSWERED = 10.0  # seconds until what a 500 of Umami's own left in doubt is looked up, at most
+_BEHIND = 1.0  # seconds that page views wait one after the other for a request to carry them
 _LAST_PROBES = 5.0  # seconds at the end of a backfill for what is not settled yet
 
 
 def _name(file: int) -> bytes:
     return b"file %d" % file
+
+
+def _nobody() -> bool:
+    return False
 
 
 def _as_it_is(line: bytes) -> bytes:
@@ -58,10 +65,11 @@ class Delivery:
     """Carries page views to Umami.
 
     ``park``: True (the daemon) parks a website that only a person can mend and goes on with the
-    others; False (a backfill) ends everything with StoppedByUmami. ``file_path`` gives the path
-    of a span's file, for dead letters; ``mask_line`` gives a raw line as it may be kept there.
-    ``clock`` is monotonic, ``wall`` Unix seconds, ``draw``
-    gives random numbers of [0, 1).
+    others; False (a backfill) ends everything with StoppedByUmami. ``background``: leave Umami
+    nearly free for others; ``give_way``: whether somebody else's page views go first for now, asked
+    before each request. ``file_path`` gives the path of a span's file, for dead letters;
+    ``mask_line`` gives a raw line as it may be kept there. ``clock`` is monotonic, ``wall`` Unix
+    seconds, ``draw`` gives random numbers of [0, 1).
 
     Build it inside of a running event loop.
     """
@@ -74,6 +82,8 @@ class Delivery:
         journal: Journal,
         report: Report,
         park: bool,
+        background: bool = False,
+        give_way: Callable[[], bool] = _nobody,
         file_path: Callable[[int], bytes] = _name,
         mask_line: Callable[[bytes], bytes] = _as_it_is,
         clock: Callable[[], float] = time.monotonic,
@@ -99,8 +109,9 @@ class Delivery:
             sleep=sleep,
             draw=draw,
         )
+        pace = _permits(options, background, give_way, clock, sleep)
         self._batcher = Batcher(
-            room=options.room, size=options.batch_size, linger=options.linger, clock=clock
+            room=options.room, size=pace.batch_size, linger=options.linger, clock=clock
         )
         self._routes = Routes(options.mode, self._umami, self._batcher)
         self._letters = _dead_letters(options, wall)
@@ -126,7 +137,6 @@ class Delivery:
             sleep=sleep,
             draw=draw,
         )
-        pace = Pace(limit=options.workers, batch_size=options.batch_size)
         self._lookup = _lookup(self._umami, umami, options, wall)
         resolver = None
         if self._lookup is not None:
@@ -171,7 +181,6 @@ class Delivery:
             report=report,
             park=park,
             patience=longest,
-            clock=clock,
         )
 
     async def start(self) -> ServerFacts:
@@ -300,6 +309,11 @@ class Delivery:
             logger.debug("nothing can be looked up yet: %s", printable(str(error)))
         self._doubts.take_up()
 
+    @property
+    def behind(self) -> bool:
+        """Whether page views come faster than they can be sent: some wait all the time."""
+        return self._batcher.waiting > _BEHIND
+
     async def _ask_for_facts(self) -> ServerFacts:
         async for attempt in self._outage.retrying():
             with attempt:
@@ -328,6 +342,28 @@ def _lookup(
     if not options.exactly_once or login.username is None or login.password is None:
         return None
     return Lookup(umami, username=login.username, password=login.password, wall=wall)
+
+
+def _permits(
+    options: DeliveryOptions,
+    background: bool,  # noqa: FBT001 - handed on
+    give_way: Callable[[], bool],
+    clock: Callable[[], float],
+    sleep: Callable[[float], Awaitable[None]],
+) -> Permits:
+    bounds = Bounds(
+        min(options.min_workers, options.workers),
+        options.workers,
+        min(options.min_batch_size, options.batch_size),
+        options.batch_size,
+    )
+    return Permits(
+        Pace(bounds, adaptive=options.pace == "auto", background=background),
+        rate=Rate(options.max_rate) if options.max_rate else None,
+        give_way=give_way,
+        clock=clock,
+        sleep=sleep,
+    )
 
 
 def _dead_letters(options: DeliveryOptions, wall: Callable[[], float]) -> DeadLetters | None:

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from ingestor.errors import UsageError
 
 Mode = Literal["auto", "batch", "send"]
+PaceMode = Literal["auto", "fixed"]
+Background = Literal["backfill", "always", "never"]
 
 _DAY = 86_400.0
 _TAG_PREFIX = re.compile(r"[a-z0-9-]{0,24}")  # with the batch's own number, Umami takes 50
@@ -60,8 +62,13 @@ class DeliveryOptions:
     """
 
     mode: Mode = "auto"
-    workers: int = 4  # requests in flight
-    batch_size: int = 50  # page views a request
+    pace: PaceMode = "auto"  # fixed: `workers` and `batch_size` are not bounds but what is done
+    workers: int = 4  # requests in flight, at most
+    batch_size: int = 50  # page views a request, at most
+    min_workers: int = 1  # `auto` goes no lower, but after an outage and for a moment to measure
+    min_batch_size: int = 10  # likewise; `batch_size` where that is smaller
+    max_rate: int = 0  # page views a second, at most; 0: no such bound
+    background: Background = "backfill"  # who yields to others at the same Umami
     linger: float = 0.2
     timeout: float = 60.0  # a whole request; past it the batch is in doubt
     retry_min: float = 0.5  # back-off: the first pause …
@@ -77,8 +84,15 @@ class DeliveryOptions:
     def __post_init__(self) -> None:
         wrong = {
             "mode is one of auto, batch, send": self.mode not in {"auto", "batch", "send"},
+            "pace is one of auto, fixed": self.pace not in {"auto", "fixed"},
+            "background is one of backfill, always, never": (
+                self.background not in {"backfill", "always", "never"}
+            ),
             "workers is 1 to 64": not 1 <= self.workers <= 64,  # noqa: PLR2004 - said beside it
             "batch_size is 1 to 1000": not 1 <= self.batch_size <= 1000,  # noqa: PLR2004 - likewise
+            "min_workers is 1 to workers": not 1 <= self.min_workers <= self.workers,
+            "min_batch_size is at least 1": self.min_batch_size < 1,
+            "max_rate is not negative": self.max_rate < 0,
             "linger is not negative": self.linger < 0,
             "timeout is more than 0": self.timeout <= 0,
             "retry_min is more than 0": self.retry_min <= 0,
@@ -93,6 +107,10 @@ class DeliveryOptions:
         for rule, broken in wrong.items():
             if broken:
                 raise UsageError(f"delivery.{rule}")
+
+    def in_background(self, *, backfill: bool) -> bool:
+        """Whether this run leaves Umami nearly free for others."""
+        return self.background == "always" or (backfill and self.background == "backfill")
 
     @property
     def settle(self) -> float:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from ingestor.delivery.books import Books
-    from ingestor.delivery.pace import Pace
+    from ingestor.delivery.permits import Permits
     from ingestor.delivery.ports import Report
     from ingestor.delivery.retry import Outage
     from ingestor.delivery.routes import Routes
@@ -86,7 +86,7 @@ class Resolver:
         lookup: Lookup,
         routes: Routes,
         outage: Outage,
-        pace: Pace,
+        pace: Permits,
         books: Books,
         settling: Settling,
         suspects: Suspects,
@@ -288,6 +288,7 @@ class Resolver:
                 await self._outage.clear()
                 await self._pace.acquire()
                 try:
+                    await self._pace.may_leave(1)
                     return await self._request(body, as_array=as_array)
                 finally:
                     self._pace.release()

@@ -84,6 +84,11 @@ class Routes:
             logger.warning("this Umami no longer has /api/batch; /api/send is used")
             self.use_send()
 
+    def resize(self, batch_size: int) -> None:
+        """Gather so many page views a request from now on, where they may travel together."""
+        if self.batches:
+            self._batcher.size = batch_size
+
     def use_send(self) -> None:
         """Send every page view alone from now on."""
         self.batches = False

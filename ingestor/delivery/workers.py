@@ -27,13 +27,13 @@ from ingestor.errors import StoppedByUmami, TryAgain, UnknownWebsite
 from ingestor.model import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ingestor.delivery.batcher import Batcher, Parcel
     from ingestor.delivery.books import Books, Rest
     from ingestor.delivery.doubts import Doubts
-    from ingestor.delivery.pace import Pace
     from ingestor.delivery.parking import Parking
+    from ingestor.delivery.permits import Permits
     from ingestor.delivery.ports import Journal, Report
     from ingestor.delivery.probes import Probes
     from ingestor.delivery.retry import Outage
@@ -65,13 +65,14 @@ class _Exchange(NamedTuple):
 
     readings: Readings
     left_in: int  # the outage's round in which the request left
-    seconds: float  # until the answer was there
+    seconds: float = 0.0  # until the answer was there
+    beside: int = 0  # requests in flight with it, itself included; 0: none was
 
 
 class Workers:
     """The pool. It is given everything that delivery consists of, and puts it together.
 
-    ``park``: see `Delivery`. ``clock`` is monotonic.
+    ``park``: see `Delivery`.
     """
 
     def __init__(  # noqa: PLR0913 - the room's parts meet here
@@ -79,7 +80,7 @@ class Workers:
         *,
         umami: Umami,
         batcher: Batcher,
-        pace: Pace,
+        pace: Permits,
         outage: Outage,
         routes: Routes,
         books: Books,
@@ -92,7 +93,6 @@ class Workers:
         report: Report,
         park: bool,
         patience: float,
-        clock: Callable[[], float],
     ) -> None:
         self._umami = umami
         self._batcher = batcher
@@ -109,7 +109,6 @@ class Workers:
         self._report = report
         self._park = park
         self._patience = patience  # seconds an obstinate page view waits between tries
-        self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, count: int) -> None:
@@ -238,16 +237,17 @@ class Workers:
         raise AssertionError("tenacity ended an endless loop")
 
     async def _request(self, batch: Batch, body: bytes, *, as_array: bool) -> _Exchange:
+        await self._pace.may_leave(len(batch.page_views))
         await self._outage.clear()
         left_in = self._outage.round
         self._settling.requested()
-        began = self._clock()
         try:
-            if as_array:
-                readings = await self._umami.batch(body, len(batch.page_views))
-            else:
-                reading, token = await self._umami.send(body)
-                readings = Readings([reading], token)
+            with self._pace.flight() as flight:
+                if as_array:
+                    readings = await self._umami.batch(body, len(batch.page_views))
+                else:
+                    reading, token = await self._umami.send(body)
+                    readings = Readings([reading], token)
         except TryAgain as error:
             self._failed(error, left_in)
             if error.in_doubt and batch.tag is not None:
@@ -257,7 +257,7 @@ class Workers:
             if as_array and isinstance(error, NoSuchRoute):
                 await self._routes.look_again()
             raise
-        return _Exchange(readings, left_in, self._clock() - began)
+        return _Exchange(readings, left_in, flight.seconds, flight.beside)
 
     # -- what an answer leaves to do -----------------------------------------------------------
 
@@ -287,7 +287,9 @@ class Workers:
         """Act on what of a parcel was taken, and on a website that Umami does not know."""
         if (rest.took or rest.homeless) and not rest.again:
             self._outage.succeeded()
-            self._pace.answered(len(parcel.page_views), exchange.seconds)
+            size = len(parcel.page_views)
+            self._pace.answered(size, exchange.seconds, exchange.beside)
+            self._routes.resize(self._pace.batch_size)
         if rest.took:
             self._probes.wake()
             if len(parcel.page_views) > 1:
@@ -344,7 +346,7 @@ class Workers:
         """Go on as if each page view had been answered so."""
         readings = Readings([Reading(verdict, words)] * len(batch.page_views))
         rest = await self._books.enter(batch, readings)
-        return await self._follow_up(parcel, rest, _Exchange(readings, self._outage.round, 0.0))
+        return await self._follow_up(parcel, rest, _Exchange(readings, self._outage.round))
 
     def _make_way(self, parcel: Parcel) -> list[Parcel]:
         """Let others go first: this batch fails while they are stored, or must go alone now."""

@@ -17,6 +17,7 @@ from ingestor.logfiles import readable
 from ingestor.observe import Counts
 from ingestor.pipeline.job import Job, Result, lines_of, say_findings
 from ingestor.pipeline.ledger import Ledger
+from ingestor.pipeline.precedence import Precedence
 from ingestor.pipeline.scanners import Scanners
 from ingestor.pipeline.stopping import Stopping
 
@@ -86,6 +87,8 @@ class _Backfill:
                 journal=ledger,
                 report=ledger,
                 park=False,
+                background=config.delivery.in_background(backfill=True),
+                give_way=Precedence(config.checkpoint.path).claimed,
                 file_path=lambda key: lines.path_of(key) or b"",
                 mask_line=self._rules.mask_line,
             )
@@ -106,7 +109,9 @@ class _Backfill:
         await delivery.start()
         chunks = iter(lines)
         while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
-            scanner = await asyncio.to_thread(self._scanner, lines, chunk)
+            scanner = self._scanners.get(chunk.file)
+            if scanner is None:
+                scanner = await asyncio.to_thread(self._scanner, lines, chunk)
             if scanner is None:
                 continue
             scanned = scanner.scan(chunk)

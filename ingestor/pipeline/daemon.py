@@ -27,6 +27,7 @@ from ingestor.observe import Counts, Notifier
 from ingestor.pipeline.backfill import delivery_options
 from ingestor.pipeline.job import say_findings
 from ingestor.pipeline.ledger import Ledger
+from ingestor.pipeline.precedence import Precedence
 from ingestor.pipeline.rereading import Uncounted, merged
 from ingestor.pipeline.scanners import Scanners
 from ingestor.pipeline.stopping import Stopping
@@ -80,6 +81,7 @@ class _Daemon:
         self._store = store
         self._committer = committer
         self._notifier = notifier
+        self._precedence = Precedence(config.checkpoint.path)
         self._watcher: Watcher | None = None
         self._wake = asyncio.Event()
         self._readable = asyncio.Event()
@@ -117,6 +119,7 @@ class _Daemon:
             journal=ledger,
             report=ledger,
             park=True,
+            background=config.delivery.in_background(backfill=False),
             file_path=lambda key: self._follower.path_of(key) or b"",
             mask_line=rules.mask_line,
         )
@@ -174,6 +177,7 @@ class _Daemon:
 
     async def close(self) -> None:
         """Let go of everything, in the order of the data's way."""
+        self._precedence.release()
         self._close_watcher()
         self._follower.close()
         await self._delivery.stop()
@@ -279,6 +283,7 @@ class _Daemon:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
             self._look_once()
+            self._precedence.claim(behind=self._delivery.behind)
             self._supervision.came_round(LOOK)
             self._supervision.look(self._follower)
 

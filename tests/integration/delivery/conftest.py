@@ -414,7 +414,7 @@ async def deliver(ledger: Ledger, sleeps: Sleeps) -> AsyncIterator[MakeDelivery]
         real: bool = False,
         **options: Any,
     ) -> Delivery:
-        options = {"settle_bots": False, "timeout": 5.0, **options}
+        options = {"settle_bots": False, "timeout": 5.0, "pace": "fixed", **options}
         delivery = Delivery(
             UmamiOptions(url, api_key=api_key, username=login[0], password=login[1]),
             DeliveryOptions(**options),

@@ -201,6 +201,22 @@ async def test_several_poison_page_views_alone_end_as_dead_letters_too(
     assert {letter.offset for letter in read_dead_letters(letters)} == {0, 10, 20}
 
 
+@pytest.mark.parametrize("pace", ["auto", "fixed"])
+async def test_poison_at_the_head_holds_nobody_up_where_one_request_is_in_flight(
+    pace, umami, ledger, views, deliver, reply, refused, tmp_path
+):
+    umami.script = lambda request: (
+        reply(500, refused("server-error", 500))
+        if "/0" in request.urls and request.number >= 0
+        else None
+    )
+    letters = tmp_path / "dead.jsonl"
+    delivery = await deliver(umami.url, mode="send", pace=pace, workers=1, dead_letters=letters)
+    await delivery.submit(views(40))
+    assert await delivery.drain(10)
+    assert ledger.outcomes == {Outcome.REJECTED: 1, Outcome.ACCEPTED: 39}
+
+
 async def _trickle(delivery, views):
     for number in range(100, 10_000):
         await delivery.submit(views(1, start=number))

@@ -1,4 +1,4 @@
-"""Permits in flight, and the pauses of an outage."""
+"""The pauses of an outage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from ingestor.delivery.pace import Pace
 from ingestor.delivery.retry import Outage
 from ingestor.errors import TryAgain
 
@@ -119,67 +118,3 @@ async def test_tenacity_retries_try_again_alone_and_waits_for_the_shared_pause()
 
 async def _fail() -> None:
     raise ValueError("other")
-
-
-async def test_permits_are_given_in_order_up_to_the_limit() -> None:
-    pace = Pace(limit=2, batch_size=10)
-    got: list[int] = []
-
-    async def ask(number: int) -> None:
-        await pace.acquire()
-        got.append(number)
-
-    tasks = [asyncio.create_task(ask(number)) for number in range(4)]
-    await asyncio.sleep(0)
-    assert got == [0, 1]
-    pace.release()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert got == [0, 1, 2]
-    tasks[3].cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    pace.release()
-    pace.release()
-    assert pace.in_flight == 0
-
-
-async def test_a_permit_granted_to_a_cancelled_waiter_is_passed_on() -> None:
-    pace = Pace(limit=1, batch_size=10)
-    await pace.acquire()
-    first, second = asyncio.create_task(pace.acquire()), asyncio.create_task(pace.acquire())
-    await asyncio.sleep(0)
-    pace.release()
-    first.cancel()
-    await second
-    assert pace.in_flight == 1
-
-
-async def test_after_an_outage_the_limit_starts_at_one_and_doubles() -> None:
-    pace = Pace(limit=6, batch_size=10)
-    pace.failed()
-    limits = []
-    for _ in range(4):
-        limits.append(pace.limit)
-        pace.answered(10, 0.1)
-    assert limits == [1, 2, 4, 6]
-
-
-async def test_a_turn_is_passed_on_to_who_waits() -> None:
-    pace = Pace(limit=1, batch_size=10)
-    await pace.acquire()
-    waiting = asyncio.create_task(pace.acquire())
-    await asyncio.sleep(0)
-    back = asyncio.create_task(pace.pass_on())
-    await waiting
-    assert not back.done()
-    pace.release()
-    await back
-    assert pace.in_flight == 1
-    await pace.pass_on()
-    again = asyncio.create_task(pace.acquire())
-    await asyncio.sleep(0)
-    gone = asyncio.create_task(pace.pass_on())
-    await again
-    gone.cancel()
-    await asyncio.gather(gone, return_exceptions=True)
-    assert pace.in_flight == 2, "who was cancelled still holds what it will release"
