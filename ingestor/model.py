@@ -31,7 +31,7 @@ class Reason(StrEnum):
     NO_SITE = "no_site"  # a vhost that matches no site
     DATE = "date"  # outside of --since and --until
     TARGET = "target"  # `*`, CONNECT's host:port: not a page
-    DIRECTIVE = "directive"  # a header line of the log itself (W3C's `#Fields:`), no request
+    DIRECTIVE = "directive"  # the log speaks of itself (W3C's `#Fields:`, a server's own lines)
     UNSTORABLE = "unstorable"  # Umami would refuse it for ever, and no repair keeps its meaning
 
 
