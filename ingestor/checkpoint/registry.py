@@ -202,11 +202,16 @@ class Registry:
     def ack(self, spans: Iterable[Span]) -> None:
         """Take spans for finished, whatever their outcome."""
         with self._memory:
-            for key, start, end in spans:
-                file = self._files[key]
-                file.own.add(start, end)
-                file.changed()
-                self._dirty_spans.add(key)
+            file = start = end = -1
+            for key, first, last in spans:  # mostly one behind the other: they are joined first
+                if first == end and key == file:
+                    end = last
+                    continue
+                if file >= 0:
+                    self._take_for_finished(file, start, end)
+                file, start, end = key, first, last
+            if file >= 0:
+                self._take_for_finished(file, start, end)
 
     def prune(self, present: Collection[int]) -> int:
         """Forget the oldest of the files that are gone from disk, beyond `max_files`.
@@ -236,6 +241,12 @@ class Registry:
             return len(oldest)
 
     # -- behind the curtain --------------------------------------------------------------------
+
+    def _take_for_finished(self, key: int, start: int, end: int) -> None:
+        file = self._files[key]
+        file.own.add(start, end)
+        file.changed()
+        self._dirty_spans.add(key)
 
     def _load(self) -> None:
         self._refresh()

@@ -81,7 +81,7 @@ class NoSuchRoute(TryAgain):
     """HTML 404 or 405: another server, a wrong URL, or an Umami that lacks the route."""
 
 
-_COUNTED = Reading(Verdict.COUNTED)
+COUNTED = Reading(Verdict.COUNTED)
 
 # An outage by what Prisma, PostgreSQL or Node call it. Passing wins over permanent, so that an
 # outage never makes a dead letter.
@@ -250,7 +250,7 @@ def _counted(raw: Raw, body: object, size: int) -> Readings:
     )
     if not sound:
         raise _disbelieved(raw)
-    readings = [_COUNTED] * size
+    readings = [COUNTED] * size
     seen = set()
     for detail in details:
         index = detail.get("index") if isinstance(detail, dict) else None

@@ -11,13 +11,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ingestor.delivery.answers import WORDS_MAX, Reading, Readings, Verdict, printable
+from ingestor.delivery.answers import COUNTED, WORDS_MAX, Reading, Readings, Verdict, printable
 from ingestor.delivery.deadletters import DeadLetter, DeadLetters
 from ingestor.delivery.settling import agent_of
 from ingestor.model import Outcome, PageView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from ingestor.delivery.batcher import Batcher
     from ingestor.delivery.ports import Journal, Report
@@ -74,11 +74,13 @@ class Books:
 
         ``doubtful``: while a 500 leaves some of it in doubt, the batch stays in the journal.
         """
+        if readings.readings.count(COUNTED) == len(batch.page_views) == len(readings.readings):
+            return self._enter_counted(batch, readings)
         rest = Rest()
         finished: _Finished = []
         rejected: list[tuple[PageView, str]] = []
         unsettled: Counter[str] = Counter()
-        counted = self._judge_counted(batch, readings)
+        counted = self._judge_counted(batch, readings, _counted_agents(batch, readings))
         for page_view, reading in zip(batch.page_views, readings.readings, strict=True):
             verdict = reading.verdict
             if verdict is Verdict.COUNTED:
@@ -109,6 +111,28 @@ class Books:
         self._count(batch.website, finished, unsettled)
         self.stored += rest.took
         return rest
+
+    def _enter_counted(self, batch: Batch, readings: Readings) -> Rest:
+        """Enter the usual answer, a batch without an error, by user agent."""
+        views = batch.page_views
+        agents = Counter(map(agent_of, views))
+        counted = self._judge_counted(batch, readings, agents)
+        finished: _Finished = [(page_view, counted) for page_view in views]
+        unsettled: Counter[str] = Counter()
+        if counted is Outcome.ACCEPTED:
+            verdicts = {agent: self._settling.verdict(agent) for agent in agents}
+            for agent, bot in verdicts.items():
+                if bot is None:
+                    unsettled[agent] = agents[agent]
+            if True in verdicts.values():
+                finished = [
+                    (view, Outcome.REFUSED_AS_BOT if verdicts[agent_of(view)] else counted)
+                    for view in views
+                ]
+        self._journal.answered(batch, finished)
+        self._count(batch.website, finished, unsettled)
+        self.stored += len(views)
+        return Rest(took=len(views))
 
     async def enter_resolved(
         self,
@@ -149,24 +173,19 @@ class Books:
             outcome = Outcome.REFUSED_AS_BOT if bot else Outcome.ACCEPTED
             self._report.resettled(user_agent, outcome, count)
 
-    def _judge_counted(self, batch: Batch, readings: Readings) -> Outcome:
+    def _judge_counted(self, batch: Batch, readings: Readings, counted: Collection[str]) -> Outcome:
         """What a batch's token, or its absence, says of the page views without an error.
 
-        A batch of bots has no token. That settles a user agent where all page views are of it;
-        of several, a token tells nothing about each.
+        ``counted`` are the user agents of these. A batch of bots has no token. That settles a
+        user agent where all page views are of it; of several, a token tells nothing about each.
         """
-        counted = {
-            agent_of(page_view)
-            for page_view, reading in zip(batch.page_views, readings.readings, strict=True)
-            if reading.verdict is Verdict.COUNTED
-        }
         if not counted:
             return Outcome.ACCEPTED
         bots = self._settling.batch_answered(batch.website, readings.token)
         if len(counted) > 1:
             return Outcome.ACCEPTED
         if bots or readings.token is not None:
-            self.learn(counted.pop(), bot=bots)
+            self.learn(next(iter(counted)), bot=bots)
         return Outcome.REFUSED_AS_BOT if bots else Outcome.ACCEPTED
 
     def _enter_alone(self, page_view: PageView, readings: Readings) -> Outcome:
@@ -179,7 +198,11 @@ class Books:
     def _count(
         self, website: str, finished: _Finished, unsettled: Counter[str], *, aside: bool = False
     ) -> None:
-        for outcome, count in Counter(outcome for _, outcome in finished).items():
+        outcomes = [outcome for _, outcome in finished]
+        for outcome in Outcome:
+            count = outcomes.count(outcome)
+            if not count:
+                continue
             doubtful = unsettled.total() if outcome is Outcome.ACCEPTED else 0
             self._report.finished(website, outcome, count, unsettled=doubtful)
         for user_agent, count in unsettled.items():
@@ -215,6 +238,15 @@ class Books:
             line=self._mask_line(page_view.line),
             payload=page_view.payload,
         )
+
+
+def _counted_agents(batch: Batch, readings: Readings) -> set[str]:
+    """The user agents of the page views that came through a batch without an error."""
+    return {
+        agent_of(page_view)
+        for page_view, reading in zip(batch.page_views, readings.readings, strict=True)
+        if reading.verdict is Verdict.COUNTED
+    }
 
 
 def _keep(rest: Rest, page_view: PageView, reading: Reading) -> None:

@@ -43,7 +43,7 @@ class Totals:
         """Count the lines of a chunk, the first time that they are read."""
         key = scanned.chunk.file
         if scanned.page_views:
-            newest = max(_time(page_view) for page_view in scanned.page_views)
+            newest = max(_times(scanned.page_views))
             if newest > self.newest.get(key, 0) and len(self.newest) < _FILES:
                 self.newest[key] = newest
         if not scanned.chunk.again:
@@ -53,17 +53,23 @@ class Totals:
 
     def finished(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
         """Count page views that came to an end."""
-        outcomes: dict[str, Counter[str]] = defaultdict(Counter)
-        days: dict[str, Counter[str]] = defaultdict(Counter)
-        for page_view, outcome in finished:
-            outcomes[self._source_of(page_view.span.file)][outcome] += 1
-            moment = _time(page_view)
-            self.newest_done = max(self.newest_done, moment)
+        for outcome in Outcome:
+            ended = [page_view for page_view, of in finished if of is outcome]
+            if not ended:
+                continue
+            for file, count in Counter([page_view.span.file for page_view in ended]).items():
+                self._store.count(self._source_of(file), {outcome: count})
+            times = _times(ended)
+            self.newest_done = max(self.newest_done, *times)
             if outcome is Outcome.ACCEPTED:
-                day = _day(moment // _DAY)
-                days[f"{_WEBSITE}{page_view.website} {day[:-3]}"][day] += 1
-        for source, counts in (*outcomes.items(), *days.items()):
-            self._store.count(source, counts)
+                self._count_days(ended, times)
+
+    def _count_days(self, accepted: Sequence[PageView], times: Sequence[int]) -> None:
+        websites = [page_view.website for page_view in accepted]
+        days = [moment // _DAY for moment in times]
+        for (website, number), count in Counter(zip(websites, days, strict=True)).items():
+            day = _day(number)
+            self._store.count(f"{_WEBSITE}{website} {day[:-3]}", {day: count})
 
     def resettled(self, count: int) -> None:
         """Amend: so many page views that were accepted turned out to be dropped as a bot's."""
@@ -98,8 +104,8 @@ def accepted_by_day(totals: Iterable[Mapping[str, Counts]], website: str) -> Cou
     return dict(found)
 
 
-def _time(page_view: PageView) -> int:
-    return int(page_view.payload["timestamp"])
+def _times(page_views: Sequence[PageView]) -> list[int]:
+    return [page_view.payload["timestamp"] for page_view in page_views]  # type: ignore[misc]  # an int by its key
 
 
 @lru_cache(maxsize=1024)
