@@ -101,6 +101,7 @@ def recognize(
 
     """
     started_over: KnownFile | None = None
+    longer: Verdict | None = None  # than a log that may only begin alike: a whole copy tells more
     out = set(excluded)
     candidates = catalogue.candidates(found.device, found.inode, head)
     told = [one for one in candidates if one.identity.fingerprint_length and one.key not in out]
@@ -111,17 +112,28 @@ def recognize(
             verdict = _beside(found, file, known, home)
         else:
             verdict = _alone(found, file, head, known, around)
-        if verdict is not None and verdict.relation is not None:
-            return verdict
-        if verdict is not None:
+        if verdict is None:
+            continue
+        if verdict.relation is Relation.LONGER:
+            longer = longer or verdict
+        elif verdict.relation is None:
             started_over = verdict.started_over
-    if (short := _beginning(found, file, head, catalogue, around, out)) is not None:
+        elif longer is None or _is_whole_copy(verdict):
+            return verdict
+    short = _beginning(found, file, head, catalogue, around, out)
+    if short is not None and (longer is None or _is_whole_copy(short)):
         return short
+    if longer is not None:
+        return longer
     for known in candidates:  # files that were empty, at this place
         home = around.home_of(known.key)
         if known.key not in out and (home is None or home.id == found.id):
             return Verdict(Relation.SAME, known)
     return Verdict(started_over=started_over)
+
+
+def _is_whole_copy(verdict: Verdict) -> bool:
+    return verdict.relation is Relation.COPY and verdict.measured
 
 
 def _beside(found: Found, file: LogFile, known: KnownFile, home: Home) -> Verdict | None:

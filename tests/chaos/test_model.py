@@ -333,6 +333,21 @@ def test_a_file_that_waits_to_be_read_is_not_given_up_for_a_younger_one() -> Non
     play.teardown()
 
 
+def test_a_copy_is_a_copy_although_a_shorter_log_begins_alike() -> None:
+    play = followed()
+    play.write_junk("nuls")
+    play.write_partly(1)
+    play.copy()
+    play.crash()
+    play.write(1, 0)
+    play.rename(0)
+    play.write_junk("nuls")
+    play.come_back()
+    play.stop()
+    play.come_back()
+    play.teardown()
+
+
 @pytest.mark.parametrize("reads", [False, True])
 @pytest.mark.parametrize("seen", ["between", "before", "empty", "half"])
 def test_a_long_log_of_which_nothing_was_read_yet_is_found_again_in_its_copy(

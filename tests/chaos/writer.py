@@ -128,6 +128,7 @@ class Log:
         for _ in range(n):
             line, id_ = self._next(POISON if poison else "")
             with self.guard:
+                self.finish()  # a server writes one line after the other
                 self._put(line + end)
                 self._wrote(line, id_)
 
@@ -135,6 +136,7 @@ class Log:
         """Write many page views at once."""
         made = [self._next("") for _ in range(n)]
         with self.guard:
+            self.finish()
             self._put(b"".join(line + b"\n" for line, _ in made))
             for line, id_ in made:
                 self._wrote(line, id_)
@@ -159,19 +161,19 @@ class Log:
 
     def begin(self, share: float) -> None:
         """Write the first part of a line."""
-        self.finish()
         line, id_ = self._next("")
         cut = max(1, min(len(line) - 1, int(len(line) * share)))
         with self.guard:
+            self.finish()
             self._put(line[:cut])
             self.unfinished = (line, line[cut:], id_)
 
     def finish(self) -> None:
         """Write the rest of that line; it is torn where its halves ended in different files."""
-        if self.unfinished is None:
-            return
-        line, rest, id_ = self.unfinished
         with self.guard:
+            if self.unfinished is None:
+                return
+            line, rest, id_ = self.unfinished
             self.unfinished = None
             self._put(rest + b"\n")
             self._wrote(line, id_)
@@ -181,6 +183,7 @@ class Log:
     def junk(self, kind: str) -> None:
         """Write what is no page view."""
         with self.guard:
+            self.finish()
             self._put(self._junk(kind))
 
     def _junk(self, kind: str) -> bytes:
