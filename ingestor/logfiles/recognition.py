@@ -19,7 +19,7 @@ from ingestor.logfiles.reader import LogFile, has_content_beyond
 from ingestor.model import KnownFile, Marker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ingestor.logfiles.discovery import Found
 
@@ -100,36 +100,52 @@ def recognize(
         OSError: the file cannot be read.
 
     """
-    started_over: KnownFile | None = None
-    longer: Verdict | None = None  # than a log that may only begin alike: a whole copy tells more
     out = set(excluded)
     candidates = catalogue.candidates(found.device, found.inode, head)
     told = [one for one in candidates if one.identity.fingerprint_length and one.key not in out]
+    out.update(one.key for one in told)
+    best = _best(_told(found, file, head, told, around))
+    if best.relation is not None and best.relation is not Relation.LONGER:
+        return best
+    # A log that is longer than another may only begin as that one does: a whole copy tells more.
+    short = _beginning(found, file, head, catalogue, around, out)
+    if short is not None and (best.relation is None or _is_whole_copy(short)):
+        return short
+    if best.relation is not None:
+        return best
+    for known in candidates:  # files that were empty, at this place
+        home = around.home_of(known.key)
+        if known.key not in out and (home is None or home.id == found.id):
+            return Verdict(Relation.SAME, known)
+    return best
+
+
+def _told(
+    found: Found, file: LogFile, head: bytes, told: Iterable[KnownFile], around: Surroundings
+) -> Iterator[Verdict]:
+    """Hold a file against each log whose fingerprint it has, best first."""
     for known in told:
-        out.add(known.key)
         home = around.home_of(known.key)
         if home is not None and home.id != found.id:
             verdict = _beside(found, file, known, home)
         else:
             verdict = _alone(found, file, head, known, around)
-        if verdict is None:
-            continue
-        if verdict.relation is Relation.LONGER:
-            longer = longer or verdict
-        elif verdict.relation is None:
-            started_over = verdict.started_over
-        elif longer is None or _is_whole_copy(verdict):
+        if verdict is not None:
+            yield verdict
+
+
+def _best(verdicts: Iterable[Verdict]) -> Verdict:
+    """The first that names a log; after one that is longer than a log, only a whole copy."""
+    best = Verdict()
+    for verdict in verdicts:
+        if best.relation is not None:
+            if _is_whole_copy(verdict):
+                return verdict
+        elif verdict.relation is None or verdict.relation is Relation.LONGER:
+            best = verdict
+        else:
             return verdict
-    short = _beginning(found, file, head, catalogue, around, out)
-    if short is not None and (longer is None or _is_whole_copy(short)):
-        return short
-    if longer is not None:
-        return longer
-    for known in candidates:  # files that were empty, at this place
-        home = around.home_of(known.key)
-        if known.key not in out and (home is None or home.id == found.id):
-            return Verdict(Relation.SAME, known)
-    return Verdict(started_over=started_over)
+    return best
 
 
 def _is_whole_copy(verdict: Verdict) -> bool:
