@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -128,6 +129,8 @@ def run(*, config: Path | None, checkpoint: str | None, poll: bool) -> None:
 @_source_options
 @click.option("--url", metavar="URL", help="Where Umami is: https://umami.example.com")
 @click.option("--checkpoint", metavar="FILE", help="The checkpoint file.")
+@click.option("--allow-hidden", is_flag=True, help="Send what is older than a website's reset.")
+@click.option("--allow-overlap", is_flag=True, help="Send days that others counted already.")
 def backfill(  # noqa: PLR0913 - an argument a flag
     *,
     config: Path | None,
@@ -141,6 +144,8 @@ def backfill(  # noqa: PLR0913 - an argument a flag
     json_: bool,
     url: str | None,
     checkpoint: str | None,
+    allow_hidden: bool,
+    allow_overlap: bool,
 ) -> None:
     r"""Send the page views of logs that are there, rotated ones too, oldest first; then exit.
 
@@ -166,6 +171,7 @@ def backfill(  # noqa: PLR0913 - an argument a flag
     if not settings.sites:
         raise ConfigError("backfill: which website? Give --website, or sites: in a configuration.")
     job = _job(settings, paths, format_, timezone, since, until)
+    job = replace(job, allow_hidden=allow_hidden, allow_overlap=allow_overlap)
     _finish(asyncio.run(pipeline.backfill(settings, job)), json_=json_)
 
 

@@ -15,9 +15,11 @@ from ingestor.delivery import Delivery
 from ingestor.errors import ConfigError, FormatError, StoppedByUmami
 from ingestor.logfiles import readable
 from ingestor.observe import Counts
-from ingestor.pipeline.job import Job, Result, lines_of, say_findings
+from ingestor.pipeline.forecast import foresee
+from ingestor.pipeline.job import Job, Result, lines_of, say_findings, unread_bytes
 from ingestor.pipeline.ledger import Ledger
 from ingestor.pipeline.precedence import Precedence
+from ingestor.pipeline.progress import Progress
 from ingestor.pipeline.scanners import Scanners
 from ingestor.pipeline.stopping import Stopping
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from ingestor.config import Config
     from ingestor.delivery import DeliveryOptions
     from ingestor.model import Chunk
+    from ingestor.pipeline.forecast import Forecast
     from ingestor.pipeline.job import Lines
     from ingestor.scan import Scanner
 
@@ -70,6 +73,7 @@ class _Backfill:
         """Open, read, drain, close: in this order, whatever happens in between."""
         config, counts = self._config, self._result.counts
         async with AsyncExitStack() as stack:
+            stopping = stack.enter_context(Stopping())
             store, committer = None, None
             if self._job.is_stdin:
                 log.warning("Standard input: no checkpoint is kept; a second run sends it again.")
@@ -77,6 +81,10 @@ class _Backfill:
                 store = stack.enter_context(Store.open(config.checkpoint, Role.BACKFILL))
                 committer = await stack.enter_async_context(Committer(store))
                 log.info("The checkpoint is %s.", config.checkpoint.path)
+            progress = Progress(config, counts, store)
+            if store is not None and await self._foresee(store, stopping, progress) is None:
+                self._result.interrupted = True
+                return
             lines = lines_of(config, self._job, store)
             ledger = Ledger(counts, store, committer, partial(self._source_name, lines))
             if config.umami is None:
@@ -95,8 +103,10 @@ class _Backfill:
             stack.push_async_callback(delivery.stop)
             websites = {site.website for site in config.sites}
             ledger.say_in_doubt(websites, looked_up=delivery.looks_up)
-            stopping = stack.enter_context(Stopping())
+            telling = asyncio.create_task(progress.tell())
+            stack.callback(telling.cancel)
             done = await stopping.interrupts(self._read(lines, ledger, delivery))
+            progress.end()
             self._result.interrupted = done is None
             if done is None:
                 await delivery.drain(config.run.shutdown_timeout)
@@ -104,6 +114,28 @@ class _Backfill:
                 ledger.set_markers(lines.marker_at)
                 lines.settle()
             self._tell(lines)
+
+    async def _foresee(
+        self, store: Store, stopping: Stopping, progress: Progress
+    ) -> Forecast | None:
+        """Tell what is about to be sent; None: a signal came. Raises UsageError, StoppedByUmami."""
+        # Lines of its own: what is registered here is known when the real reading begins.
+        lines = lines_of(self._config, self._job, store)
+        forecast = await stopping.interrupts(
+            foresee(
+                self._config,
+                self._job,
+                lines,
+                partial(self._scanner, lines),
+                whole=lambda: unread_bytes(self._job, store),
+                stopped=stopping.requested.is_set,
+            )
+        )
+        if forecast is not None:
+            progress.begin(forecast)
+        # A scanner may have learnt from the end of a file what does not hold at its beginning.
+        self._scanners = Scanners(self._config, self._job.sources, self._rules)
+        return forecast
 
     async def _read(self, lines: Lines, ledger: Ledger, delivery: Delivery) -> bool:
         await delivery.start()

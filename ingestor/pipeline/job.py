@@ -33,6 +33,7 @@ log = logging.getLogger("ingestor")
 
 STDIN = "-"
 _STDIN_KEY = 1
+_SQUEEZED = 10  # how much smaller an archive is
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Job:
     sources: tuple[Source, ...]
     since: int | None = None
     until: int | None = None
+    allow_hidden: bool = False  # send what is older than a website's reset
+    allow_overlap: bool = False  # send although others counted these days
 
     @property
     def is_stdin(self) -> bool:
@@ -138,6 +141,20 @@ def lines_of(config: Config, job: Job, registry: Registry | None) -> Lines:
     lines = Backfill(found.files, registry or MemoryRegistry(), options, final=final)
     lines.findings += found.findings
     return lines
+
+
+def unread_bytes(job: Job, registry: Registry) -> int:
+    """Guess how many bytes of content a job has to read; archives are taken to be a tenth."""
+    known = {(file.identity.device, file.identity.inode): file for file in registry.known()}
+    total = 0
+    for found in discover(places(job.sources), generations=False).files:
+        if found.path.endswith((b".gz", b".bz2", b".xz", b".zst")):
+            total += found.size * _SQUEEZED
+        elif (file := known.get(found.id)) is not None:
+            total += sum(end - start for start, end in registry.unread(file.key, found.size))
+        else:
+            total += found.size
+    return total
 
 
 class StandardInput:
