@@ -118,6 +118,11 @@ def printable(text: str | bytes, limit: int = 300) -> str:
     return shown + "…" if len(text) > limit else shown
 
 
+def is_umamis_own(reading: Reading) -> bool:
+    """Whether a 500 came in Umami's own words, so that Umami has ended its work on the request."""
+    return '"error"' in reading.words
+
+
 def retry_after(value: str | None, now: float) -> float | None:
     """Seconds to wait from a Retry-After header (seconds or an HTTP date), capped; or None.
 

@@ -84,15 +84,7 @@ class Books:
         for page_view, reading in zip(batch.page_views, readings.readings, strict=True):
             verdict = reading.verdict
             if verdict is Verdict.COUNTED:
-                outcome = counted
-                if outcome is Outcome.ACCEPTED:
-                    user_agent = agent_of(page_view)
-                    bot = self._settling.verdict(user_agent)
-                    if bot is None:
-                        unsettled[user_agent] += 1
-                    elif bot:
-                        outcome = Outcome.REFUSED_AS_BOT
-                finished.append((page_view, outcome))
+                finished.append((page_view, self._outcome(page_view, counted, unsettled)))
                 rest.took += 1
             elif verdict is Verdict.REJECTED:
                 rejected.append((page_view, reading.words))
@@ -111,6 +103,16 @@ class Books:
         self._count(batch.website, finished, unsettled)
         self.stored += rest.took
         return rest
+
+    def _outcome(self, page_view: PageView, counted: Outcome, unsettled: Counter[str]) -> Outcome:
+        """What became of a page view that a batch's answer does not name."""
+        if counted is not Outcome.ACCEPTED:
+            return counted
+        user_agent = agent_of(page_view)
+        bot = self._settling.verdict(user_agent)
+        if bot is None:
+            unsettled[user_agent] += 1
+        return Outcome.REFUSED_AS_BOT if bot else Outcome.ACCEPTED
 
     def _enter_counted(self, batch: Batch, readings: Readings) -> Rest:
         """Enter the usual answer, a batch without an error, by user agent."""

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from ingestor.delivery.answers import Readings, Verdict, printable
+from ingestor.delivery.answers import Readings, Verdict, is_umamis_own, printable
 from ingestor.delivery.bodies import pack, unpack
 from ingestor.delivery.resolving import Doubt
 from ingestor.errors import StoppedByUmami, TryAgain
@@ -98,7 +98,8 @@ class Doubts:
                 doubt.open.append(place)
             elif reading.verdict in {Verdict.STORED, Verdict.COUNTED}:
                 doubt.taken.add(place)
-        self._wait_for(doubt, self._waits.answered)
+        ended = all(is_umamis_own(readings.readings[place]) for place in doubt.open)
+        self._wait_for(doubt, self._waits.answered if ended else self._waits.settle)
 
     def take_up(self) -> None:
         """Take over what earlier runs left in doubt. Their server may still be at work."""

@@ -12,7 +12,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ingestor.delivery.answers import Forbidden, Reading, TooLarge, Verdict, printable
+from ingestor.delivery.answers import (
+    Forbidden,
+    Reading,
+    TooLarge,
+    Verdict,
+    is_umamis_own,
+    printable,
+)
 from ingestor.delivery.listing import CannotTell
 from ingestor.delivery.lookup import Lookup, Tagged
 from ingestor.delivery.matching import Match, match
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ENOUGH = 10  # points that convict a page view: see suspects.py
+_LAGS_MAX = 8  # two minutes of them, by the default pauses
 _BESIDE_STORED = 2
 _BESIDE_A_PROBE = 1
 
@@ -51,6 +59,7 @@ class Doubt:
     resent: bool = False
     doubled: int = 0  # rows too many that were reported
     points: Counter[int] = field(default_factory=Counter)
+    lags: int = 0  # readings that lacked what is known to be stored
     mark: int = 0  # page views that Umami had stored at the last failure
 
     def close(self, place: int, *, taken: bool = False) -> None:
@@ -159,6 +168,7 @@ class Resolver:
             return hidden
         taken = _visible(doubt, doubt.taken, reset)
         listed = await self._agreed(_tagged(doubt, [*visible, *taken]))
+        self._see_it_keeps_up(doubt, listed, taken)
         found = self._match(doubt, listed, visible, taken)
         if found.unclear:
             await self._settle(doubt, found.unclear)
@@ -181,6 +191,21 @@ class Resolver:
             if listed == last:
                 return listed
             last = listed
+
+    def _see_it_keeps_up(self, doubt: Doubt, listed: Counter[Stored], taken: list[int]) -> None:
+        """Disbelieve a list without what Umami said it had stored: a replica may lag behind.
+
+        Raises TryAgain, and CannotTell when it does so again and again.
+        """
+        views = doubt.batch.page_views
+        people = [p for p in taken if self._settling.verdict_on(views[p]) is False]
+        expected = Counter(self._keys(doubt, people).values())
+        if all(key is None or listed[key] >= count for key, count in expected.items()):
+            return
+        doubt.lags += 1
+        if doubt.lags > _LAGS_MAX:
+            raise CannotTell("it does not list what it said it had stored")
+        raise TryAgain("Umami does not list yet what it said it had stored")
 
     def _match(
         self, doubt: Doubt, listed: Counter[Stored], visible: Iterable[int], taken: Iterable[int]
@@ -237,8 +262,10 @@ class Resolver:
                 doubt.close(place)
                 ended.finished.append((view, Outcome.REFUSED_AS_BOT))
                 continue
+            over = True  # Umami's work on it
             try:
                 reading = await self._send(doubt, view)
+                over = is_umamis_own(reading)
             except TooLarge as refusal:
                 verdict = Verdict.REJECTED if refusal.by_size else Verdict.SUSPECT
                 reading = Reading(verdict, refusal.words)
@@ -246,9 +273,11 @@ class Resolver:
                 if not await self._suspects.umami_works(view.website):
                     raise
                 reading = Reading(Verdict.SUSPECT, str(refusal))
-            await self._enter(doubt, place, reading, ended)
+            if not await self._enter(doubt, place, reading, ended):
+                raise _Later if over else _InDoubt
 
-    async def _enter(self, doubt: Doubt, place: int, reading: Reading, ended: Ended) -> None:
+    async def _enter(self, doubt: Doubt, place: int, reading: Reading, ended: Ended) -> bool:
+        """Enter the answer to one page view; False: it failed, and is in doubt again."""
         view = doubt.batch.page_views[place]
         verdict = reading.verdict
         if verdict in {Verdict.STORED, Verdict.BOT}:
@@ -266,7 +295,8 @@ class Resolver:
             raise UnknownWebsite(view.website, msg)
         else:
             self._failed(TryAgain(f"Umami fails: {printable(reading.words)}"))
-            raise _Later
+            return False
+        return True
 
     async def _is_guilty(self, doubt: Doubt, place: int, verdict: Verdict) -> bool:
         """A 500 without a word why, again and again, beside others that are stored."""

@@ -14,6 +14,9 @@ from ingestor.model import Outcome
 from ingestor.sandbox import Sandbox, SandboxOptions
 
 LOGIN = ("admin", "umami")
+KILLED = {
+    "error": {"code": "server-error", "status": 500, "errorObject": {"cause": {"code": "57P01"}}}
+}
 FAULTS = [
     "drop-before,p=0.3,seed=1",
     "drop-after,p=0.3,seed=2",
@@ -337,3 +340,65 @@ async def test_page_views_in_the_journal_that_cannot_be_read_are_left_to_the_log
         assert await delivery.drain(None)
         assert not ledger.in_flight
         assert "cannot be read" in caplog.text
+
+
+async def test_a_list_that_lacks_what_was_stored_is_not_believed(
+    umami, deliver, ledger, views, reply
+):
+    """A replica lags: it shows nothing of the batch, though the answer said what was stored."""
+    lag = [3]
+
+    def script(request):
+        if request.path == "/api/batch" and request.urls and not umami.stored:
+            umami.stored.extend(request.page_views)
+            away = {"index": 5, "response": KILLED}
+            return reply(
+                200, {"size": 8, "processed": 7, "errors": 1, "details": [away], "cache": "token"}
+            )
+        if "/events?" in request.path and lag[0]:
+            lag[0] -= 1
+            return reply(200, {"data": [], "count": 0})
+        return None
+
+    umami.script = script
+    delivery = await deliver(umami.url, exactly_once=True, login=LOGIN, pace="fixed", batch_size=8)
+    await delivery.submit(views(8))
+    assert await delivery.drain(None)
+    assert umami.urls == {f"/{n}": 1 for n in range(8)}
+    assert ledger.outcomes == {Outcome.ACCEPTED: 8}
+    assert lag == [0]
+
+
+async def test_a_list_that_never_shows_what_was_stored_cannot_tell(
+    umami, deliver, ledger, views, reply, caplog
+):
+    def script(request):
+        if request.path == "/api/batch" and request.urls and not umami.stored:
+            umami.stored.extend(request.page_views)
+            away = {"index": 5, "response": KILLED}
+            return reply(
+                200, {"size": 8, "processed": 7, "errors": 1, "details": [away], "cache": "token"}
+            )
+        if "/events?" in request.path:
+            return reply(200, {"data": [], "count": 0})
+        return None
+
+    umami.script = script
+    delivery = await deliver(umami.url, exactly_once=True, login=LOGIN, pace="fixed", batch_size=8)
+    await delivery.submit(views(8))
+    assert await delivery.drain(None)
+    assert umami.urls == {f"/{n}": 2 if n == 5 else 1 for n in range(8)}
+    assert ledger.doubts == 1
+    assert "cannot tell" in caplog.text
+
+
+async def test_a_proxys_500_is_waited_for_longer_than_umamis_own(
+    umami, deliver, ledger, views, reply, refused, sleeps
+):
+    answers = [reply(500, b"<html>"), reply(500, refused("server-error", 500))]
+    umami.script = lambda request: answers.pop() if request.number >= 0 and answers else None
+    delivery = await deliver(umami.url, exactly_once=True, login=LOGIN, mode="batch")
+    await delivery.submit(views(3))
+    assert await delivery.drain(None)
+    assert sleeps.asked == [10.0, 10.0, 60.0, 10.0]  # to the look-up, to its second reading
+    assert umami.urls == {f"/{n}": 1 for n in range(3)}
