@@ -76,6 +76,9 @@ class Books:
         """
         if readings.readings.count(COUNTED) == len(batch.page_views) == len(readings.readings):
             return self._enter_counted(batch, readings)
+        return await self._enter_each(batch, readings, doubtful=doubtful)
+
+    async def _enter_each(self, batch: Batch, readings: Readings, *, doubtful: bool) -> Rest:
         rest = Rest()
         finished: _Finished = []
         rejected: list[tuple[PageView, str]] = []
