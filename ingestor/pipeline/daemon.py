@@ -30,7 +30,7 @@ from ingestor.pipeline.ledger import Ledger
 from ingestor.pipeline.precedence import Precedence
 from ingestor.pipeline.rereading import Uncounted, merged
 from ingestor.pipeline.scanners import Scanners
-from ingestor.pipeline.stopping import Stopping
+from ingestor.pipeline.stopping import Stopping, woken
 from ingestor.pipeline.supervision import FEED, LOOK, Supervision
 
 if TYPE_CHECKING:
@@ -280,8 +280,7 @@ class _Daemon:
         pause = self._config.follow.poll_interval
         while True:
             self._wake.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause)
+            await woken(self._wake, pause)
             self._look_once()
             self._precedence.claim(behind=self._delivery.behind)
             self._supervision.came_round(LOOK)
@@ -317,8 +316,7 @@ class _Daemon:
     async def _feed(self) -> None:
         await self._supervised(self._delivery.start())
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._readable.wait(), self._supervision.pulse)
+            await woken(self._readable, self._supervision.pulse)
             self._readable.clear()
             while self._in_hand or self._follower.has_unread:
                 self._take_in_hand()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self, TypeVar
 
 if TYPE_CHECKING:
@@ -52,6 +53,17 @@ class Stopping:
             for future in (task, signalled):
                 future.cancel()
             await asyncio.gather(task, signalled, return_exceptions=True)
+
+
+async def woken(by: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, or until that time has passed.
+
+    Not `asyncio.wait_for`, which (before Python 3.12) swallows a cancellation that comes together
+    with the event: a SIGTERM would go unheard.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await by.wait()
 
 
 async def until_stopped() -> None:
