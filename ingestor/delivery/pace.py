@@ -13,7 +13,7 @@ to one in flight for a moment, as BBR's ProbeRTT does (Cardwell et al., "BBR", 2
 *In the background* less than one request is to stand in a queue, so that whoever else asks finds
 the server nearly free: a scavenger, as LEDBAT is to TCP (RFC 6817).
 
-*A batch* is as large as is answered in about two seconds, as pt-online-schema-change sizes its
+*A batch* is as large as is answered in two or three seconds, as pt-online-schema-change sizes its
 chunks by time: large enough that the request itself costs little, small enough that little is in
 doubt when it breaks.
 
@@ -26,13 +26,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-_REQUEST = 2.0  # seconds that a request is to take
+_REQUEST = 2.5  # seconds that a request is to take
 _START_SIZE = 25  # page views a request before anything is measured
 _SIZE_STEP = 1 / 3  # changes of the batch size by a smaller part are noise
 
 # Requests in a queue: with fewer than the first the limit grows, with more than the second it
-# shrinks. On the measured Umami the background holds two in flight by that, otherwise four.
+# shrinks. On the measured Umami the background holds two in flight by that.
 _BACKGROUND_QUEUE = (0.35, 0.85)
+_FULL_QUEUE = (1.25, 2.5)  # times the root of the limit; the measured Umami: four or five
 
 # Waiting that nobody notices, whatever its share: seconds a request, and seconds a page view.
 _UNNOTICED_REQUEST = 0.010
@@ -40,8 +41,8 @@ _UNNOTICED_PAGE_VIEW = 0.0005
 
 _WINDOW = 8  # answers, at least, behind a decision; while the limit doubles, _HASTY
 _HASTY = 2
-_PROBE = 2  # answers to requests alone, in a probe
-_PROBE_FIRST, _PROBE_LAST = 30.0, 300.0  # seconds from one probe to the next, growing
+_PROBE = 4  # answers in a probe, to requests of a quarter of the size, alone
+_PROBE_FIRST, _PROBE_LAST = 30.0, 600.0  # seconds from one probe to the next, growing
 _HOLD_FIRST, _HOLD_LAST = 5.0, 300.0  # seconds without growth after the limit shrank, doubling
 _REMEMBERED = 24  # answers to requests alone; older ones fade
 
@@ -75,7 +76,7 @@ class Pace:
         self._adaptive = adaptive
         self._background = background
         self.limit = bounds.limit_min if adaptive else bounds.limit_max  # requests in flight
-        self.batch_size = bounds.size(_START_SIZE) if adaptive else bounds.size_max
+        self._size = bounds.size(_START_SIZE) if adaptive else bounds.size_max
         self._alone = _Alone()
         self._window = _Window()
         self._passing = 0  # answers still to come that belong to another limit
@@ -86,6 +87,11 @@ class Pace:
         self._probe_at: float | None = None
         self._probes_left = 0
         self._goal: int | None = None  # the limit to come back to after a probe or an outage
+
+    @property
+    def batch_size(self) -> int:
+        """Page views a request."""
+        return self._bounds.size(self._size // _PROBE) if self._probes_left else self._size
 
     def answered(self, page_views: int, seconds: float, beside: int, now: float) -> None:
         """Observe a request that Umami answered as it should.
@@ -110,7 +116,7 @@ class Pace:
             self._goal = before
             if self._adaptive:  # overload fails, too: multiplicative decrease, as in AIMD
                 self._goal = max(self._bounds.limit_min, before // 2)
-                self.batch_size = self._bounds.size(self.batch_size // 2)
+                self._size = self._bounds.size(self._size // 2)
         self._probes_left = 0
         self._set_limit(1)
 
@@ -137,7 +143,9 @@ class Pace:
     def _band(self) -> tuple[float, float]:
         if self._background:
             return _BACKGROUND_QUEUE
-        return math.sqrt(self.limit), 2 * math.sqrt(self.limit)
+        least, most = _FULL_QUEUE
+        root = math.sqrt(self.limit)
+        return least * root, most * root
 
     def _steer(self, queue: float, now: float) -> None:
         least, most = self._band
@@ -188,13 +196,13 @@ class Pace:
     # -- the batch size ------------------------------------------------------------------------
 
     def _fit_size(self, window: _Window) -> None:
-        if window.page_views * 2 < self.batch_size * window.count:
+        if window.page_views * 2 < self._size * window.count:
             return  # the batches are not full: it is not their size that limits anything
         wanted = int(_REQUEST * window.page_views / max(window.seconds, 1e-9))
-        wanted = max(self.batch_size // 2, min(wanted, self.batch_size * 2))
+        wanted = max(self._size // 2, min(wanted, self._size * 2))
         wanted = self._bounds.size(wanted)
-        if abs(wanted - self.batch_size) > self.batch_size * _SIZE_STEP:
-            self.batch_size = wanted
+        if abs(wanted - self._size) > self._size * _SIZE_STEP:
+            self._size = wanted
 
 
 class _Alone:
