@@ -231,8 +231,7 @@ def test_real_nginx_with_two_vhosts_under_load_and_logrotate(
     threads = [threading.Thread(target=load, args=(host, 600)) for host in sent]
     for thread in threads:
         thread.start()
-    for _ in range(2):
-        goal = sum(sent.values()) + 200
+    for goal in (300, 700):
         until(lambda goal=goal: sum(sent.values()) >= goal, what="load")
         logrotate(
             f"{logs}/*.log {{\n rotate 5\n create\n sharedscripts\n su {_owner()}\n"
