@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
+from collections import Counter
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ _QUOTED = rb'[^"]*+(?<!\\)'
 # Words: character sets without anything that could end or begin another value.
 _ADDRESS = b"0-9a-fA-F.:"
 _WORD = rb"\w.:/+%-"
-_TARGET = rb"/(?:[\w/~@!$&'()*+,=:-]++|\.(?!%s[? \x22]))*+\.%s(?:\?[!#-\[\]-~]*+)?"
+_TARGET = rb"/[\w/~@!$&'()*+,=:.-]*+%b(?:\?[!#-\[\]-~]*+)?"
 
 
 class AssetLines:
@@ -72,7 +73,7 @@ class AssetLines:
             return
         times = [part for part in line_format.captured if part.meaning.role is Role.TIME]
         self._clock = times[0].meaning.clock
-        target = _TARGET.replace(b"%s", choice(names))
+        target = _TARGET % _endings(names)
         fixed = {
             Role.TIME: _TIME,
             Role.REQUEST: choice(verbs) + b" " + target + rb" HTTP/\d(?:\.\d)?",
@@ -165,6 +166,16 @@ def _time(clock: str, example: bytes, last: datetime) -> bytes | None:
 
 
 # ── one of several words ──────────────────────────────────────────────────────────────────────
+
+
+def _endings(extensions: Collection[str]) -> bytes:
+    """Look back at one of these extensions; the length that most of them have comes first."""
+    lengths = Counter(map(len, extensions))
+    forms = [
+        rb"(?<=\." + choice([each for each in extensions if len(each) == length]) + b")"
+        for length, _ in lengths.most_common()
+    ]
+    return b"(?:" + b"|".join(forms) + b")"
 
 
 def choice(words: Collection[str]) -> bytes:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Shortcut = Callable[[Sequence[bytes], int], Verdict | None]
     """Columns and Unix seconds → the verdict, None: make a hit of them."""
 
+_OWNS = 1024  # hosts remembered, and whether they are a site's own
 _NOTHING = frozenset({b"", b"-"})
 
 
@@ -61,7 +62,7 @@ class RawValues:
         )
 
 
-def shortcut(
+def shortcut(  # noqa: C901 - as below
     values: RawValues,
     columns: Mapping[str, int],
     place_of: Callable[[str], Place | Reason],
@@ -84,9 +85,13 @@ def shortcut(
     hosts: Remembered[bytes, Place | Reason] = Remembered(
         lambda raw: place_of(_text(raw)), limit=1024
     )
+    # All places for lines without a vhost have the same hosts of their own, others have none.
+    owns: dict[str, bool] = {}
     nothing = b""
 
-    def page_view(line: Sequence[bytes], time: int) -> Verdict | None:
+    def page_view(  # noqa: C901 - one function, for a call costs as much as a look-up
+        line: Sequence[bytes], time: int
+    ) -> Verdict | None:
         url = urls[line[request_at]]
         if url is None or (purpose_at is not None and line[purpose_at] not in _NOTHING):
             return None
@@ -104,8 +109,17 @@ def shortcut(
         website, hostname, language, screen, title, own = place
         if language_at is not None:
             language = languages[line[language_at]] or language
-        if host and (host == hostname or (own is not None and own.match(host))):
-            referrer = ""
+        if host:
+            if own is not None:
+                is_own = owns.get(host)
+                if is_own is None:
+                    if len(owns) >= _OWNS:
+                        owns.clear()
+                    is_own = owns[host] = own.match(host)
+                if is_own:
+                    referrer = ""
+            if host == hostname:
+                referrer = ""
         payload: Payload = {
             "website": website,
             "hostname": hostname,

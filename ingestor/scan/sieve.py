@@ -51,13 +51,20 @@ class Sieve:
         starts: list[int] = []
         lines: list[bytes] = []
         at = 0
-        for start, end in spans:  # of the newline before an asset, of the one behind it
-            if start != at:
+        # Each begins at the newline before an asset and ends at the one behind it. The last one
+        # stands for the data's end.
+        for start, end in (*spans, (len(data) + (not data.endswith(b"\n")), 0)):
+            if start > at:
                 gap = data[at : start - 1]
-                _append(gap, at, starts, lines)
+                if b"\n" in gap:
+                    for line in gap.split(b"\n"):
+                        starts.append(at)
+                        lines.append(line)
+                        at += len(line) + 1
+                else:
+                    starts.append(at)
+                    lines.append(gap)
             at = end
-        if at < len(data):
-            _append(data[at:].removesuffix(b"\n"), at, starts, lines)
         count = data.count(b"\n") + (not data.endswith(b"\n"))
         if count != len(lines) + len(spans):  # a match went beyond its line
             return _all(data)
@@ -78,14 +85,6 @@ class Sieve:
                     self._patterns[key] = self._assets.of_month(time, latest)
                 return self._patterns[key]
         return None
-
-
-def _append(gap: bytes, at: int, starts: list[int], lines: list[bytes]) -> None:
-    """Add the lines of a gap between assets, which begins at ``at``."""
-    for line in gap.split(b"\n"):
-        starts.append(at)
-        lines.append(line)
-        at += len(line) + 1
 
 
 def _all(data: bytes) -> Sifted:
