@@ -6,6 +6,7 @@ from ingestor.logfiles.discovery import Discovered, FollowSource, Found, discove
 from ingestor.logfiles.findings import Finding, readable
 from ingestor.logfiles.followed import FileState, Start
 from ingestor.logfiles.follower import Follower
+from ingestor.logfiles.identity import marker_of
 from ingestor.logfiles.options import FollowOptions
 from ingestor.logfiles.reader import ReadOptions, Unsupported, read_descriptor
 from ingestor.logfiles.registry import END, MemoryRegistry, Registry
@@ -32,6 +33,7 @@ __all__ = [
     "Unsupported",
     "Watcher",
     "discover",
+    "marker_of",
     "read_descriptor",
     "readable",
 ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ingestor.checkpoint import CheckpointUnavailable
 from ingestor.delivery import Left
+from ingestor.logfiles import marker_of
 from ingestor.model import Outcome
 from ingestor.pipeline.rereading import merged
 from ingestor.pipeline.totals import Totals
@@ -56,6 +57,7 @@ class Ledger:
         self._open: dict[int, Batch] = {}  # without an answer
         self._doubtful: dict[str, int] = {}  # by website: of the open ones, perhaps stored already
         self._marked: dict[int, int] = {}  # file → watermark whose marker was set
+        self._proved: set[int] = set()  # files with a marker of this run
 
     # What the reading side tells.
 
@@ -67,6 +69,7 @@ class Ledger:
             self.totals.scanned(scanned)
         if self._store is not None and scanned.finished is not None:
             self._store.ack([scanned.finished])
+            self._prove(scanned.chunk.file, scanned.chunk.data, scanned.chunk.end)
 
     def say_in_doubt(self, websites: Collection[str] = (), *, looked_up: bool = False) -> None:
         """Tell what a crash left unanswered: it is read and sent again, and may be double.
@@ -139,6 +142,24 @@ class Ledger:
             marker = marker_at(key, watermark)
             if marker is not None:
                 self._store.set_marker(key, marker)
+                self._proved.add(key)
+
+    def _prove(self, key: int, before: bytes, offset: int) -> None:
+        """Have a file's first acks reach the disk together with a proof of what they are acks of.
+
+        ``before`` ends at ``offset``. Without any marker a log is known by its head alone, and
+        one that begins as it did could be taken for it after a crash.
+        """
+        if self._store is None or key in self._proved or not before:
+            return
+        if offset <= self._store.watermark(key):
+            self._store.set_marker(key, marker_of(before, offset))
+            self._proved.add(key)
+
+    def _prove_by_lines(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+        for page_view, _ in finished:
+            line = page_view.line + b"\n"
+            self._prove(page_view.span.file, line, page_view.line_start + len(line))
 
     def set_markers(self, marker_at: Callable[[int, int], Marker | None]) -> None:
         """Have the proofs of all watermarks of this run written."""
@@ -148,6 +169,7 @@ class Ledger:
     def forget_all_but(self, keys: Collection[int]) -> None:
         """Drop what is noted of files that the checkpoint has forgotten."""
         self._marked = {key: mark for key, mark in self._marked.items() if key in keys}
+        self._proved.intersection_update(keys)
 
     # Delivery's journal.
 
@@ -190,10 +212,12 @@ class Ledger:
 
     def answered(self, batch: Batch, finished: Sequence[tuple[PageView, Outcome]]) -> None:
         """Strike the batch off and ack what is finished of it."""
-        self._open.pop(batch.id, None)
+        opened = self._open.pop(batch.id, None)
         self._note_doubted(batch.website, self._doubtful.pop(batch.website, 0))
         if self._store is not None:
             self._store.answered(batch.id, [page_view.span for page_view, _ in finished])
+            if opened is not None:  # what an earlier run left has masked lines
+                self._prove_by_lines(finished)
         if self.totals is not None:
             self.totals.finished(finished)
 
