@@ -33,7 +33,8 @@ _SIZE_STEP = 1 / 3  # changes of the batch size by a smaller part are noise
 # Requests in a queue: with fewer than the first the limit grows, with more than the second it
 # shrinks. On the measured Umami the background holds two in flight by that.
 _BACKGROUND_QUEUE = (0.35, 0.85)
-_FULL_QUEUE = (1.25, 2.5)  # times the root of the limit; the measured Umami: four or five
+_FULL_QUEUE = 1.25  # times the root of the limit; on the measured Umami four to six …
+_FULL_BAND = 2.0  # … and so many more
 
 # Waiting that nobody notices, whatever its share: seconds a request, and seconds a page view.
 _UNNOTICED_REQUEST = 0.010
@@ -143,9 +144,8 @@ class Pace:
     def _band(self) -> tuple[float, float]:
         if self._background:
             return _BACKGROUND_QUEUE
-        least, most = _FULL_QUEUE
-        root = math.sqrt(self.limit)
-        return least * root, most * root
+        least = _FULL_QUEUE * math.sqrt(self.limit)
+        return least, least + _FULL_BAND
 
     def _steer(self, queue: float, now: float) -> None:
         least, most = self._band
@@ -154,7 +154,7 @@ class Pace:
             if self.limit > self._bounds.limit_min:
                 self._grow_at = now + self._hold
                 self._hold = min(self._hold * 2, _HOLD_LAST)
-                excess = max(1, math.floor(queue - most))
+                excess = max(1, round(queue - (least + most) / 2))
                 self._set_limit(self._bounds.limit(self.limit - excess))
         elif queue >= least:
             self._doubling = False
