@@ -1,0 +1,168 @@
+"""What stays in the checkpoint of a batch in doubt, and who takes it up."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ingestor.checkpoint import CheckpointOptions, CommitPace, Committer, Role, Store
+from ingestor.model import Batch, Identity, Outcome, PageView, Span
+from ingestor.observe import Counts
+from ingestor.pipeline.ledger import Ledger
+
+SITE = "3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c"
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Callable[..., Store]]:
+    """Open the checkpoint; opening it again first kills who has it open."""
+    stores: list[Store] = []
+
+    def open_(role: Role = Role.BACKFILL) -> Store:
+        for store in stores:
+            store._disk.close()
+        stores.append(Store.open(CheckpointOptions(tmp_path / "checkpoint.db"), role))
+        return stores[-1]
+
+    yield open_
+    for store in stores:
+        store._disk.close()
+
+
+def ledger_of(store: Store | None, committer: Committer | None = None) -> Ledger:
+    return Ledger(Counts(), store, committer, lambda _key: "/var/log")
+
+
+def register(store: Store) -> int:
+    digest = hashlib.blake2b(b"log", digest_size=16).digest()
+    return store.register(Identity(7, 1, digest, 100), b"/access.log")
+
+
+def batch_of(ledger: Ledger, key: int, *, tagged: bool = True) -> Batch:
+    number = ledger.next_batch_id()
+    views = tuple(
+        PageView(SITE, {"timestamp": 1_790_000_000}, Span(key, n * 10, n * 10 + 10), n * 10, b"")
+        for n in range(3)
+    )
+    return Batch(number, SITE, views, f"log-{ledger.tag(number)}" if tagged else None)
+
+
+def left_behind(store: Store) -> tuple[int, Batch]:
+    """A batch of a run that is killed before the answer came."""
+    key = register(store)
+    ledger = ledger_of(store)
+    batch = batch_of(ledger, key)
+    store.journal(batch, bodies=b"bodies")
+    store.commit()
+    return key, batch
+
+
+def test_tags_are_short_and_unique_among_runs(opened: Callable[..., Store]) -> None:
+    tags = []
+    for _ in range(3):
+        ledger = ledger_of(opened())
+        tags += [ledger.tag(ledger.next_batch_id()) for _ in range(3)]
+    nowhere = ledger_of(None)
+    tags += [nowhere.tag(nowhere.next_batch_id()) for _ in range(3)]
+    assert len(set(tags)) == 12
+    assert all(re.fullmatch(r"\d{1,9}-\d{1,11}", tag) for tag in tags)
+
+
+async def test_with_bodies_nothing_leaves_before_they_are_on_disk(
+    opened: Callable[..., Store], tmp_path: Path
+) -> None:
+    store = opened()
+    key = register(store)
+    pace = CommitPace(delay=0.001, first_pause=0.001, longest_pause=0.001)
+    rival = sqlite3.connect(tmp_path / "checkpoint.db", isolation_level=None)
+    async with Committer(store, pace=pace) as committer:
+        ledger = ledger_of(store, committer)
+        rival.execute("BEGIN IMMEDIATE")
+        plain, kept = batch_of(ledger, key, tagged=False), batch_of(ledger, key)
+        async with asyncio.timeout(20):
+            await ledger.before_send(plain)  # goes on in memory
+            waiting = asyncio.create_task(ledger.before_send(kept, b"bodies"))
+            while committer.trouble is None:  # noqa: ASYNC110 - the committer sets no event
+                await asyncio.sleep(0)
+            assert not waiting.done()
+            rival.execute("ROLLBACK")
+            await waiting
+        rows = rival.execute("SELECT id, bodies FROM journal").fetchall()
+        rival.close()
+    assert (kept.id, b"bodies") in rows
+
+
+def test_what_can_be_looked_up_is_kept_and_not_read_again(opened: Callable[..., Store]) -> None:
+    key, batch = left_behind(opened())
+    store = opened()
+    ledger = ledger_of(store)
+    ledger.say_in_doubt({SITE}, looked_up=True)
+    assert store.unread(key, 40) == [(30, 40)]
+    (left,) = ledger.left_in_doubt()
+    assert left == (batch.id, SITE, batch.tag, b"bodies")
+    assert (ledger.counts.lines, ledger.counts.in_flight, ledger.counts.doubted) == (3, 3, 0)
+    ledger.unsent([(batch.page_views[0], Outcome.ACCEPTED)])
+    ledger.answered(batch, [(view, Outcome.ACCEPTED) for view in batch.page_views[1:]])
+    store.commit()
+    after = opened()
+    assert after.in_doubt() == []
+    assert after.unread(key, 40) == [(30, 40)]
+
+
+def test_without_a_look_up_it_is_read_again_and_may_be_double(
+    opened: Callable[..., Store], caplog: pytest.LogCaptureFixture
+) -> None:
+    key, _ = left_behind(opened())
+    store = opened()
+    ledger = ledger_of(store)
+    ledger.say_in_doubt({SITE})
+    assert store.unread(key, 40) == [(0, 40)]
+    assert ledger.left_in_doubt() == []
+    assert ledger.counts.doubted == 3
+    assert "up to 3 may be double" in caplog.text
+
+
+def test_of_a_forgotten_log_nothing_is_kept(opened: Callable[..., Store], tmp_path: Path) -> None:
+    key, _ = left_behind(opened())
+    with sqlite3.connect(tmp_path / "checkpoint.db") as connection:
+        connection.execute("DELETE FROM files WHERE key = ?", (key,))
+    connection.close()
+    ledger = ledger_of(opened())
+    ledger.say_in_doubt({SITE}, looked_up=True)
+    assert ledger.left_in_doubt() == []
+
+
+def test_the_other_command_takes_up_what_a_dead_one_left(opened: Callable[..., Store]) -> None:
+    key, batch = left_behind(opened(Role.RUN))
+    store = opened(Role.BACKFILL)
+    ledger = ledger_of(store)
+    ledger.say_in_doubt({"another website"}, looked_up=True)
+    assert ledger.left_in_doubt() == []
+    assert store.unread(key, 40) == [(30, 40)]
+    ledger.say_in_doubt({SITE}, looked_up=True)
+    assert [left.id for left in ledger.left_in_doubt()] == [batch.id]
+
+
+async def test_a_reload_hands_on_what_can_be_looked_up_and_repeats_the_rest(
+    opened: Callable[..., Store],
+) -> None:
+    store = opened(Role.RUN)
+    key = register(store)
+    async with Committer(store) as committer:
+        before = ledger_of(store, committer)
+        kept = batch_of(before, key)
+        await before.before_send(kept, b"bodies")
+        plain = batch_of(before, key, tagged=False)
+        await before.before_send(plain)
+        assert before.give_up() == 3
+        after = ledger_of(store, committer)
+        after.say_in_doubt({SITE}, looked_up=True)
+        assert [left.id for left in after.left_in_doubt()] == [kept.id]
+        assert store.unread(key, 40) == [(30, 40)]
+    assert [entry.id for entry in opened(Role.RUN).in_doubt()] == [kept.id]
