@@ -121,7 +121,9 @@ def run(*, config: Path | None, checkpoint: str | None, poll: bool) -> None:
             raise ConfigError("run: where is Umami? Set umami.url in the configuration.")
         return settings
 
-    sys.exit(asyncio.run(pipeline.run(load(), reload=load)))
+    settings = load()
+    _as_service_user(settings)
+    sys.exit(asyncio.run(pipeline.run(settings, reload=load)))
 
 
 @main.command()
@@ -172,6 +174,7 @@ def backfill(  # noqa: PLR0913 - an argument a flag
         raise ConfigError("backfill: which website? Give --website, or sites: in a configuration.")
     job = _job(settings, paths, format_, timezone, since, until)
     job = replace(job, allow_hidden=allow_hidden, allow_overlap=allow_overlap)
+    _as_service_user(settings, own=suffices and checkpoint is None)
     _finish(asyncio.run(pipeline.backfill(settings, job)), json_=json_)
 
 
@@ -240,6 +243,7 @@ def status(
         raise UsageError(f"--max-lag: {max_lag!r} is no time; write 90s, 5m or 2h.") from None
     flags = {"checkpoint.path": _path(checkpoint)}
     settings = _load(config, flags, own_state=not DEFAULT_PATH.exists())
+    _as_service_user(settings)
     _finish(pipeline.status(settings, max_lag=longest), json_=json_)
 
 
@@ -265,6 +269,7 @@ def retry_rejected(
     settings = _load(config, flags, needs_file=url is None, own_state=url is not None)
     if settings.umami is None:
         raise ConfigError("retry-rejected: where is Umami? Give --url, or umami.url.")
+    _as_service_user(settings)
     _finish(asyncio.run(pipeline.retry_rejected(settings)), json_=json_)
 
 
@@ -369,6 +374,15 @@ def _load(
     if path is None and own_state and flags.get("checkpoint.path") is None:
         flags = flags | {"checkpoint.path": _own_checkpoint()}
     return config.load(path, environment=os.environ, flags=flags)
+
+
+def _as_service_user(settings: Config, *, own: bool = False) -> None:
+    """Leave root's rights behind where the checkpoint is another user's."""
+    from ingestor.checkpoint import CheckpointOptions  # noqa: PLC0415 - start-up time
+    from ingestor.pipeline.service_user import become_service_user  # noqa: PLC0415 - start-up time
+
+    path = settings.checkpoint.path
+    become_service_user(path, own=own or path == CheckpointOptions().path)
 
 
 def _path(text: str | None) -> Path | None:

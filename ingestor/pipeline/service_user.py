@@ -1,0 +1,170 @@
+"""Whose the daemon is, and how a command that root starts becomes that user.
+
+What root writes beside the checkpoint, the daemon could not read. So the owner of the checkpoint
+(or of its directory, while there is none) is who works with it, whoever starts the command.
+"""
+
+from __future__ import annotations
+
+import grp
+import importlib
+import logging
+import os
+import pwd
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingestor.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+log = logging.getLogger("ingestor")
+
+_NAME = "ingestor"  # the user that the unit in systemd/ names …
+_GROUP = "adm"  # … and its group, which may read Debian's logs
+_SYSTEMD = Path("/run/systemd/system")  # there where systemd runs
+# Imported only where they are needed; a user that may not read this installation cannot do that.
+_LATER = (
+    "ada_url",
+    "crawleruseragents",
+    "encodings.idna",
+    "zoneinfo",
+    "stringprep",
+    "concurrent.futures.thread",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceUser:
+    """Who the daemon runs as."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]  # all of them
+
+
+def service_user(checkpoint: Path) -> ServiceUser | None:
+    """Find whose a checkpoint is; None: root's, or nobody's yet."""
+    owner = _owner(checkpoint)
+    try:
+        if owner is None:
+            return _user(pwd.getpwnam(_NAME))
+        return _user(pwd.getpwuid(owner)) if owner else None
+    except KeyError:
+        if not owner:
+            return None
+        return ServiceUser(str(owner), owner, owner, (owner,))
+
+
+def _owner(checkpoint: Path) -> int | None:
+    for path in (checkpoint, checkpoint.parent):
+        try:
+            return path.stat().st_uid
+        except OSError:
+            continue
+    return None
+
+
+def _user(entry: pwd.struct_passwd) -> ServiceUser:
+    groups = set(os.getgrouplist(entry.pw_name, entry.pw_gid))
+    if entry.pw_name == _NAME:
+        groups |= _groups_of_unit()
+    return ServiceUser(entry.pw_name, entry.pw_uid, entry.pw_gid, tuple(sorted(groups)))
+
+
+def _groups_of_unit() -> set[int]:
+    """Find the groups that the installed unit adds, or else those that ours would."""
+    names = {_GROUP}
+    systemctl = shutil.which("systemctl")
+    if systemctl is not None and _SYSTEMD.is_dir():
+        shown = subprocess.run(  # noqa: S603 - no input of anybody's
+            [systemctl, "show", _NAME, "-p", "LoadState,Group,SupplementaryGroups"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        ).stdout
+        values = dict(line.partition("=")[::2] for line in shown.splitlines())
+        if values.get("LoadState") == "loaded":
+            names = set(
+                f"{values.get('Group', '')} {values.get('SupplementaryGroups', '')}".split()
+            )
+    found = set()
+    for name in names:
+        try:
+            found.add(grp.getgrnam(name).gr_gid)
+        except KeyError:
+            continue
+    return found
+
+
+def become_service_user(checkpoint: Path, *, own: bool) -> None:
+    """Where root starts a command, go on as the checkpoint's user; else nothing changes.
+
+    ``own``: the place was chosen by the program, so that its directory is made where it is
+    missing. Raises UsageError where that cannot be.
+    """
+    if own and not checkpoint.parent.exists():
+        _make(checkpoint.parent, service_user(checkpoint) if os.geteuid() == 0 else None)
+    if os.geteuid() != 0:
+        return
+    user = service_user(checkpoint)
+    if user is None or not checkpoint.parent.exists():
+        return
+    for name in _LATER:
+        importlib.import_module(name)
+    _become(user)
+    os.umask(0o077)
+    log.info("The checkpoint belongs to the user %s, so this goes on as %s.", user.name, user.name)
+
+
+def _make(directory: Path, user: ServiceUser | None) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True)
+        if user is not None:
+            os.chown(directory, user.uid, user.gid)
+    except OSError as error:
+        raise UsageError(
+            f"the checkpoint's directory {directory} cannot be made: {error.strerror}; make it, "
+            "or name another place with --checkpoint"
+        ) from None
+
+
+def _become(user: ServiceUser) -> None:
+    os.setgroups(user.groups)
+    os.setresgid(user.gid, user.gid, user.gid)
+    os.setresuid(user.uid, user.uid, user.uid)
+
+
+def asked_as(user: ServiceUser | None, question: Callable[[], Sequence[str]]) -> list[str]:
+    """Ask in a child process with that user's rights; None: with those that we have.
+
+    The answers are lines of text. To be called before there are threads. Raises UsageError where
+    the child does not answer.
+    """
+    if user is None:
+        return list(question())
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reading)
+            _become(user)
+            with os.fdopen(writing, "w", encoding="utf-8", errors="surrogateescape") as out:
+                out.write("\0".join(question()))
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading, "r", encoding="utf-8", errors="surrogateescape") as answer:
+        text = answer.read()
+    _, status = os.waitpid(child, 0)
+    if status != 0:
+        raise UsageError(f"it cannot be found out what the user {user.name} may read")
+    return text.split("\0") if text else []

@@ -1,0 +1,99 @@
+"""Commands that root starts become the checkpoint's user, so that the daemon can read it all."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from parts import WEBSITE, Command, Line, SandboxProcess, until
+
+
+@pytest.fixture
+def nobody() -> pwd.struct_passwd:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    return pwd.getpwnam("nobody")
+
+
+@pytest.fixture
+def place(nobody: pwd.struct_passwd) -> Iterator[Path]:
+    """A directory that everybody may enter, as tmp_path is not."""
+    directory = Path(tempfile.mkdtemp())
+    directory.chmod(0o755)
+    state = directory / "state"
+    state.mkdir(mode=0o700)
+    os.chown(state, nobody.pw_uid, nobody.pw_gid)
+    yield directory
+    shutil.rmtree(directory)
+
+
+def configure(place: Path, url: str) -> Path:
+    path = place / "config.yaml"
+    path.write_text(
+        f"umami: {{url: {url}}}\n"
+        f"sites: [{{website: {WEBSITE}, hostname: example.com}}]\n"
+        f"sources: [{{path: {place}/access.log}}]\n"
+        "run: {start: beginning}\n"
+        f"checkpoint: {{path: {place}/state/checkpoint.db}}\n"
+    )
+    return path
+
+
+def owners(state: Path) -> set[int]:
+    return {path.stat().st_uid for path in state.iterdir()}
+
+
+def test_nothing_beside_the_checkpoint_ends_up_as_roots(
+    ingestor: Command, sandbox: SandboxProcess, place: Path, nobody: pwd.struct_passwd, line: Line
+) -> None:
+    config = configure(place, sandbox.url)
+    (place / "access.log").write_bytes(line("/1"))
+    done = ingestor("backfill", "-c", config)
+    assert "this goes on as nobody" in done.stderr
+    assert sandbox.count() == 1
+    ingestor("status", "-c", config)
+    ingestor("retry-rejected", "-c", config)
+    daemon = ingestor.start("run", "-c", config)
+    until(lambda: "following" in daemon.log())
+    assert Path(f"/proc/{daemon.process.pid}").stat().st_uid == nobody.pw_uid
+    with (place / "access.log").open("ab") as file:
+        file.write(line("/2", 1))
+    until(lambda: sandbox.count() == 2)
+    assert daemon.stop() == 0
+    assert owners(place / "state") == {nobody.pw_uid}
+
+
+def test_what_that_user_may_not_read_is_told(
+    ingestor: Command, sandbox: SandboxProcess, place: Path, line: Line
+) -> None:
+    config = configure(place, sandbox.url)
+    log = place / "access.log"
+    log.write_bytes(line("/1"))
+    log.chmod(0o600)
+    done = ingestor("backfill", "-c", config, code=1)
+    assert f"{log}: cannot be read: Permission denied" in done.stderr
+    assert sandbox.count() == 0
+
+
+def test_a_directory_of_roots_stays_roots(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(line("/1"))
+    flags = ("--url", sandbox.url, "--website", WEBSITE, "--checkpoint", "checkpoint.db")
+    assert "goes on as" not in ingestor("backfill", *flags, "access.log").stderr
+    assert (tmp_path / "checkpoint.db").stat().st_uid == os.geteuid()
+
+
+def test_a_person_without_a_configuration_gets_a_directory_of_their_own(
+    ingestor: Command, sandbox: SandboxProcess, nobody: pwd.struct_passwd, place: Path, line: Line
+) -> None:
+    from ingestor.pipeline.service_user import become_service_user  # noqa: PLC0415
+
+    home = place / "state" / "a" / "b"
+    become_service_user(home / "checkpoint.db", own=True)
+    assert home.stat().st_mode & 0o777 == 0o700
