@@ -140,9 +140,7 @@ class Doubts:
     def _wait_for(self, doubt: Doubt, seconds: float) -> None:
         if not self._batcher.aside:
             logger.info(
-                "%d page views are in doubt; Umami is asked in %.0f s which of them it stored",
-                len(doubt.open),
-                seconds,
+                "page views are in doubt; Umami is asked in %.0f s which of them it stored", seconds
             )
         self._batcher.put_aside(len(doubt.open))
         self._journal.put_in_doubt(doubt.batch)
