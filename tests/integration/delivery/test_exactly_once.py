@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import Counter
 
@@ -402,3 +403,48 @@ async def test_a_proxys_500_is_waited_for_longer_than_umamis_own(
     assert await delivery.drain(None)
     assert sleeps.asked == [10.0, 10.0, 60.0, 10.0]  # to the look-up, to its second reading
     assert umami.urls == {f"/{n}": 1 for n in range(3)}
+
+
+MIXTURE = [
+    *("drop-before", "drop-after", "cut", "store-late", "502-html", "200-json", "500-whole"),
+    *("504-html,stored=yes", "200-html,stored=yes", "408,stored=yes", "500-whole,stored=yes"),
+    *(f"500-passes,code={code}" for code in ("P1001", "57P01", "25006")),
+]
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_no_mixture_of_faults_loses_or_doubles_anything(
+    seed, exactly_once, ledger, views, eventually, tmp_path
+):
+    dice = random.Random(seed)
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        agents = AGENTS if seed % 2 else AGENTS[3:4]
+        urls = dice.choice([1, 3, 10, 1000])
+        mixed = [
+            view._replace(
+                payload={**view.payload, "url": f"/{n % urls}", "timestamp": 1_790_000_000 + n // 7}
+            )
+            for n, view in enumerate(
+                views(100, website=website, user_agent=lambda _: dice.choice(agents))
+            )
+        ]
+        delivery = await exactly_once(
+            sandbox,
+            mode=dice.choice(["auto", "send", "batch"]),
+            batch_size=dice.choice([1, 8, 40]),
+            settle_bots=dice.random() < 0.5,
+            dead_letters=tmp_path / "dead.jsonl",
+        )
+        chosen = dice.sample(MIXTURE, 3)
+        sandbox.faults.set(*(f"{kind},p=0.3,seed={dice.randrange(99)}" for kind in chosen))
+        await delivery.submit(mixed)
+        assert await delivery.drain(None)
+        sandbox.faults.clear()
+        await eventually(lambda: not sandbox.counters.in_flight)
+        people = [view.payload for view in mixed if view.payload["userAgent"] not in AGENTS[:2]]
+        stored = Counter((row.created_at, row.url_path) for row in sandbox.page_views(website))
+        assert stored == Counter((payload["timestamp"], payload["url"]) for payload in people)
+        assert sum(ledger.outcomes.values()) == 100
+        assert ledger.doubts == 0
+        assert not (tmp_path / "dead.jsonl").exists()
