@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ingestor.checkpoint import CheckpointOptions, Role, Store
-from ingestor.logfiles import Follower, FollowOptions, FollowSource
+from ingestor.logfiles import Follower, FollowOptions, FollowSource, marker_of
 from ingestor.model import Chunk, Span
 
 # Fast, and its inode numbers do not depend on what others do, so that a case can be played again.
@@ -49,6 +49,7 @@ class Followed(RuleBasedStateMachine):
         self.in_hand: list[Chunk] = []  # handed out, not sent
         self.flying: list[tuple[bytes, Span]] = []  # sent, not acked
         self.acked: list[bytes] = []  # acked, not committed
+        self.proved: set[int] = set()  # files with a marker of this run
         self.options = FollowOptions()
         self.store: Store | None = None
         self.follower: Follower | None = None
@@ -211,11 +212,31 @@ class Followed(RuleBasedStateMachine):
     @precondition(lambda self: self.flying)
     @rule(which=st.integers(0, 99), step=st.integers(1, 7), count=st.integers(1, 20))
     def ack(self, which: int, step: int, count: int) -> None:
+        self.ack_some(which, step, count)
+
+    def ack_some(self, which: int, step: int, count: int) -> None:
         """Some of what was sent, in any order."""
         for turn in range(min(count, len(self.flying))):
             line, span = self.flying.pop((which + turn * step) % len(self.flying))
             self.store.ack([span])
             self.acked.append(line)
+            self.prove(line, span)
+
+    @precondition(lambda self: self.follower is not None)
+    @rule(which=st.integers(0, 99), step=st.integers(1, 7), count=st.integers(1, 20))
+    def deliver(self, which: int, step: int, count: int) -> None:
+        """The ordinary course: look, read, send, and some of the answers."""
+        self.look(2.5)
+        self.read(6)
+        while self.in_hand:
+            self.send(0)
+        self.ack_some(which, step, count)
+
+    def prove(self, line: bytes, span: Span) -> None:
+        """With a file's first acks goes its first marker, as the pipeline has it."""
+        if span.file not in self.proved and span.end <= self.store.watermark(span.file):
+            self.store.set_marker(span.file, marker_of(line + b"\n", span.end))
+            self.proved.add(span.file)
 
     @precondition(lambda self: self.follower is not None)
     @rule()
@@ -254,6 +275,7 @@ class Followed(RuleBasedStateMachine):
         self.in_hand.clear()
         self.flying.clear()
         self.acked.clear()
+        self.proved.clear()
 
     @precondition(lambda self: self.follower is None and self.live.exists())
     @rule()
@@ -344,6 +366,37 @@ def test_a_copy_is_a_copy_although_a_shorter_log_begins_alike() -> None:
     play.write_junk("nuls")
     play.come_back()
     play.stop()
+    play.come_back()
+    play.teardown()
+
+
+def test_acks_beyond_a_hole_survive_a_crash() -> None:
+    play = followed()
+    play.write(9, 5)
+    play.deliver(which=3, step=1, count=4)
+    assert len(play.acked) == 4
+    play.commit()
+    play.crash()
+    play.come_back()
+    play.teardown()
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_log_that_begins_as_the_one_before_is_told_from_it_by_the_marker(marked: bool) -> None:
+    play = followed(chunk_bytes=262_144)
+    play.write_junk("nuls")
+    play.write_junk("nuls")
+    play.write(5, 5)
+    play.deliver(which=0, step=0, count=20)
+    assert len(play.sent) == 5
+    if marked:
+        play.look(2.5)
+    play.commit()
+    play.crash()
+    play.copytruncate(seen="", reads=False)
+    play.write_junk("nuls")
+    play.write_junk("nuls")
+    play.write(9, 5)
     play.come_back()
     play.teardown()
 
