@@ -222,6 +222,39 @@ def preview(  # noqa: PLR0913 - an argument a flag
 @main.command()
 @_config_option
 @click.option("--checkpoint", metavar="FILE", help="The checkpoint file.")
+@click.option(
+    "--logrotate",
+    type=click.Path(path_type=Path),
+    default="/etc/logrotate.conf",
+    show_default=True,
+    help="logrotate's configuration.",
+)
+@click.option("--json", "json_", is_flag=True, help="One JSON object on standard output.")
+def check(*, config: Path | None, checkpoint: str | None, logrotate: Path, json_: bool) -> None:
+    r"""Look at the configuration, the logs and Umami, and say what to do; nothing is stored.
+
+    Exits with 0 where all is well, 1 with warnings, 2 with a wrong configuration, 3 where Umami
+    refuses or cannot be reached.
+
+    \b
+    Example:
+      ingestor check -c /etc/ingestor/config.yaml
+    """
+    from ingestor import pipeline  # noqa: PLC0415 - start-up time
+    from ingestor.config import DEFAULT_PATH  # noqa: PLC0415 - start-up time
+
+    try:
+        settings = _load(config, {"checkpoint.path": _path(checkpoint)}, needs_file=True)
+        found = pipeline.check(settings, name=str(config or DEFAULT_PATH), rotation=logrotate)
+    except UsageError as error:
+        found = pipeline.Remarks()
+        found.fail("configuration", "", str(error), exit_code=error.exit_code)
+    _finish(found, json_=json_)
+
+
+@main.command()
+@_config_option
+@click.option("--checkpoint", metavar="FILE", help="The checkpoint file.")
 @click.option("--max-lag", metavar="TIME", help="Exit with 1 when further behind: 90s, 5m, 2h.")
 @click.option("--json", "json_", is_flag=True, help="One JSON object on standard output.")
 def status(

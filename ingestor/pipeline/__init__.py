@@ -1,6 +1,7 @@
 """The one place where the rooms meet: wiring, back-pressure, drain order."""
 
 from ingestor.pipeline.backfill import backfill
+from ingestor.pipeline.checks import Remarks, check
 from ingestor.pipeline.daemon import run
 from ingestor.pipeline.job import Job, Result
 from ingestor.pipeline.preview import preview
@@ -10,8 +11,10 @@ from ingestor.pipeline.stopping import until_stopped
 
 __all__ = [
     "Job",
+    "Remarks",
     "Result",
     "backfill",
+    "check",
     "preview",
     "retry_rejected",
     "run",

@@ -79,21 +79,8 @@ def _user(entry: pwd.struct_passwd) -> ServiceUser:
 
 def _groups_of_unit() -> set[int]:
     """Find the groups that the installed unit adds, or else those that ours would."""
-    names = {_GROUP}
-    systemctl = shutil.which("systemctl")
-    if systemctl is not None and _SYSTEMD.is_dir():
-        shown = subprocess.run(  # noqa: S603 - no input of anybody's
-            [systemctl, "show", _NAME, "-p", "LoadState,Group,SupplementaryGroups"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        ).stdout
-        values = dict(line.partition("=")[::2] for line in shown.splitlines())
-        if values.get("LoadState") == "loaded":
-            names = set(
-                f"{values.get('Group', '')} {values.get('SupplementaryGroups', '')}".split()
-            )
+    unit = _unit("Group", "SupplementaryGroups")
+    names = set(" ".join(unit.values()).split()) if unit else {_GROUP}
     found = set()
     for name in names:
         try:
@@ -101,6 +88,34 @@ def _groups_of_unit() -> set[int]:
         except KeyError:
             continue
     return found
+
+
+def hidden_by_unit() -> list[tuple[str, tuple[bytes, ...]]]:
+    """Which settings of the installed unit hide which directories from the daemon."""
+    hiding = {
+        "ProtectHome": (b"/home/", b"/root/", b"/run/user/"),
+        "PrivateTmp": (b"/tmp/", b"/var/tmp/"),
+    }
+    unit = _unit(*hiding)
+    return [(name, hiding[name]) for name, value in unit.items() if value in ("yes", "tmpfs")]
+
+
+def _unit(*names: str) -> dict[str, str]:
+    """Read settings of the installed unit; none where there is no unit, or no systemd."""
+    systemctl = shutil.which("systemctl")
+    if systemctl is None or not _SYSTEMD.is_dir():
+        return {}
+    shown = subprocess.run(  # noqa: S603 - no input of anybody's
+        [systemctl, "show", _NAME, "-p", ",".join(("LoadState", *names))],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    ).stdout
+    values = dict(line.partition("=")[::2] for line in shown.splitlines())
+    if values.pop("LoadState", "") != "loaded":
+        return {}
+    return {name: values.get(name, "") for name in names}
 
 
 def become_service_user(checkpoint: Path, *, own: bool) -> None:

@@ -1,0 +1,94 @@
+"""`check`: looks at everything once, as the daemon would, and says what to do about it.
+
+Nothing is stored anywhere, in Umami least of all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from ingestor.pipeline.checks import logrotate
+from ingestor.pipeline.checks.logs import check_logs
+from ingestor.pipeline.checks.remarks import Remarks
+from ingestor.pipeline.checks.server import check_server
+from ingestor.pipeline.checks.twins import check_twins
+from ingestor.pipeline.checks.vhosts import check_vhosts
+from ingestor.pipeline.service_user import ServiceUser, asked_as, service_user
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ingestor.config import Config
+
+
+def check(config: Config, *, name: str, rotation: Path = logrotate.DEFAULT) -> Remarks:
+    """Do all checks. ``name`` is the configuration's, ``rotation`` logrotate's own.
+
+    Raises ConfigError where the rules cannot be right.
+    """
+    remarks = Remarks()
+    rules = config.rules()
+    sites, sources = len(config.sites), len(config.sources)
+    remarks.ok("configuration", name, f"is sound: sites {sites}, sources {sources}")
+    _check_whole(config, remarks)
+    user = service_user(config.checkpoint.path) if os.geteuid() == 0 else None
+    _check_checkpoint(config, user, remarks)
+    samples = check_logs(config, rules, user, remarks)
+    check_vhosts(config, samples, remarks)
+    check_twins(samples, remarks)
+    logrotate.check_logrotate(rotation, samples, remarks)
+    asyncio.run(check_server(config, samples, remarks))
+    _explain_delivery(config, remarks)
+    return remarks
+
+
+def _check_whole(config: Config, remarks: Remarks) -> None:
+    """A configuration may be sound, and yet lack what the daemon needs."""
+    for missing, key, what in (
+        (config.umami is None, "umami.url", "where Umami is"),
+        (not config.sites, "sites", "which websites there are"),
+        (not config.sources, "sources", "where logs are"),
+    ):
+        if missing:
+            text = f"it does not say {what}"
+            remarks.fail("incomplete", key, text, exit_code=2, advice=f"set {key}")
+
+
+def _check_checkpoint(config: Config, user: ServiceUser | None, remarks: Remarks) -> None:
+    directory = config.checkpoint.path.parent
+    subject = f"checkpoint {config.checkpoint.path}"
+    whose = f"the user {user.name}" if user is not None else "this user"
+    if not directory.is_dir():
+        if str(directory) == "/var/lib/ingestor":
+            remarks.ok("checkpoint", subject, "its directory is made by the service when it starts")
+            return
+        advice = (
+            f"create it, for the user of the service: install -d -m 700 -o ingestor {directory}"
+        )
+        text = "its directory does not exist"
+        remarks.fail("checkpoint", subject, text, exit_code=2, advice=advice)
+        return
+    usable = [directory, *(path for path in (config.checkpoint.path,) if path.exists())]
+    refused = asked_as(
+        user, lambda: [str(p) for p in usable if not os.access(p, os.R_OK | os.W_OK)]
+    )
+    if refused:
+        text = f"{whose} may not write {refused[0]}"
+        advice = f"chown it to the user of the service, as {directory} should be"
+        remarks.fail("checkpoint", subject, text, exit_code=2, advice=advice)
+    else:
+        remarks.ok("checkpoint", subject, f"{whose} may write it")
+
+
+def _explain_delivery(config: Config, remarks: Remarks) -> None:
+    """Say which promise is in force, and what the other one would cost."""
+    if config.delivery.exactly_once:
+        text = "what a crash leaves in doubt is looked up by its tag, and only what is missing sent"
+    else:
+        text = (
+            "after a crash what was in flight is sent again and may be double; "
+            "delivery.exactly_once looks it up instead, and its tags then show in Umami"
+        )
+    remarks.ok("delivery", "delivery", text)
