@@ -9,6 +9,7 @@ repeats its predecessor's.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
@@ -19,7 +20,7 @@ from ingestor.logfiles.reader import LogFile, has_content_beyond
 from ingestor.model import KnownFile, Marker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ingestor.logfiles.discovery import Found
 
@@ -121,15 +122,19 @@ def recognize(
 
 
 def _told(
-    found: Found, file: LogFile, head: bytes, told: Iterable[KnownFile], around: Surroundings
+    found: Found, file: LogFile, head: bytes, told: Sequence[KnownFile], around: Surroundings
 ) -> Iterator[Verdict]:
     """Hold a file against each log whose fingerprint it has, best first."""
+    heads = Counter(known.identity[2:] for known in told)
     for known in told:
         home = around.home_of(known.key)
         if home is not None and home.id != found.id:
             verdict = _beside(found, file, known, home)
         else:
             verdict = _alone(found, file, head, known, around)
+            cut = verdict is not None and verdict.relation is Relation.CUT
+            if cut and heads[known.identity[2:]] > 1:
+                continue  # several logs begin so: that proves nothing of what follows
         if verdict is not None:
             yield verdict
 

@@ -370,6 +370,26 @@ def test_a_copy_is_a_copy_although_a_shorter_log_begins_alike() -> None:
     play.teardown()
 
 
+def test_a_short_log_that_begins_as_others_did_is_no_rest_of_one_of_them() -> None:
+    play = followed(chunk_bytes=262_144)
+    for _ in range(2):
+        play.write_junk("nuls")
+        play.write_junk("nuls")
+        play.write(9, 5)
+        play.deliver(which=0, step=0, count=20)
+        play.look(2.5)
+        play.rename(0)
+    play.look(40)
+    play.commit()
+    for path in play.generations():
+        path.unlink()
+    play.look(40)
+    play.write_junk("nuls")
+    play.write_junk("nuls")
+    play.write(1, 5)
+    play.teardown()
+
+
 def test_acks_beyond_a_hole_survive_a_crash() -> None:
     play = followed()
     play.write(9, 5)
