@@ -351,7 +351,9 @@ def _checkpointed(config: Path | None, file: str | None) -> Config:
     from ingestor.config import DEFAULT_PATH  # noqa: PLC0415 - start-up time
 
     flags = {"checkpoint.path": _path(file)}
-    return _load(config, flags, own_state=not DEFAULT_PATH.exists())
+    settings = _load(config, flags, own_state=not DEFAULT_PATH.exists())
+    _as_service_user(settings)
+    return settings
 
 
 @main.command()

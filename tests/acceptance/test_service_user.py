@@ -65,6 +65,7 @@ def test_nothing_beside_the_checkpoint_ends_up_as_roots(
         file.write(line("/2", 1))
     until(lambda: sandbox.count() == 2)
     assert daemon.stop() == 0
+    ingestor("checkpoint", "forget", place / "access.log", "-c", config)
     assert owners(place / "state") == {nobody.pw_uid}
 
 
