@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ingestor.logfiles.compression import Damage, is_supported
-from ingestor.logfiles.discovery import Found
+from ingestor.logfiles.compression import Damage, is_readable, is_supported
+from ingestor.logfiles.discovery import Found, lineage_of
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.identity import HEAD, Catalogue, identity_of
 from ingestor.logfiles.reader import (
@@ -84,6 +85,10 @@ class Backfill:
         self._now = now
         self._catalogue = Catalogue(registry.known())
         self._read: dict[int, _Read] = {}
+        self._families: dict[bytes, list[Found]] = defaultdict(list)
+        for found in files:
+            self._families[lineage_of(found.path)].append(found)
+        self._heads: dict[tuple[int, int], bytes] = {}
 
     def __iter__(self) -> Iterator[Chunk]:
         """Read all files; what cannot be read is a finding."""
@@ -279,9 +284,24 @@ class Backfill:
         return None
 
     def with_longer_head(self, head: bytes, path: bytes) -> Iterable[int]:
-        """Heads are not kept (for `recognize`)."""
-        del head, path
-        return ()
+        """Known contents of the same log of which ``head`` is a beginning (for `recognize`)."""
+        if len(head) >= HEAD:
+            return
+        for found in self._families[lineage_of(path)]:
+            other = b"" if found.path == path else self._head_of(found)
+            if len(other) > len(head) and other.startswith(head):
+                for known in self._catalogue.candidates(found.device, found.inode, other):
+                    yield known.key
+
+    def _head_of(self, found: Found) -> bytes:
+        if found.id not in self._heads:
+            try:
+                with LogFile(found.path) as file:
+                    readable = is_readable(file.compression)
+                    self._heads[found.id] = file.read_at(0, HEAD) if readable else b""
+            except OSError:
+                return b""
+        return self._heads[found.id]
 
 
 def _behind(stretches: Sequence[tuple[int, int]], offset: int) -> list[tuple[int, int]]:

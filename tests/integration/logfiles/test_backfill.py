@@ -235,3 +235,13 @@ def test_a_copy_made_while_the_first_is_unfinished_gives_only_its_rest(
     put(tmp_path / "access.log.1", lines(0, 150), 4)
     shutil.copy2(tmp_path / "access.log.1", tmp_path / "z.log")
     assert run(backfill(registry, tmp_path), registry) == lines(0, 150)
+
+
+def test_a_small_copy_of_a_log_that_was_read_and_has_grown_is_not_read_again(
+    tmp_path: Path, registry: Any
+) -> None:
+    log = put(tmp_path / "access.log", lines(0, 60))
+    assert run(backfill(registry, tmp_path), registry) == lines(0, 60)
+    put(tmp_path / "access.log.1", lines(0, 9), age=10)
+    put(log, lines(0, 80))
+    assert run(backfill(registry, tmp_path), registry) == lines(60, 80)
