@@ -7,7 +7,8 @@ PYTHON ?= python3
 BIN    := .venv/bin
 SEEDS  ?= 20
 
-.PHONY: demo test check check-full format lint types contract coverage chaos bench lock clean \
+.PHONY: demo test check check-full format lint types contract coverage chaos bench bench-compare \
+        lock clean \
         system-packages
 
 # The environment is rebuilt when the lock file changes. pip checks every hash; the project itself
@@ -53,7 +54,11 @@ chaos: $(BIN)/.ready system-packages
 	@$(BIN)/python tests/chaos/run.py --seeds $(SEEDS)
 
 bench: $(BIN)/.ready
-	@$(BIN)/python benchmarks/run.py
+	@$(BIN)/python benchmarks/run.py $(BENCH)
+
+# What a change cost: make bench-compare REV=HEAD~5
+bench-compare: $(BIN)/.ready
+	@$(BIN)/python benchmarks/run.py --compare $(REV) $(BENCH)
 
 # New versions into the lock files (needs uv). They hold names, versions and hashes, no hosts.
 lock:

@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-START = 1_793_000_000  # 2026-10-26T05:33:20Z
+import zstandard
+
+START = 1_717_200_000  # 2024-06-01T00:00:00Z: in the past, whatever the clock says
 
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _WORDS = (
@@ -195,9 +197,15 @@ def _address(rng: random.Random) -> str:
 def write(
     path: Path, count: int, *, seed: int = 1, log_format: str = "combined", mix: str = "real"
 ) -> None:
-    """Write a corpus; a name that ends in .gz is compressed."""
+    """Write a corpus; a name that ends in .gz or .zst is compressed."""
+    found = lines(count, seed=seed, log_format=log_format, mix=mix)
+    if path.suffix == ".zst":
+        with path.open("wb") as raw, zstandard.ZstdCompressor(3).stream_writer(raw) as writer:
+            for line in found:
+                writer.write(line)
+        return
     with gzip.open(path, "wb", 6) if path.suffix == ".gz" else path.open("wb") as file:
-        file.writelines(lines(count, seed=seed, log_format=log_format, mix=mix))
+        file.writelines(found)
 
 
 def main() -> None:

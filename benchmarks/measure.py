@@ -1,0 +1,106 @@
+"""Runs one program on one core and says what that cost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+WEBSITE = "3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c"
+CORES = sorted(os.sched_getaffinity(0))
+WORKER, OTHERS = {CORES[0]}, set(CORES[1:]) or {CORES[0]}
+
+
+class Cost(NamedTuple):
+    """What a run took. Its children count, where it waited for them."""
+
+    seconds: float
+    cpu: float  # seconds, user and system
+    rss: int  # bytes, of the largest process
+    code: int
+    output: str
+
+    def of(self, runs: Sequence[Cost]) -> Cost:
+        """The median of several runs, value by value."""
+        return self._replace(
+            seconds=median(run.seconds for run in runs),
+            cpu=median(run.cpu for run in runs),
+            rss=max(run.rss for run in runs),
+        )
+
+
+def run(
+    command: Sequence[str],
+    *,
+    cores: set[int] | None = None,
+    env: dict[str, str] | None = None,
+    stdin: Path | None = None,
+) -> Cost:
+    """Run a program to its end on the worker's core, or on ``cores``."""
+    began = time.monotonic()
+    with tempfile.TemporaryFile() as output, (stdin or Path(os.devnull)).open("rb") as source:
+        process = subprocess.Popen(
+            command,
+            stdin=source,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=env,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores or WORKER),  # noqa: PLW1509 - no threads here
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    cpu = usage.ru_utime + usage.ru_stime
+    seconds = time.monotonic() - began
+    return Cost(seconds, cpu, usage.ru_maxrss * 1024, process.returncode, text)
+
+
+def ingestor(
+    arguments: Sequence[str], *, tree: Path = ROOT, unkept: bool = False, **how: object
+) -> Cost:
+    """Run `ingestor` as it stands in ``tree``; ``unkept``: without its checkpoint."""
+    script = str(Path(__file__).parent / "unkept.py")
+    program = [script] if unkept else ["-m", "ingestor"]
+    env = {**os.environ, "PYTHONPATH": str(tree)}
+    cost = run([sys.executable, "-P", *program, *arguments], env=env, **how)  # type: ignore[arg-type]
+    if cost.code != 0:
+        raise SystemExit(f"ingestor {' '.join(arguments)} ended with {cost.code}:\n{cost.output}")
+    return cost
+
+
+@contextlib.contextmanager
+def sink(*arguments: str) -> Iterator[int]:
+    """The instant sink, on the other cores; gives its port."""
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).parent / "sink.py"), *arguments],
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: os.sched_setaffinity(0, OTHERS),  # noqa: PLW1509 - no threads here
+    )
+    assert process.stdout is not None
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def config(directory: Path, port: int, *, delivery: str = "", more: str = "") -> Path:
+    """A configuration that sends everything to the sink."""
+    path = directory / "bench.yaml"
+    path.write_text(
+        f"umami: {{url: 'http://127.0.0.1:{port}'}}\n"
+        f"checkpoint: {{path: '{directory}/checkpoint.db'}}\n"
+        f"sites: [{{website: {WEBSITE}, hostname: example.com, match: ['*']}}]\n"
+        f"delivery: {{{delivery}}}\n{more}"
+    )
+    return path

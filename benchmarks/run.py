@@ -1,0 +1,276 @@
+"""How fast ingestor is, and what it costs, beside what else is installed.
+
+    python benchmarks/run.py                        # everything, 10 to 20 minutes
+    python benchmarks/run.py --lines 200000 --repeat 1 --only mix,json
+    python benchmarks/run.py --compare REV          # the rows of backfill, against another revision
+
+The worker is pinned to one core, the instant sink to the others. Every figure is the median of
+the runs; one machine's runs vary by a quarter and more, so ratios within one table count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import io
+import os
+import platform
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import corpus
+import live
+import rivals
+from measure import CORES, ROOT, Cost, config, ingestor, sink
+
+CUSTOM = (
+    '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
+    '"$http_referer" "$http_user_agent" "$gzip_ratio" rt=$request_time '
+    'uct="$upstream_connect_time" urt="$upstream_response_time"'
+)
+# Default settings but for these: an instant sink wants large batches and nobody to yield to.
+FAST = "batch_size: 500, background: never, pace: fixed"
+
+
+class Corpus(NamedTuple):
+    """One file to read."""
+
+    name: str
+    log_format: str  # of the generator
+    mix: str
+    suffix: str  # .log, .log.gz, .log.zst
+    named: str  # of ingestor
+
+
+CORPORA = (
+    Corpus("mix", "combined", "real", ".log", "combined"),
+    Corpus("mix, gz", "combined", "real", ".log.gz", "combined"),
+    Corpus("mix, zst", "combined", "real", ".log.zst", "combined"),
+    Corpus("vhost_combined", "vhost_combined", "real", ".log", "vhost_combined"),
+    Corpus("nginx custom", "custom", "real", ".log", CUSTOM),
+    Corpus("json", "json", "real", ".log", "json"),
+    Corpus("all assets", "combined", "assets", ".log", "combined"),
+    Corpus("all bots", "combined", "bots", ".log", "combined"),
+    Corpus("all page views", "combined", "pages", ".log", "combined"),
+)
+
+
+class Bench:
+    """The corpora, the sink, and the table that grows."""
+
+    def __init__(self, directory: Path, *, lines: int, repeat: int, only: list[str]) -> None:
+        self.directory = directory
+        self.lines = lines
+        self.repeat = repeat
+        self._only = only
+        self.rows: list[str] = []
+
+    def wants(self, name: str) -> bool:
+        """Whether a row was asked for."""
+        return not self._only or any(part in name for part in self._only)
+
+    def file(self, kind: Corpus) -> Path:
+        """The corpus, made once."""
+        name = f"{kind.log_format}-{kind.mix}-{self.lines}{kind.suffix}"
+        path = self.directory / name
+        if not path.exists():
+            part = path.with_name(f"part-{name}")
+            corpus.write(part, self.lines, log_format=kind.log_format, mix=kind.mix)
+            part.rename(path)
+        return path
+
+    def backfill(
+        self,
+        kind: Corpus,
+        *,
+        delivery: str = FAST,
+        tree: Path = ROOT,
+        unkept: bool = False,
+        more: tuple[str, ...] = (),
+        cores: set[int] | None = None,
+    ) -> Cost:
+        """Send a corpus into the sink; each time into a fresh checkpoint."""
+        state = Path(tempfile.mkdtemp(dir=self.directory))
+        try:
+            with sink() as port:
+                settings = config(state, port, delivery=delivery)
+                arguments = ["backfill", "-c", str(settings), "--format", kind.named, *more]
+                cost = ingestor(
+                    [*arguments, str(self.file(kind))], tree=tree, unkept=unkept, cores=cores
+                )
+                _check(port)
+        finally:
+            shutil.rmtree(state)
+        return cost
+
+    def row(self, name: str, once: Callable[[], Cost | None], plain: Path) -> Cost | None:
+        """Run, take the median, and write a row."""
+        if not self.wants(name):
+            return None
+        runs = []
+        for _ in range(self.repeat):
+            cost = once()
+            if cost is None:
+                self._say(f"| {name} | not installed | | | | |")
+                return None
+            runs.append(cost)
+        cost = runs[0].of(runs)
+        self._say(
+            f"| {name} | {self.lines / cost.seconds:,.0f} | {self.lines / cost.cpu:,.0f} | "
+            f"{cost.cpu * 1e6 / self.lines:.2f} | {plain.stat().st_size / cost.cpu / 1e6:,.0f} | "
+            f"{cost.rss / 1e6:.0f} |"
+        )
+        return cost
+
+    def note(self, text: str) -> None:
+        """A line beside the table."""
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        print(text, flush=True)
+        self.rows.append(text)
+
+
+HEAD = (
+    "| | lines/s | lines/CPU s | CPU s per million lines | MB/CPU s | RSS MB |\n"
+    "|---|---|---|---|---|---|"
+)
+
+
+def table(bench: Bench) -> None:
+    """Everything, in the order of the page."""
+    bench.note(f"{_machine()}, {bench.lines:,} lines, medians of {bench.repeat}\n\n{HEAD}")
+    for kind in CORPORA:
+        name = f"backfill, {kind.name}"
+        if bench.wants(name):
+            plain = bench.file(kind._replace(suffix=".log"))
+            bench.row(name, lambda kind=kind: bench.backfill(kind), plain)
+    mix = CORPORA[0]
+    log = bench.file(mix)
+    bench.row("backfill, mix, default delivery", lambda: bench.backfill(mix, delivery=""), log)
+    bench.row("backfill, mix, without checkpoint", lambda: bench.backfill(mix, unkept=True), log)
+    bench.row("preview, mix", lambda: _preview(bench, mix), log)
+    for jobs in ("1", "2"):
+        bench.row(
+            f"backfill, mix, {jobs} jobs on {len(CORES)} cores",
+            lambda jobs=jobs: bench.backfill(mix, more=("--jobs", jobs), cores=set(CORES)),
+            log,
+        )
+    _rivals(bench, log)
+    _live(bench)
+
+
+def _preview(bench: Bench, kind: Corpus) -> Cost:
+    with tempfile.TemporaryDirectory() as directory:
+        settings = config(Path(directory), 9)
+        arguments = ["preview", "-c", str(settings), "--format", kind.named]
+        return ingestor([*arguments, str(bench.file(kind))])
+
+
+def _rivals(bench: Bench, log: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        bench.row("wc -l", lambda: rivals.wc(log), log)
+        bench.row("goaccess", lambda: rivals.goaccess(log, directory), log)
+        for what, pages in (("page lines", True), ("all lines", False)):
+
+            def once(pages: bool = pages) -> Cost | None:  # noqa: FBT001 - bound early
+                with sink() as port:
+                    return rivals.syslog_ng(log, directory, port, _extensions(), pages=pages)
+
+            bench.row(f"syslog-ng, {what}", once, log)
+
+
+def _live(bench: Bench) -> None:
+    if bench.wants("live"):
+        with tempfile.TemporaryDirectory() as name:
+            found = live.latency(Path(name))
+            bench.note(
+                f"\nLive, 50 lines/s: median {found.median:.3f} s, p99 {found.p99:.3f} s, worst "
+                f"{found.worst:.3f} s from newline to the sink ({found.seen} page views)"
+            )
+    for files in (200, 1000):
+        if bench.wants("idle"):
+            with tempfile.TemporaryDirectory() as name:
+                idle = live.idle(Path(name), files=files)
+                bench.note(
+                    f"Idle, {files} files: {idle.share:.2%} of a core, {idle.rss / 1e6:.0f} MB"
+                )
+
+
+def compare(bench: Bench, revision: str) -> None:
+    """Time backfills of a revision and of this tree in turn, and give the ratio."""
+    with tempfile.TemporaryDirectory() as name:
+        other = Path(name)
+        _extract(revision, other)
+        print(f"CPU s per million lines: {revision}, now, ratio\n")
+        for kind in CORPORA:
+            if not bench.wants(kind.name):
+                continue
+            runs: dict[Path, list[Cost]] = {other: [], ROOT: []}
+            for _ in range(bench.repeat):
+                for tree, costs in runs.items():
+                    costs.append(bench.backfill(kind, tree=tree))
+            before, now = (costs[0].of(costs).cpu * 1e6 / bench.lines for costs in runs.values())
+            print(f"{kind.name:<16}{before:8.2f}{now:8.2f}{now / before:8.2f}", flush=True)
+
+
+def _extract(revision: str, directory: Path) -> None:
+    archive = subprocess.run(
+        ["git", "archive", revision], cwd=ROOT, check=True, capture_output=True
+    ).stdout
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(directory, filter="data")
+
+
+def _check(port: int) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/counts") as answer:
+        answer.read()
+
+
+def _extensions() -> tuple[str, ...]:
+    from ingestor.pageviews.options import ASSETS  # noqa: PLC0415 - of this tree
+
+    return ASSETS
+
+
+def _machine() -> str:
+    model = next(_models(), platform.machine())
+    when = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d")
+    python = platform.python_version()
+    return f"{when}, {os.cpu_count()} cores of {model}, Python {python}, Linux {platform.release()}"
+
+
+def _models() -> Iterator[str]:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            yield line.partition(":")[2].strip()
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lines", type=int, default=1_000_000)
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--only", default="", help="parts of rows' names, with commas")
+    parser.add_argument("--compare", metavar="REV", help="a revision of git")
+    parser.add_argument("--corpora", type=Path, help="where generated logs are kept")
+    args = parser.parse_args()
+    directory = args.corpora or Path(tempfile.gettempdir()) / "ingestor-bench"
+    directory.mkdir(parents=True, exist_ok=True)
+    only = [part for part in args.only.split(",") if part]
+    bench = Bench(directory, lines=args.lines, repeat=args.repeat, only=only)
+    if args.compare:
+        compare(bench, args.compare)
+    else:
+        table(bench)
+
+
+if __name__ == "__main__":
+    main()
