@@ -201,7 +201,7 @@ def in_real_time(page_views: int) -> None:
         print(f"tracker idle: p50 {median(alone.latencies) * 1e3:.0f} p95 {idle * 1e3:.0f} ms")
         found = []
         for number, setting in enumerate(SETTINGS):
-            with _sandbox() as url, Tracker(url, every=0.5) as tracker:
+            with _sandbox() as url, Tracker(url, every=0.25) as tracker:
                 sent, seconds = _backfill(setting, url, log, Path(directory) / f"{number}.db")
             p95 = percentile(tracker.latencies, 0.95)
             found.append((setting.name, sent / seconds, p95))

@@ -39,6 +39,12 @@ def test_an_api_key_that_no_header_can_carry_is_refused_without_showing_it() -> 
         {"workers": 65},
         {"batch_size": 0},
         {"batch_size": 1001},
+        {"pace": "quick"},
+        {"background": "perhaps"},
+        {"min_workers": 0},
+        {"workers": 3, "min_workers": 4},
+        {"min_batch_size": 0},
+        {"max_rate": -1},
         {"linger": -1},
         {"timeout": 0},
         {"retry_min": 0},
@@ -54,3 +60,19 @@ def test_a_wrong_option_is_named(wrong: dict[str, object]) -> None:
 
 def test_room_is_two_batches_a_worker() -> None:
     assert DeliveryOptions(workers=4, batch_size=50).room == 400
+
+
+def test_by_default_a_backfill_stays_in_the_background_and_the_daemon_does_not() -> None:
+    found = {
+        background: [
+            DeliveryOptions(background=background).in_background(backfill=backfill)  # type: ignore[arg-type]
+            for backfill in (True, False)
+        ]
+        for background in ("backfill", "always", "never")
+    }
+    assert DeliveryOptions().background == "backfill"
+    assert found == {
+        "backfill": [True, False],
+        "always": [True, True],
+        "never": [False, False],
+    }
