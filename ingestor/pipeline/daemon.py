@@ -59,13 +59,16 @@ async def run(config: Config, reload: Reload | None = None) -> int:
     UmamiTooOld.
     """
     notifier = Notifier()
+    hangup = asyncio.Event()
+    if reload is not None:  # from now on: by default SIGHUP would end the process
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
     async with AsyncExitStack() as stack:
         stopping = stack.enter_context(Stopping())
         store = stack.enter_context(Store.open(config.checkpoint, Role.RUN))
         committer = await stack.enter_async_context(Committer(store))
         daemon = _Daemon(config, store, committer, notifier)
         stack.push_async_callback(daemon.close)
-        await stopping.interrupts(daemon.work(reload))
+        await stopping.interrupts(daemon.work(hangup, reload))
         notifier.stopping()
         await daemon.drain()
     log.info("Stopped. %s", daemon.summary())
@@ -126,11 +129,8 @@ class _Daemon:
         self._config, self._scanners, self._counts, self._ledger = config, scanners, counts, ledger
         self._supervision = Supervision(self._notifier, self._store, ledger, self._delivery)
 
-    async def work(self, reload: Reload | None) -> None:
-        """Follow and feed; ends only by being cancelled."""
-        hangup = asyncio.Event()
-        if reload is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
+    async def work(self, hangup: asyncio.Event, reload: Reload | None) -> None:
+        """Follow and feed; ends only by being cancelled. ``hangup``: reload, please."""
         self._say_in_doubt()
         self._begin_following()
         self._store.note(_STARTED, value=True)
@@ -174,6 +174,7 @@ class _Daemon:
                 self._counts.in_flight,
             )
         self._ledger.set_markers(self._follower.marker_at)
+        self._supervision.note(self._follower.files())
 
     async def close(self) -> None:
         """Let go of everything, in the order of the data's way."""

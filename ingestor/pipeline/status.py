@@ -80,7 +80,7 @@ class Status:
     in_flight: int  # page views
     in_doubt: int
     dead_letters: int
-    away_since: float | None
+    away_since: float | None  # None also while no daemon runs that could tell
     parked: list[str]
     totals: dict[str, int]
     max_lag: float | None = None
@@ -139,10 +139,10 @@ class Status:
                 name = "daemon" if role is Role.RUN else str(role)
                 process = f", process {pid}" if pid else ""
                 yield f"{name:<14}{'not running' if pid is None else f'running{process}'}"
-        if self.away_since is not None and Role.RUN in self.running:
+        if self.away_since is not None:
             lasted = _span(self.now - self.away_since)
             yield f"Umami         away since {_moment(self.away_since)} ({lasted})"
-        for website in self.parked if Role.RUN in self.running else ():
+        for website in self.parked:
             yield f"parked        website {website}: its page views wait in the logs"
         yield f"behind        {_span(self.lag)}, {human_bytes(self.backlog)}"
         yield f"in flight     {self.in_flight:,}"
@@ -179,8 +179,8 @@ def status(config: Config, *, max_lag: float | None = None) -> Status:
         in_flight=snapshot.in_flight,
         in_doubt=snapshot.in_doubt,
         dead_letters=_count_letters(delivery_options(config).dead_letters),
-        away_since=standing["away_since"],
-        parked=standing["parked"],
+        away_since=standing["away_since"] if Role.RUN in snapshot.alive else None,
+        parked=standing["parked"] if Role.RUN in snapshot.alive else [],
         totals=dict(whole),
         max_lag=max_lag,
     )

@@ -118,7 +118,7 @@ class Supervision:
         self._next = now + _EVERY
         files = follower.files()
         self._notifier.status(self._line(now, files))
-        self._note({state.key for state in files})
+        self.note(files)
 
     def lag(self) -> float:
         """How many seconds Umami is behind the logs.
@@ -151,7 +151,9 @@ class Supervision:
             parts.append(f"{len(self._ledger.held)} websites parked")
         return ", ".join(parts)
 
-    def _note(self, keys: set[int]) -> None:
+    def note(self, files: Sequence[FileState]) -> None:
+        """Note for `status` what only this process knows, where it has changed."""
+        keys = {state.key for state in files}
         totals = self._ledger.totals
         newest = {} if totals is None else totals.newest
         for key in [key for key in newest if key not in keys]:
