@@ -2,4 +2,5 @@
 
 from ingestor.cli import main
 
-main()
+if __name__ == "__main__":  # the processes of a backfill import this as well
+    main()

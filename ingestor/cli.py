@@ -131,6 +131,12 @@ def run(*, config: Path | None, checkpoint: str | None, poll: bool) -> None:
 @_source_options
 @click.option("--url", metavar="URL", help="Where Umami is: https://umami.example.com")
 @click.option("--checkpoint", metavar="FILE", help="The checkpoint file.")
+@click.option(
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(1, 256),
+    help="Processes that scan.  [default: cores]",
+)
 @click.option("--allow-hidden", is_flag=True, help="Send what is older than a website's reset.")
 @click.option("--allow-overlap", is_flag=True, help="Send days that others counted already.")
 def backfill(  # noqa: PLR0913 - an argument a flag
@@ -146,6 +152,7 @@ def backfill(  # noqa: PLR0913 - an argument a flag
     json_: bool,
     url: str | None,
     checkpoint: str | None,
+    jobs: int | None,
     allow_hidden: bool,
     allow_overlap: bool,
 ) -> None:
@@ -173,7 +180,8 @@ def backfill(  # noqa: PLR0913 - an argument a flag
     if not settings.sites:
         raise ConfigError("backfill: which website? Give --website, or sites: in a configuration.")
     job = _job(settings, paths, format_, timezone, since, until)
-    job = replace(job, allow_hidden=allow_hidden, allow_overlap=allow_overlap)
+    jobs = jobs or len(os.sched_getaffinity(0))
+    job = replace(job, jobs=jobs, allow_hidden=allow_hidden, allow_overlap=allow_overlap)
     _as_service_user(settings, own=suffices and checkpoint is None)
     _finish(asyncio.run(pipeline.backfill(settings, job)), json_=json_)
 

@@ -119,6 +119,12 @@ class Adaptive(Format):
         """Tell how far the current format explains a line."""
         return self.current.reach(line)
 
+    @property
+    def changed(self) -> bool:
+        """Whether another format explained a line since, or one of them has learnt."""
+        known = (self.first, *self._others)
+        return self.current is not self.first or any(each.changed for each in known)
+
     def settled(self) -> Adaptive:
         """Give the same with the current format first, for its splitter is the fast one."""
         return Adaptive(self.current, [self.first, *self._others])

@@ -45,6 +45,11 @@ class Format(ABC):
     def time_of(self, columns: Columns) -> int | None:
         """Read the time of ``split``'s columns (Unix seconds), believable or not; None: none."""
 
+    @property
+    def changed(self) -> bool:
+        """Whether lines taught it what a fresh one for the same file does not know."""
+        return False
+
     @abstractmethod
     def reach(self, line: bytes) -> tuple[int, str]:
         """Tell how many bytes of a line are explained, and what was expected there."""

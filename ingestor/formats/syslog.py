@@ -76,6 +76,11 @@ class Prefixed(Format):
         end, expected = self.inner.reach(bare)
         return len(line) - len(bare) + end, expected
 
+    @property
+    def changed(self) -> bool:
+        """Whether the format has changed."""
+        return self.inner.changed
+
     def for_file(self, head: Sequence[bytes]) -> Format:
         """Wrap what the format becomes for this file."""
         inner = self.inner.for_file([self.bare(line) for line in head])

@@ -45,7 +45,9 @@ DIRECTIVE = b"#"
 _KEPT = 16  # layouts remembered of one file
 _FIELDS = re.compile(rb"#\s*Fields:\s*(.*?)\s*", re.IGNORECASE | re.DOTALL)
 _HEADER = re.compile(r"cs\((.+)\)", re.IGNORECASE)
-_WORD = rb'((?>"[^"]*+(?:""[^"]*+)*+"(?=%b|\Z)|[^%b]*+))'
+# A quoted value, or whatever is none: the two exclude each other.
+_QUOTED = rb'"[^"]*+(?:""[^"]*+)*"(?=%b|\Z)'
+_WORD = rb"(" + _QUOTED + rb"|(?!" + _QUOTED + rb")[^%b]*+)"
 
 _MEANINGS: dict[str, Meaning] = {
     "c-ip": address(0),
@@ -169,6 +171,7 @@ class W3cFormat(Format):
         self.columns = layout.columns
         self.fields = hit_fields(layout.columns)
         self._broken = ""
+        self._met = 1  # layouts known from the file's headers
 
     def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
         """Read a line; a ``#`` line is a directive and may change the fields."""
@@ -220,6 +223,13 @@ class W3cFormat(Format):
         """Read the time of the first fields' columns."""
         return self._first.time_of(columns)
 
+    @property
+    def changed(self) -> bool:
+        """Whether a ``#Fields:`` line has named other fields since."""
+        return (
+            self._layout is not self._first or bool(self._broken) or len(self._known) != self._met
+        )
+
     def reach(self, line: bytes) -> tuple[int, str]:
         """Tell whether a line has the right number of words; less is not worth telling."""
         names = self._layout.names
@@ -242,6 +252,7 @@ class W3cFormat(Format):
                 self._begin(self._layout)
         if not self._broken:
             self._layout = self._first
+        self._met = len(self._known)
 
 
 def _name_of(names: Sequence[str], headers: Sequence[bytes]) -> str:

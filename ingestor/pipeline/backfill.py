@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,7 +22,9 @@ from ingestor.pipeline.ledger import Ledger
 from ingestor.pipeline.precedence import Precedence
 from ingestor.pipeline.progress import Progress
 from ingestor.pipeline.scanners import Scanners
+from ingestor.pipeline.scanning import Alone, Files, Together
 from ingestor.pipeline.stopping import Stopping
+from ingestor.scan.worker import RulesRecipe
 
 if TYPE_CHECKING:
     from ingestor.config import Config
@@ -29,9 +32,12 @@ if TYPE_CHECKING:
     from ingestor.model import Chunk
     from ingestor.pipeline.forecast import Forecast
     from ingestor.pipeline.job import Lines
-    from ingestor.scan import Scanner
+    from ingestor.scan import Recipe, Scanner
+    from ingestor.scan.worker import About
 
 log = logging.getLogger("ingestor")
+
+_WORTH = 32_000_000  # bytes: for less, starting processes takes longer than the work
 
 
 async def backfill(config: Config, job: Job) -> Result:
@@ -68,6 +74,7 @@ class _Backfill:
         self._rules = config.rules(since=job.since, until=job.until)
         self._scanners = Scanners(config, job.sources, self._rules)
         self._unexplained: set[int] = set()
+        self._whole = 0  # bytes, about, that there are to read
 
     async def do(self) -> None:
         """Open, read, drain, close: in this order, whatever happens in between."""
@@ -133,40 +140,73 @@ class _Backfill:
         )
         if forecast is not None:
             progress.begin(forecast)
+            self._whole = forecast.whole
         # A scanner may have learnt from the end of a file what does not hold at its beginning.
         self._scanners = Scanners(self._config, self._job.sources, self._rules)
         return forecast
 
     async def _read(self, lines: Lines, ledger: Ledger, delivery: Delivery) -> bool:
         await delivery.start()
-        chunks = iter(lines)
-        while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
-            scanner = self._scanners.get(chunk.file)
-            if scanner is None:
-                scanner = await asyncio.to_thread(self._scanner, lines, chunk)
-            if scanner is None:
-                continue
-            scanned = scanner.scan(chunk)
-            ledger.scanned(scanned)
-            if scanned.page_views:
-                await delivery.submit(scanned.page_views)
-            ledger.set_marker(chunk.file, lines.marker_at)
+        # What lives by now stays: the collector of garbage need not look at it again and again.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        async with (
+            self._scanning(lines) as scanning,
+            aclosing(scanning.scanned(iter(lines))) as all_,
+        ):
+            async for scanned in all_:
+                ledger.scanned(scanned)
+                if scanned.page_views:
+                    await delivery.submit(scanned.page_views)
+                ledger.set_marker(scanned.chunk.file, lines.marker_at)
         await delivery.drain(None)
         return True
+
+    def _scanning(self, lines: Lines) -> Alone | Together:
+        """Choose who scans: this process, or several where there is work for them."""
+        files = Files(
+            self._scanners.get,
+            partial(self._scanner, lines),
+            partial(self._recipe, lines),
+            partial(self._about, lines),
+            partial(self._unexplains, lines),
+        )
+        if self._job.jobs < 2 or self._whole < _WORTH:  # noqa: PLR2004 - "several"
+            return Alone(files)
+        config, job = self._config, self._job
+        rules = RulesRecipe(config.pageviews, config.sites, job.since, job.until)
+        return Together(files, rules, job.jobs)
+
+    def _name(self, lines: Lines, key: int) -> str:
+        return readable(lines.path_of(key) or b"")
+
+    def _recipe(self, lines: Lines, chunk: Chunk) -> Recipe:
+        source = lines.source_of(chunk.file) or 0
+        name = self._name(lines, chunk.file)
+        return self._scanners.recipe(source, name, *lines.sample(chunk.file))
+
+    def _about(self, lines: Lines, chunk: Chunk, about: About) -> None:
+        site = self._scanners.site(lines.source_of(chunk.file) or 0)
+        self._scanners.remark(self._name(lines, chunk.file), about.format, about.fields, site)
 
     def _scanner(self, lines: Lines, chunk: Chunk) -> Scanner | None:
         scanner = self._scanners.get(chunk.file)
         if scanner is not None or chunk.file in self._unexplained:
             return scanner
-        name = readable(lines.path_of(chunk.file) or b"")
+        name = self._name(lines, chunk.file)
         try:
             source = lines.source_of(chunk.file) or 0
             return self._scanners.make(chunk.file, source, name, *lines.sample(chunk.file))
         except FormatError as error:
-            log.error("%s It is left unread.", error)  # noqa: TRY400 - no traceback for a person
-            self._unexplained.add(chunk.file)
-            self._result.unexplained.append(name)
+            self._unexplains(lines, chunk, str(error))
             return None
+
+    def _unexplains(self, lines: Lines, chunk: Chunk, why: str) -> None:
+        """Note that no format explains a file, once."""
+        if chunk.file not in self._unexplained:
+            log.error("%s It is left unread.", why)
+            self._unexplained.add(chunk.file)
+            self._result.unexplained.append(self._name(lines, chunk.file))
 
     def _source_name(self, lines: Lines, key: int) -> str:
         return self._job.sources[lines.source_of(key) or 0].path

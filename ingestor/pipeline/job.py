@@ -43,6 +43,7 @@ class Job:
     sources: tuple[Source, ...]
     since: int | None = None
     until: int | None = None
+    jobs: int = 1  # processes that scan; with 1, this one does
     allow_hidden: bool = False  # send what is older than a website's reset
     allow_overlap: bool = False  # send although others counted these days
 

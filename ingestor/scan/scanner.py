@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ingestor.model import Chunk, Hit, Malformed, PageView, Reason, Scanned, Span, Tally
 from ingestor.scan.judge import Judge, Judged
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ingestor.pageviews import Payload, Rules, Site
     from ingestor.pageviews.rules import RawVerdict
 
-    Found = tuple[int, bytes, tuple[str, Payload]]
-    """Where a line begins in its chunk's data, the line, website and payload."""
+Found: TypeAlias = "tuple[int, bytes, tuple[str, Payload]]"
+"""Where a line begins in its chunk's data, the line, website and payload."""
 
 _DAY = 86400  # seconds; a line may be this far ahead of our clock
 _EARLIEST = 788_918_400  # 1995-01-01, as formats have it
@@ -73,7 +73,7 @@ class Scanner:
             judge(sifted, latest, tallied, found)
         if chunk.oversized:
             tallied[Malformed.OVERSIZED] += chunk.oversized
-        return Scanned(chunk, _page_views(chunk, found), _tally(lines, tallied))
+        return Scanned(chunk, page_views_of(chunk, found), _tally(lines, tallied))
 
     def verdicts(self, chunk: Chunk) -> Iterator[Judged]:
         """Judge line by line, the plain way."""
@@ -173,7 +173,7 @@ def _tally(lines: int, tallied: Counter[Reason | Malformed]) -> Tally:
     return Tally(lines, malformed, filtered)
 
 
-def _page_views(chunk: Chunk, found: Sequence[Found]) -> list[PageView]:
+def page_views_of(chunk: Chunk, found: Sequence[Found]) -> list[PageView]:
     """Give each page view the span from the one before to its own line's end."""
     file, base, again, end = chunk.file, chunk.start, chunk.again, chunk.end
     page_views: list[PageView] = []

@@ -1,0 +1,128 @@
+"""What runs in the other processes of a backfill: they scan chunks, and do nothing else.
+
+A process keeps the scanners of the files it was given chunks of. Each chunk is scanned as if the
+file began with it: a format that learns from lines is made anew afterwards, and the chunk is
+marked, so that whoever asked can go on alone in the lines' order.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from ingestor.errors import FormatError
+from ingestor.pageviews import PageViewOptions, Rules, Site
+from ingestor.scan.packing import pack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ingestor.model import Chunk
+    from ingestor.scan.recipe import Recipe
+    from ingestor.scan.scanner import Scanner
+
+_SCANNERS = 256  # files whose scanners a process keeps
+
+
+@dataclass(frozen=True, slots=True)
+class RulesRecipe:
+    """What the rules are made from."""
+
+    options: PageViewOptions
+    sites: tuple[Site, ...]
+    since: int | None
+    until: int | None
+
+
+class About(NamedTuple):
+    """What was found out about a file's format."""
+
+    format: str  # its name
+    fields: frozenset[str]
+
+
+class Answer(NamedTuple):
+    """What became of one chunk."""
+
+    packed: bytes | None = None  # see packing.py
+    changed: bool = False  # the format has learnt something: the next chunk needs to know it
+    about: About | None = None  # with the first chunk of a file that this process scans
+    unexplained: str = ""  # no format explains the file: the words for it
+    missing: bool = False  # this process knows no recipe for the file
+
+
+class _Worker:
+    """One process's rules and scanners."""
+
+    def __init__(self, recipe: RulesRecipe) -> None:
+        self._rules = Rules(recipe.options, recipe.sites, since=recipe.since, until=recipe.until)
+        self._recipes: dict[int, Recipe] = {}
+        self._scanners: dict[int, Scanner] = {}
+        self._unexplained: dict[int, str] = {}
+
+    def learn(self, recipes: Mapping[int, Recipe]) -> None:
+        """Note what scanners are made from."""
+        for key, recipe in recipes.items():
+            if len(self._recipes) >= _SCANNERS:
+                for known in (self._recipes, self._scanners, self._unexplained):
+                    known.clear()
+            self._recipes.setdefault(key, recipe)
+
+    def scan(self, chunk: Chunk) -> Answer:
+        """Scan one chunk, if its file is known."""
+        key, about = chunk.file, None
+        if key in self._unexplained:
+            return Answer(unexplained=self._unexplained[key])
+        scanner = self._scanners.get(key)
+        if scanner is None:
+            recipe = self._recipes.get(key)
+            if recipe is None:
+                return Answer(missing=True)
+            try:
+                scanner = recipe.scanner(self._rules, time.time)
+            except FormatError as error:
+                self._unexplained[key] = str(error)
+                return Answer(unexplained=str(error))
+            self._scanners[key] = scanner
+            about = About(scanner.format.name, scanner.format.fields)
+        packed = pack(scanner.scan(chunk))
+        changed = scanner.format.changed
+        if changed:
+            del self._scanners[key]
+        return Answer(packed, changed, about)
+
+
+_worker: _Worker | None = None
+
+
+def begin(recipe: RulesRecipe) -> None:
+    """Set this process up. Signals are the parent's business, and it never outlives the parent."""
+    global _worker  # noqa: PLW0603 - a process of a pool has no other place for it
+    for sig in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sig, signal.SIG_IGN)
+    logging.getLogger("ingestor").addHandler(logging.NullHandler())  # the parent says it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _worker = _Worker(recipe)
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+def scan(chunks: Sequence[Chunk], recipes: Mapping[int, Recipe]) -> list[Answer]:
+    """Scan chunks; ``recipes`` are those of their files that this process may not know yet."""
+    assert _worker is not None  # noqa: S101 - `begin` came first
+    _worker.learn(recipes)
+    return [_worker.scan(chunk) for chunk in chunks]
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
