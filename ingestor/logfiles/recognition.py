@@ -15,7 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 from ingestor.logfiles.generations import is_successor
-from ingestor.logfiles.identity import DEEP, Catalogue, Fit, fit, same_content
+from ingestor.logfiles.identity import DEEP, Catalogue, Fit, fit, has_marker, same_content
 from ingestor.logfiles.reader import LogFile, has_content_beyond
 from ingestor.model import KnownFile, Marker
 
@@ -132,11 +132,21 @@ def _told(
             verdict = _beside(found, file, known, home)
         else:
             verdict = _alone(found, file, head, known, around)
-            cut = verdict is not None and verdict.relation is Relation.CUT
-            if cut and heads[known.identity[2:]] > 1:
+            if heads[known.identity[2:]] > 1 and not _is_proved(verdict, file):
                 continue  # several logs begin so: that proves nothing of what follows
         if verdict is not None:
             yield verdict
+
+
+def _is_proved(verdict: Verdict | None, file: LogFile) -> bool:
+    """Whether more than the head speaks for a verdict on a log that is nowhere else.
+
+    An archive is decompressed for that up to the marker, so it is done only where it must be.
+    """
+    if verdict is None or verdict.relation is Relation.CUT:
+        return False
+    marker = None if verdict.known is None else verdict.known.marker
+    return file.compression is None or marker is None or has_marker(marker, file)
 
 
 def _best(verdicts: Iterable[Verdict]) -> Verdict:

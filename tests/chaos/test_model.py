@@ -390,6 +390,24 @@ def test_a_short_log_that_begins_as_others_did_is_no_rest_of_one_of_them() -> No
     play.teardown()
 
 
+def test_archives_that_begin_alike_are_told_apart_after_a_restart() -> None:
+    play = followed(chunk_bytes=262_144)
+    for count in (3, 30):
+        play.write_junk("nuls")
+        play.write_junk("nuls")
+        play.write(count, 5)
+        play.deliver(which=0, step=0, count=60)
+        play.deliver(which=0, step=0, count=60)
+        play.rename(0)
+    play.look(40)
+    play.commit()
+    play.crash()
+    play.compress(0)
+    play.compress(0)
+    play.come_back()
+    play.teardown()
+
+
 def test_acks_beyond_a_hole_survive_a_crash() -> None:
     play = followed()
     play.write(9, 5)
