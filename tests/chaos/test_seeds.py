@@ -14,7 +14,7 @@ from chaos.plan import plan
 from chaos.play import play
 from chaos.trace import Trace, kept
 
-SEEDS = (6, 15, 28)
+SEEDS = (15, 28)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
