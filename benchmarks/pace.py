@@ -184,8 +184,10 @@ def _backfill(setting: Setting, url: str, log: Path, checkpoint: Path) -> tuple[
     command = [sys.executable, "-m", "ingestor", "backfill", "--json", "--url", url]
     command += ["--website", WEBSITE, "--checkpoint", str(checkpoint), str(log)]
     done = subprocess.run(
-        command, env=environment, cwd=ROOT, check=True, capture_output=True, text=True
+        command, env=environment, cwd=ROOT, check=False, capture_output=True, text=True
     )
+    if done.returncode:
+        raise SystemExit(f"{setting.name}: exit {done.returncode}\n{done.stdout}\n{done.stderr}")
     found = json.loads(done.stdout)
     return int(found["accepted"]), float(found["seconds"])
 
