@@ -133,8 +133,10 @@ def _value(parts: Sequence[Part], at: int, field: Field) -> bytes | None:
         return None  # several words
     address = meaning.role is Role.ADDRESS
     kind, often = (_ADDRESS, b"++") if address else (_WORD, b"*+")
-    if after and re.match(b"[" + kind + b"]", after):
-        return b"(?:(?!" + re.escape(after[:1]) + b")[" + kind + b"])" + often
+    # What follows a word must not be a part of it.
+    letters = [bytes([n]) for n in range(128) if re.match(b"[" + kind + b"]", bytes([n]))]
+    if after[:1] in letters:
+        kind = b"".join(re.escape(letter) for letter in letters if letter != after[:1])
     return b"[" + kind + b"]" + often
 
 
@@ -200,5 +202,5 @@ def _branches(tree: _Tree) -> str:
     if not forms:
         return ""
     if "" in tree:
-        return f"(?:{'|'.join(forms)})?+"
+        return f"(?:{'|'.join(forms)})?"
     return forms[0] if len(forms) == 1 else f"(?:{'|'.join(forms)})"

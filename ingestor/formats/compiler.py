@@ -22,7 +22,7 @@ from ingestor.formats.fields import (
 )
 from ingestor.formats.format import Format
 from ingestor.formats.hits import builder, hit_fields, time_reader
-from ingestor.formats.matcher import Matcher
+from ingestor.formats.matcher import Matcher, columns_of
 from ingestor.formats.splitter import splitter
 from ingestor.model import Hit, Malformed, Reason
 
@@ -58,7 +58,8 @@ class TextFormat(Format):
         self.columns = MappingProxyType(columns)
         self.fields = hit_fields(columns)
         self._matcher = Matcher(parts, escape)
-        self._fullmatch = self._matcher.compile(captured).fullmatch
+        pattern = self._matcher.compile(captured)
+        self._fullmatch, self._columns_of = pattern.fullmatch, columns_of(pattern)
         self._build = builder(
             columns,
             clock,
@@ -87,7 +88,7 @@ class TextFormat(Format):
     def match(self, line: bytes) -> Columns | None:
         """Give the raw columns of a line, by the exact matcher."""
         found = self._fullmatch(line[:-1] if line[-1:] == b"\r" else line)
-        return None if found is None else found.groups()
+        return None if found is None else self._columns_of(found)
 
     def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
         """Read one line exactly."""

@@ -47,7 +47,7 @@ class Format(ABC):
 
     @property
     def changed(self) -> bool:
-        """Whether lines taught it what a fresh one for the same file does not know."""
+        """Whether it now reads lines otherwise, perhaps, than a fresh one for the same file."""
         return False
 
     @abstractmethod

@@ -21,7 +21,7 @@ from ingestor.formats.fields import Escape, Field, Part, Role
 from ingestor.formats.format import Format
 from ingestor.formats.hits import builder, hit_fields, time_reader
 from ingestor.formats.keys import KEYS
-from ingestor.formats.matcher import Matcher
+from ingestor.formats.matcher import Matcher, captured_groups
 from ingestor.formats.nginx import nginx_parts
 from ingestor.model import Hit, Malformed, Reason
 
@@ -271,7 +271,8 @@ def _sources(values: dict[str, object]) -> list[tuple[Role, _Source]]:
         fields = [part for part in parts if isinstance(part, Field) and part.meaning.role]
         alone = len(parts) == 1
         pattern = None if alone else Matcher(parts, Escape.NONE).compile(fields)
-        for group, field in enumerate(fields, 1):
+        groups = [1] if pattern is None else captured_groups(pattern)
+        for group, field in zip(groups, fields, strict=False):  # alone it may have no role
             rank = field.meaning.rank * 2 + (not alone)
             ranked.append((rank, field.meaning.role, _Source(path, pattern, group)))
     ranked.sort(key=lambda each: each[0])

@@ -19,13 +19,13 @@ from ingestor.formats.clocks import strftime_pattern
 from ingestor.formats.fields import Escape, Field, Literal, Part, Role, Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _HARD = re.compile(rb'["\x00-\x1f\x7f]')
 # A line that was forged through an unescaped quote repeats status and size: `" 200 12 "`.
 _TRAILING = (
     rb'(?! \d{3} (?:\d+|-) ")(?!.*" \d{3} (?:\d+|-) ")'
-    rb'(?: (?:[^ "]*+"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^ "]++))++'
+    rb'(?=(?P<atom>(?: (?:[^ "]*+"[^"\\]*+(?:\\.[^"\\]*+)*"|[^ "]++))+))(?P=atom)'
 )
 _LOCAL = rb"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d"
 
@@ -34,11 +34,28 @@ _LOCAL = rb"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d"
 PLAIN = frozenset({b"", b" ", b"]", b")", b"|", b"\t", b'"', b";"})
 
 
+def captured_groups(pattern: re.Pattern[bytes]) -> list[int]:
+    """Number the groups of `Matcher.compile`'s expression that are captured fields."""
+    helpers = set(pattern.groupindex.values())
+    return [at for at in range(1, pattern.groups + 1) if at not in helpers]
+
+
+def columns_of(
+    pattern: re.Pattern[bytes],
+) -> Callable[[re.Match[bytes]], Sequence[bytes]]:
+    """Give what takes the captured fields out of a match of `Matcher.compile`'s expression."""
+    wanted = captured_groups(pattern)
+    if len(wanted) == pattern.groups:
+        return re.Match.groups
+    return lambda match: tuple(match[at] for at in wanted)
+
+
 class Matcher:
     """The regular expressions of a definition's parts, field by field."""
 
     def __init__(self, parts: Sequence[Part], escape: Escape) -> None:
         self.parts = list(parts)
+        self._atoms = 0
         self._escaped = escape is not Escape.NONE
         self._quoted = any(isinstance(part, Literal) and b'"' in part.text for part in parts)
         self.patterns = [
@@ -200,13 +217,24 @@ class Matcher:
         stop = after[:1] if after[:1] != b" " else b""
         between = b", ?" if shape is Shape.ADDRESSES else b"(?:[,;] ?| : )"
         word = self._run((b" ," if shape is Shape.ADDRESSES else b" ,;") + stop)
-        return word + b"(?:" + between + word + b")*+"
+        return word + self._atomic(b"(?:" + between + word + b")*")
 
     def _last(self, after: bytes) -> bytes:
         """Match up to the last such separator of the word: addresses and hosts hold colons."""
         hard = _HARD.search(after)
         stop = after[: hard.end()] if hard else after
-        return b"(?>" + self._set(b" ") + b"*(?=" + re.escape(stop) + b"))"
+        return self._atomic(self._set(b" ") + b"*(?=" + re.escape(stop) + b")")
+
+    def _atomic(self, pattern: bytes) -> bytes:
+        """Match a piece once and for all, without a way back into it.
+
+        Said by a look ahead and a reference to what it saw: Python's own atomic groups, and its
+        possessive repeats of groups, match wrongly before 3.11.5 (gh-106052), and Debian 12 has
+        3.11.2. The group has a name, so that `columns_of` leaves it out.
+        """
+        self._atoms += 1
+        name = b"atom%d" % self._atoms
+        return b"(?=(?P<" + name + b">" + pattern + b"))(?P=" + name + b")"
 
     # ── pieces ────────────────────────────────────────────────────────────────────────────────
 
@@ -222,11 +250,11 @@ class Matcher:
         """Match up to the first ``first`` that ``rest``, an expression, follows."""
         plain = self._set(excluded + first) + b"*+"
         step = (rb"(?:\\.|" if self._escaped else b"(?:") + re.escape(first)
-        return plain + b"(?:" + step + b"(?!" + rest + b"))" + plain + b")*+"
+        return plain + b"(?:" + step + b"(?!" + rest + b"))" + plain + b")*"
 
     def _run(self, excluded: bytes) -> bytes:
         plain = self._set(excluded) + b"*+"
-        return plain + rb"(?:\\." + plain + b")*+" if self._escaped else plain
+        return plain + rb"(?:\\." + plain + b")*" if self._escaped else plain
 
     def _set(self, excluded: bytes) -> bytes:
         if self._quoted:

@@ -78,7 +78,7 @@ _GUARDED = tuple(
 # How no browser's user agent is built.
 _NO_BROWSER = re.compile(
     r"""
-      [\w .:%()-]++ (?: /v?\d++ (?:\.\d++)*+ )? (?: ,.*+ )?   # one product, perhaps its version
+      [\w .:%()-]++ (?: /v?\d++ (?:\.\d++)* )? (?: ,.*+ )?   # one product, perhaps its version
     | [\w-]++ / [\w()]*+                                    # likewise: name/word
     | [^ ]{50,}+                                            # a blob, an encoded something
     | [<(;'"{$&=?!*#@~^`\\] .*+                             # no name in front
@@ -97,7 +97,7 @@ _COMPATIBLE = re.compile(
 # Where browsers write "(KHTML, like Gecko)", with an old Safari's version at most.
 _LIKE_GECKO = re.compile(r"like gecko[;,]\s*+(?!safari|konqueror|hevc)")
 # Where Android's browsers tell the device. Devices have any name: Sonic, Fever, Butterfly.
-_DEVICE = re.compile(r"\(Linux; [^()]*+(?:\([^()]*+\)[^()]*+)*+\)")
+_DEVICE = re.compile(r"\(Linux; [^()]*+(?:\([^()]*+\)[^()]*+)*\)")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _EXPRESSION = re.compile(r"[\[\]^$|*+?\\]")
 _KEY = 4  # characters of a word to find a name by
