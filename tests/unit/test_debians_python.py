@@ -41,7 +41,9 @@ def _wrong(node: Any) -> bool:
     if operation is _constants.POSSESSIVE_REPEAT:
         body = value[2]
         single = (_constants.IN, _constants.ANY, _constants.LITERAL, _constants.NOT_LITERAL)
-        return len(body) != 1 or body[0][0] not in single
+        # "()*+" stands in lists of characters.
+        empty = body[0][0] is _constants.SUBPATTERN and not body[0][1][-1]
+        return not empty and (len(body) != 1 or body[0][0] not in single)
     return any(_wrong(inner) for inner in _nodes(value))
 
 
