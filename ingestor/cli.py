@@ -57,7 +57,7 @@ class _Commands(click.Group):
 @click.version_option(__version__, message="ingestor %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Say more: one line a file and a decision.")
 def main(*, verbose: bool) -> None:
-    r"""Turn web-server access logs into truthful page views in Umami.
+    """Turn web-server access logs into truthful page views in Umami.
 
     \b
     Try it without an Umami:
@@ -99,7 +99,7 @@ def _source_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--checkpoint", metavar="FILE", help="The checkpoint file.")
 @click.option("--poll", is_flag=True, help="Look at directories by rescans alone, no inotify.")
 def run(*, config: Path | None, checkpoint: str | None, poll: bool) -> None:
-    r"""Follow the configured logs and send their page views as they come: the daemon.
+    """Follow the configured logs and send their page views as they come: the daemon.
 
     SIGHUP reads the configuration again; SIGTERM and SIGINT finish what is in flight and exit.
 
@@ -156,14 +156,14 @@ def backfill(  # noqa: PLR0913 - an argument a flag
     allow_hidden: bool,
     allow_overlap: bool,
 ) -> None:
-    r"""Send the page views of logs that are there, rotated ones too, oldest first; then exit.
+    """Send the page views of logs that are there, rotated ones too, oldest first; then exit.
 
     PATH is a file, a directory or a glob; `-` reads standard input. Run again, it sends nothing
     twice.
 
     \b
     Example:
-      ingestor backfill --url https://umami.example.com \
+      ingestor backfill --url https://umami.example.com \\
         --website 3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c /var/log/nginx
     """
     from ingestor import pipeline  # noqa: PLC0415 - start-up time
@@ -205,7 +205,7 @@ def preview(  # noqa: PLR0913 - an argument a flag
     lines: bool,
     payloads: bool,
 ) -> None:
-    r"""Show what would be sent and what not, with reasons. Offline: nothing leaves the machine.
+    """Show what would be sent and what not, with reasons. Offline: nothing leaves the machine.
 
     \b
     Example:
@@ -239,7 +239,7 @@ def preview(  # noqa: PLR0913 - an argument a flag
 )
 @click.option("--json", "json_", is_flag=True, help="One JSON object on standard output.")
 def check(*, config: Path | None, checkpoint: str | None, logrotate: Path, json_: bool) -> None:
-    r"""Look at the configuration, the logs and Umami, and say what to do; nothing is stored.
+    """Look at the configuration, the logs and Umami, and say what to do; nothing is stored.
 
     Exits with 0 where all is well, 1 with warnings, 2 with a wrong configuration, 3 where Umami
     refuses or cannot be reached.
@@ -268,7 +268,7 @@ def check(*, config: Path | None, checkpoint: str | None, logrotate: Path, json_
 def status(
     *, config: Path | None, checkpoint: str | None, max_lag: str | None, json_: bool
 ) -> None:
-    r"""Show how far everything is, beside a running daemon or without one.
+    """Show how far everything is, beside a running daemon or without one.
 
     \b
     Example, for monitoring:
@@ -296,7 +296,7 @@ def status(
 def retry_rejected(
     *, config: Path | None, url: str | None, checkpoint: str | None, json_: bool
 ) -> None:
-    r"""Send the dead letters again, after an upgrade or a mended rule.
+    """Send the dead letters again, after an upgrade or a mended rule.
 
     Those that Umami takes leave the file; the others stay. The daemon may go on meanwhile.
 
@@ -324,7 +324,7 @@ def checkpoint() -> None:
 @click.option("--checkpoint", "file", metavar="FILE", help="The checkpoint file.")
 @click.option("--json", "json_", is_flag=True, help="One JSON object on standard output.")
 def show(*, config: Path | None, file: str | None, json_: bool) -> None:
-    r"""Show what is finished of each log, beside a running daemon or without one.
+    """Show what is finished of each log, beside a running daemon or without one.
 
     \b
     Example:
@@ -341,7 +341,7 @@ def show(*, config: Path | None, file: str | None, json_: bool) -> None:
 @click.argument("log", metavar="FILE")
 @click.option("--checkpoint", "file", metavar="FILE", help="The checkpoint file.")
 def forget(*, config: Path | None, log: str, file: str | None) -> None:
-    r"""Forget what was read of a log; the next run or backfill reads it from its start.
+    """Forget what was read of a log; the next run or backfill reads it from its start.
 
     What was sent of it is in Umami, and will be there twice.
 
@@ -352,7 +352,10 @@ def forget(*, config: Path | None, log: str, file: str | None) -> None:
     from ingestor.pipeline import checkpoints  # noqa: PLC0415 - start-up time
 
     count = checkpoints.forgotten(_checkpointed(config, file), log)
-    click.echo(f"Forgotten: {count}. The next run reads it from its start.")
+    click.echo(
+        f"Forgotten: {count}. The next run reads it from its start; what was sent of it before "
+        "will be in Umami twice."
+    )
 
 
 def _checkpointed(config: Path | None, file: str | None) -> Config:
@@ -380,7 +383,7 @@ def sandbox(
     control_port: int | None,
     fail: tuple[str, ...],
 ) -> None:
-    r"""Receive page views as Umami would: for trying the program out, and for tests.
+    """Receive page views as Umami would: for trying the program out, and for tests.
 
     \b
     Example:
@@ -413,6 +416,11 @@ def _load(
     if path is None and (needs_file or not own_state) and config.DEFAULT_PATH.exists():
         path = config.DEFAULT_PATH
     if path is None and needs_file:
+        given = [key for key in ("umami.url", "sites") if flags.get(key) is not None]
+        if len(given) == 1:
+            raise ConfigError(
+                "--url and --website go together: give both, or a configuration (-c)."
+            )
         path = config.DEFAULT_PATH  # its absence is the error to tell
     if path is None and own_state and flags.get("checkpoint.path") is None:
         flags = flags | {"checkpoint.path": _own_checkpoint()}

@@ -86,7 +86,7 @@ class Counts:
     def as_text(self, seconds: float, *, preview: bool = False) -> str:
         """The summary for people, a row a count, reasons beside it."""
         rows = [
-            ("lines", self.lines, f"in {self.files:,} files, {human_bytes(self.bytes)}"),
+            ("lines", self.lines, f"in {counted(self.files, 'file')}, {human_bytes(self.bytes)}"),
             ("malformed", self.malformed.total(), reasons(self.malformed)),
             ("filtered", self.filtered.total(), reasons(self.filtered)),
         ]
@@ -112,6 +112,11 @@ class Counts:
 def reasons(counter: Counter[str]) -> str:
     """``asset 70, bot 14``: the most frequent first."""
     return ", ".join(f"{name} {n:,}" for name, n in counter.most_common())
+
+
+def counted(n: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def by_name(counter: Counter[str]) -> dict[str, int]:

@@ -67,10 +67,10 @@ class Scanners:
     def remark(
         self, name: str, format_name: str, fields: frozenset[str], site: Site | None
     ) -> None:
-        """Tell a person, once a file, what its format does not tell us."""
-        if name in self._remarked:
+        """Tell a person, once a format, what it does not tell us; ``name`` is the first file."""
+        if format_name in self._remarked:
             return
-        self._remarked.add(name)
+        self._remarked.add(format_name)
         if "user_agent" not in fields:
             log.warning(
                 "%s: its format (%s) has no user agent, so bots cannot be told from people%s.",
