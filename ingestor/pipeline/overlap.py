@@ -49,13 +49,13 @@ class Foreign:
     last_day: str
 
     def __str__(self) -> str:
-        """``1,234 page views from 2026-01-03 to 2026-01-05 that ingestor did not send``."""
+        """``1,234 page views from 2026-01-03 to 2026-01-05 that did not come by this checkpoint``."""
         days = (
             f"on {self.first_day}"
             if self.first_day == self.last_day
             else f"from {self.first_day} to {self.last_day}"
         )
-        return f"{self.count:,} page views {days} that ingestor did not send"
+        return f"{self.count:,} page views {days} that did not come by this checkpoint"
 
 
 class Ours:

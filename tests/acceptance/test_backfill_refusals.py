@@ -69,7 +69,7 @@ def test_days_that_the_tracker_counted_are_refused(
     track(umami, line.base + DAY + 60, line.base + DAY + 120, line.base - DAY)
     done = ingestor("backfill", "-c", "config.yaml", code=2)
     day = date(line.base + DAY)
-    assert f"already has 2 page views on {day} that ingestor did not send" in done.stderr
+    assert f"already has 2 page views on {day} that did not come by this checkpoint" in done.stderr
     assert f"--until {day}" in done.stderr
     assert "--allow-overlap" in done.stderr
     assert umami.count() == 3

@@ -364,7 +364,9 @@ def test_20_a_site_that_its_own_tracker_counts_as_well(setup: Setup, line: Line)
     found = only(setup.check(1))
     day = time.strftime("%Y-%m-%d", time.gmtime(line.base))
     assert found["code"] == "tracker"
-    assert f"already has 3 page views on {day} that ingestor did not send" in found["text"]
+    assert (
+        f"already has 3 page views on {day} that did not come by this checkpoint" in found["text"]
+    )
     assert f"--until {day}" in found["advice"]
     assert "a website of their own" in found["advice"]
 
