@@ -8,6 +8,7 @@ configuration, 3 stopped by Umami. Imports of the rooms wait until a command nee
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 import sys
@@ -45,9 +46,9 @@ class _Commands(click.Group):
             raise
         except Exception as error:  # the last resort; nothing is lost by it
             log.debug("where it happened", exc_info=error)
+            told = printable(repr(error)[:300])
             click.echo(
-                f"ingestor: an error of the program itself: {printable(repr(error))}. Nothing is "
-                "lost. Please report it with what `ingestor --verbose …` says.",
+                f"ingestor: an error of the program itself: {told}. Nothing is lost. Please report it with what `ingestor --verbose …` says.",
                 err=True,
             )
             ctx.exit(1)
@@ -65,6 +66,9 @@ def main(*, verbose: bool) -> None:
       ingestor backfill --url URL --website ID /var/log/nginx
     """
     set_up(logging.DEBUG if verbose else logging.INFO)
+    for stream in (sys.stdout, sys.stderr):  # whatever the locale, no line may end a run
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _config_option(command: Callable[..., None]) -> Callable[..., None]:
@@ -452,7 +456,7 @@ def _sites(website: str | None, hostname: str | None) -> Any:
     from ingestor.config import sites_of_flags  # noqa: PLC0415 - start-up time
 
     if hostname is not None and website is None:
-        return None
+        raise UsageError("--hostname goes with --website; a configuration names it under sites:.")
     return sites_of_flags(website, hostname)
 
 
@@ -483,7 +487,10 @@ def _job(
     sources = [replace_source(source, **changes) for source in sources]
     for i, source in enumerate(sources):
         check_format(settings, i, source)
-    return Job(tuple(sources), moment("--since", since), moment("--until", until))
+    begin, end = moment("--since", since), moment("--until", until)
+    if begin is not None and end is not None and begin >= end:
+        raise UsageError(f"--since {since} is not before --until {until}: nothing lies between.")
+    return Job(tuple(sources), begin, end)
 
 
 def _finish(result: Any, *, json_: bool, quiet: bool = False) -> None:

@@ -185,9 +185,14 @@ def _read_environment(
         text = environment[variable]
         # A scalar is taken as it stands: a password may look like YAML.
         scalar = hint is str or hint == str | None
-        node = None if scalar else reader.compose(text, variable)
         key = f"{section}.{name}"
-        values[section][name] = text if node is None else reader.value(node, hint, key, variable)
+        if scalar:
+            values[section][name] = text
+        else:
+            node = reader.compose(text, variable)
+            if node is None:
+                raise ConfigError(f"{variable} is empty; give it a value or leave it unset.")
+            values[section][name] = reader.value(node, hint, key, variable)
         reader.places[key] = Place(variable)
 
 

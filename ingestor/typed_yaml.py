@@ -26,7 +26,7 @@ from ingestor.errors import ConfigError, UsageError
 if typing.TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_LOADER = yaml.SafeLoader  # not libyaml's: a deeply nested file would overrun its stack
 # Upper case only: nginx's own ${variables} in a log format are lower case.
 _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)

@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 _BUSY_S = {"normal": 0.25, "full": 5.0}  # a commit's wait for another process's: one is on the loop
 _OPEN_BUSY_S = 5.0
+_OUR_SUFFIXES = (".db", ".sqlite", ".sqlite3")  # what has one was meant to be a checkpoint
 _SMALLEST_PAGE = 512
 SIDECARS = ("-wal", "-shm", "-journal")
 DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -63,6 +64,7 @@ def open_database(path: Path, sync: Sync) -> sqlite3.Connection:
         connection = _connect(path)
         try:
             _verify(connection, path)
+            _keep_private(path)
             _configure(connection, path, sync)
         except BaseException:
             connection.close()
@@ -124,7 +126,7 @@ def speaking(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = primary_code(error)
-        if code in DAMAGE or code == sqlite3.SQLITE_ERROR:  # the latter: a table is missing
+        if code in DAMAGE or str(error).startswith("no such "):  # table or column
             raise Damaged(str(error)) from error
         raise CheckpointError(f"cannot open the checkpoint {path}: {advice(error)}") from error
     except schema.NotOurs as error:
@@ -183,8 +185,22 @@ def _look_at(path: Path) -> None:
         return
     if not stat.S_ISREG(found.st_mode):
         raise CheckpointError(f"{path} is not a regular file; checkpoint.path names a file")
+    if path.suffix not in _OUR_SUFFIXES and _is_text(path):
+        raise CheckpointError(
+            f"{path} is a text file and no checkpoint; name another file as checkpoint.path"
+        )
     if found.st_size < _SMALLEST_PAGE:  # SQLite would take it for a database without tables
         raise Damaged(f"it has only {found.st_size} bytes")
+
+
+def _is_text(path: Path) -> bool:
+    """Tell whether a file is somebody's log or configuration, which must not be moved away."""
+    with path.open("rb") as file:
+        start = file.read(4096)
+    return bool(start) and b"\0" not in start and start.decode("utf-8", "ignore").isascii()
+
+
+def _keep_private(path: Path) -> None:
     for suffix in ("", *SIDECARS):
         part = path.with_name(path.name + suffix)
         if part.exists() and part.stat().st_mode & 0o077:

@@ -193,7 +193,10 @@ def read_fields(raw: Raw, *, now: float) -> frozenset[str]:
     # not, and nothing else in this answer can contain them.
     text = raw.body.decode("utf-8", "replace")
     fields = ("timestamp", "userAgent", "ip", "id")
-    return frozenset(name for name in fields if re.search(rf'"{name}"', text))
+    known = frozenset(name for name in fields if re.search(rf'"{name}"', text))
+    if not known and b"Website not found" not in raw.body:
+        raise _disbelieved(raw)  # a gateway's 400, not that of a server that knows no field
+    return known
 
 
 def read_presence(raw: Raw, *, now: float) -> bool:

@@ -16,6 +16,7 @@ from ingestor.logfiles.reader import (
     LogFile,
     Reading,
     last_line_end,
+    tail_of,
 )
 from ingestor.logfiles.recognition import Relation, Verdict, recognize
 from ingestor.logfiles.registry import END
@@ -302,6 +303,7 @@ class Intake:
             else:
                 self._roster.archives.append(key)
             return False
+        tail_of(file, log.reading)
         log.file = file
         self._roster.open[key] = log
         self._roster.ready[key] = None

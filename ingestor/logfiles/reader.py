@@ -244,10 +244,7 @@ def read_plain(file: LogFile, reading: Reading, options: ReadOptions) -> tuple[l
 
     """
     at = reading.position
-    if reading.tail is None:
-        window = min(WINDOW, at)
-        reading.tail = file.read_at(at - window, window)
-    tail = reading.tail
+    tail = tail_of(file, reading)
     want = min(options.block_bytes, reading.room)
     data = os.pread(file.fd, len(tail) + want, at - len(tail))
     if not data.startswith(tail):
@@ -257,6 +254,18 @@ def read_plain(file: LogFile, reading: Reading, options: ReadOptions) -> tuple[l
         _pass_hole(file, reading)
     moved = reading.position - at
     return chunks, moved > 0 and not reading.finished and len(data) - len(tail) == want
+
+
+def tail_of(file: LogFile, reading: Reading) -> bytes:
+    """Give the bytes before the position, as they were when they were first looked at.
+
+    That is to be when the file was just recognised: they are what tells a later rewriting.
+    Raises OSError.
+    """
+    if reading.tail is None:
+        window = min(WINDOW, reading.position)
+        reading.tail = file.read_at(reading.position - window, window)
+    return reading.tail
 
 
 def read_surely(file: LogFile, reading: Reading, options: ReadOptions) -> list[Chunk]:

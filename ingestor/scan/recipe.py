@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from ingestor.errors import FormatError
 from ingestor.formats import detect, format_named
+from ingestor.model import Malformed
 from ingestor.observe import printable
 from ingestor.pageviews import Site
 from ingestor.scan.scanner import Scanner
@@ -16,6 +17,7 @@ from ingestor.scan.scanner import Scanner
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ingestor.formats import Format
     from ingestor.pageviews import Rules
 
 log = logging.getLogger("ingestor")
@@ -54,8 +56,18 @@ class Recipe:
             log.debug("%s: %s", self.name, found.explanation)
             line_format = found.format
         else:
-            line_format = format_named(self.format, timezone=zone)
+            line_format = format_named(self.format, timezone=zone).for_file(first)
+            self._require_lines_of(line_format, first, int(clock()) + _DAY)
         return Scanner(line_format.for_file(first), rules, site=self.site, clock=clock)
+
+    def _require_lines_of(self, line_format: Format, lines: list[bytes], latest: int) -> None:
+        """A wrong name must not use up a log as malformed; raises FormatError."""
+        foreign = (Malformed.NO_MATCH, Malformed.JSON)
+        if lines and all(line_format.parse(line, latest) in foreign for line in lines):
+            raise FormatError(
+                f"no line of the first {len(lines)} of {printable(self.name)} is written as "
+                f"{printable(self.format)}. Correct --format, or format: in the configuration."
+            )
 
 
 def sample_lines(data: bytes, *, cut_first: bool = False) -> list[bytes]:

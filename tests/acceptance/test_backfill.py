@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from parts import WEBSITE, Command, Line, SandboxProcess, until
+from parts import WEBSITE, Command, Line, SandboxProcess, start_sandbox, until
 
 
 def summed(counts: dict[str, Any]) -> int:
@@ -230,3 +230,45 @@ def test_a_path_that_is_not_there_is_wrong_usage(
 ) -> None:
     done = ingestor("backfill", *flags(sandbox, "nowhere.log"), code=2)
     assert "nowhere.log" in done.stderr
+
+
+def test_a_wrong_format_does_not_use_a_log_up(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(line("/a") + line("/b", 1))
+    done = ingestor("backfill", "--format", "iis", *flags(sandbox, "access.log"), code=1)
+    assert "iis" in done.stderr
+    ingestor("backfill", *flags(sandbox, "access.log"))
+    assert sandbox.rows() == ["/a", "/b"]
+
+
+def test_a_log_is_not_taken_for_a_damaged_checkpoint(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    log = tmp_path / "access.log"
+    log.write_bytes(line("/a"))
+    words = flags(sandbox, "access.log")
+    words[words.index("checkpoint.db")] = "access.log"
+    assert "no checkpoint" in ingestor("backfill", *words, code=2).stderr
+    assert log.read_bytes() == line("/a")
+
+
+def test_an_empty_variable_is_a_mistake_and_nothing_is_touched(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(line("/a"))
+    ingestor("backfill", *flags(sandbox, "access.log"))
+    for name in ("INGESTOR_CHECKPOINT_SYNC", "INGESTOR_PAGEVIEWS_METHODS"):
+        done = ingestor("backfill", *flags(sandbox, "access.log"), code=2, **{name: ""})
+        assert name in done.stderr
+    assert ingestor.json("backfill", *flags(sandbox, "access.log"))["lines"] == 0
+
+
+@pytest.mark.parametrize("fault", ["413,count=2,bytes=10", "200-html,count=2", "503,count=2"])
+def test_a_probe_that_is_refused_at_the_start_is_tried_again(
+    ingestor: Command, tmp_path: Path, line: Line, fault: str
+) -> None:
+    receiver = start_sandbox(ingestor, tmp_path / "umami.db", "--fail", fault)
+    (tmp_path / "access.log").write_bytes(line("/a"))
+    ingestor("backfill", *flags(receiver, "access.log"), INGESTOR_DELIVERY_RETRY_MAX="1s")
+    assert receiver.rows() == ["/a"]
