@@ -48,7 +48,8 @@ class _Commands(click.Group):
             log.debug("where it happened", exc_info=error)
             told = printable(repr(error)[:300])
             click.echo(
-                f"ingestor: an error of the program itself: {told}. Nothing is lost. Please report it with what `ingestor --verbose …` says.",
+                f"ingestor: an error of the program itself: {told}. Nothing is lost. Please report "
+                "it with what `ingestor --verbose …` says.",
                 err=True,
             )
             ctx.exit(1)

@@ -57,11 +57,16 @@ async def backfill(config: Config, job: Job) -> Result:
 
 
 def delivery_options(config: Config) -> DeliveryOptions:
-    """The options with the dead letters beside the checkpoint where nothing else is said."""
+    """The options with the dead letters beside the checkpoint where nothing else is said.
+
+    A checkpoint of another name has dead letters of its own: another Umami's, perhaps.
+    """
     options = config.delivery
     if options.dead_letters is not None:
         return options
-    return replace(options, dead_letters=config.checkpoint.path.parent / "dead-letters.jsonl")
+    path = config.checkpoint.path
+    name = "dead-letters.jsonl" if path.stem == "checkpoint" else f"{path.stem}.dead-letters.jsonl"
+    return replace(options, dead_letters=path.with_name(name))
 
 
 class _Backfill:

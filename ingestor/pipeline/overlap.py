@@ -49,7 +49,7 @@ class Foreign:
     last_day: str
 
     def __str__(self) -> str:
-        """``1,234 page views from 2026-01-03 to 2026-01-05 that did not come by this checkpoint``."""
+        """``1,234 page views from 2026-01-03 on that did not come by this checkpoint``."""
         days = (
             f"on {self.first_day}"
             if self.first_day == self.last_day
