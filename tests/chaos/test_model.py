@@ -408,6 +408,25 @@ def test_archives_that_begin_alike_are_told_apart_after_a_restart() -> None:
     play.teardown()
 
 
+def test_a_log_that_is_rewritten_before_its_first_read_is_noticed() -> None:
+    play = followed(chunk_bytes=262_144)
+    play.write(12, 120)
+    play.deliver(which=0, step=0, count=20)
+    play.look(2.5)
+    play.stop()
+    play.come_back()
+    size = play.live.stat().st_size
+    shutil.copy(play.live, play.live.with_name("access.log.1"))
+    os.truncate(play.live, 0)
+    play.put(b"\0" * size)  # a writer without O_APPEND
+    play.write(3, 5)
+    play.deliver(which=0, step=0, count=20)
+    play.commit()
+    play.crash()
+    play.come_back()
+    play.teardown()
+
+
 def test_acks_beyond_a_hole_survive_a_crash() -> None:
     play = followed()
     play.write(9, 5)
