@@ -172,6 +172,8 @@ class SimulatedUmami:
             self._visit()
         work = model.request if request.done < 0 else model.entry
         request.done += 1
+        while self._next_stall + model.stall < self.now:  # nobody was there to see it
+            self._next_stall += model.stall + self._draw_stall()
         free = heapq.heappop(self._threads)
         end = max(self.now, free) + work * next(self._factors)
         if end > self._next_stall:
