@@ -103,10 +103,9 @@ _worker: _Worker | None = None
 
 
 def begin(recipe: RulesRecipe) -> None:
-    """Set this process up. Signals are the parent's business, and it never outlives the parent."""
+    """Set this process up. Ctrl-C is the parent's business, and it never outlives the parent."""
     global _worker  # noqa: PLW0603 - a process of a pool has no other place for it
-    for sig in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(sig, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger("ingestor").addHandler(logging.NullHandler())  # the parent says it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = _Worker(recipe)

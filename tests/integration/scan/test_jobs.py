@@ -1,0 +1,184 @@
+"""Several processes scan as one does: the same page views in the same order, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from parts import ROOT, until
+
+from ingestor.errors import FormatError
+from ingestor.model import Chunk, Scanned
+from ingestor.pageviews import PageViewOptions, Rules, Site
+from ingestor.pipeline import scanning
+from ingestor.pipeline.scanning import Alone, Files, Together
+from ingestor.scan import Recipe, Scanner
+from ingestor.scan.worker import RulesRecipe
+
+SITE = Site("3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c", "example.com", ("*",))
+NOW = 1_796_083_200  # 2026-12-01T00:00:00Z
+PIECE = 1500  # bytes of a chunk
+
+
+class Logs:
+    """Files by key, cut into small chunks, and who knows them."""
+
+    def __init__(self, contents: list[bytes]) -> None:
+        self.contents = contents
+        self.rules = Rules(PageViewOptions(), (SITE,))
+        self.own: dict[int, Scanner] = {}
+        self.unexplained: dict[int, str] = {}
+        self.about: dict[int, str] = {}
+
+    def __iter__(self) -> Iterator[Chunk]:
+        for key, data in enumerate(self.contents):
+            at = 0
+            while at < len(data):
+                end = data.find(b"\n", min(at + PIECE, len(data) - 1)) + 1 or len(data)
+                yield Chunk(key, at, end, data[at:end])
+                at = end
+
+    def recipe(self, chunk: Chunk) -> Recipe:
+        data = self.contents[chunk.file]
+        return Recipe(f"file {chunk.file}", "auto", "UTC", SITE, data[:65_536], data[-65_536:])
+
+    def scanner(self, chunk: Chunk) -> Scanner | None:
+        if chunk.file not in self.own:
+            try:
+                self.own[chunk.file] = self.recipe(chunk).scanner(self.rules, lambda: NOW)
+            except FormatError as error:
+                self.unexplained[chunk.file] = str(error)
+        return self.own.get(chunk.file)
+
+    def files(self) -> Files:
+        return Files(
+            self.own.get,
+            self.scanner,
+            self.recipe,
+            lambda chunk, about: self.about.update({chunk.file: about.format}),
+            lambda chunk, why: self.unexplained.update({chunk.file: why}),
+        )
+
+
+@pytest.fixture
+def logs(sample_logs: Path) -> Callable[[], Logs]:
+    """Logs of every kind: ordinary, two that change on the way, one that is no log."""
+    names = ("combined.log", "changing.log", "json.log", "iis.log", "vhost_combined.log")
+    contents = [(sample_logs / name).read_bytes() * 6 for name in names]
+    contents.insert(2, b"this is no log at all\n" * 500)
+    contents.append((sample_logs / "combined.log").read_bytes()[:-1])
+    return lambda: Logs(contents)
+
+
+@pytest.fixture(autouse=True)
+def _small_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanning, "_BUNDLE", 4000)
+
+
+async def all_of(
+    logs: Logs, way: Alone | Together, each: Callable[[int], None] = lambda _: None
+) -> list[Scanned]:
+    found = []
+    async with way:
+        async for scanned in way.scanned(iter(logs)):
+            found.append(scanned)
+            each(len(found))
+    return found
+
+
+async def test_several_processes_give_what_one_gives(logs: Callable[[], Logs]) -> None:
+    one, several = logs(), logs()
+    expected = await all_of(one, Alone(one.files()))
+    rules = RulesRecipe(PageViewOptions(), (SITE,), None, None)
+    found = await all_of(several, Together(several.files(), rules, 2))
+    assert [each.chunk for each in found] == [each.chunk for each in expected]
+    assert found == expected
+    assert sum(len(each.page_views) for each in found) > 100
+    assert set(several.unexplained) == set(one.unexplained) == {2}
+    assert several.about[0] == "combined"
+    assert set(several.own) == {1, 4}  # of those that change, this process took over
+
+
+async def test_a_process_that_dies_loses_nothing(
+    logs: Callable[[], Logs], caplog: pytest.LogCaptureFixture
+) -> None:
+    one, several = logs(), logs()
+    expected = await all_of(one, Alone(one.files()))
+    together = Together(several.files(), RulesRecipe(PageViewOptions(), (SITE,), None, None), 2)
+
+    def kill(count: int) -> None:
+        if count == 5:
+            assert together._executor is not None
+            os.kill(next(iter(together._executor._processes)), signal.SIGKILL)
+
+    assert await all_of(several, together, kill) == expected
+    assert [record.message for record in caplog.records if "has died" in record.message] == [
+        "A process that scans has died; the rest is scanned in one process."
+    ]
+
+
+async def test_whoever_stops_early_leaves_no_process(logs: Callable[[], Logs]) -> None:
+    ours = logs()
+    together = Together(ours.files(), RulesRecipe(PageViewOptions(), (SITE,), None, None), 2)
+    async with together:
+        async for _ in together.scanned(iter(ours)):
+            break
+        assert together._executor is not None
+        processes = list(together._executor._processes.values())
+    await asyncio.to_thread(lambda: [process.join(20) for process in processes])
+    assert processes
+    assert not any(process.is_alive() for process in processes)
+
+
+_PARENT = """
+import asyncio, sys
+from ingestor.pageviews import PageViewOptions
+from ingestor.pipeline.scanning import Files, Together
+from ingestor.scan import Recipe
+from ingestor.scan.worker import RulesRecipe
+from ingestor.model import Chunk
+
+line = b'192.0.2.1 - - [22/Nov/2026:10:11:12 +0100] "GET /x HTTP/1.1" 200 5 "-" "Mozilla/5.0"\\n'
+
+async def main():
+    files = Files(None, None, lambda _: Recipe("x", "combined", None, None, line, b""), None, None)
+    files = files._replace(about=lambda *_: None)
+    together = Together(files, RulesRecipe(PageViewOptions(), (), None, None), 2)
+    async with together:
+        async for _ in together.scanned(iter([Chunk(1, 0, len(line), line)])):
+            print(*together._executor._processes, flush=True)
+            await asyncio.sleep(60)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_no_process_outlives_one_that_was_killed(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(_PARENT)
+    parent = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert parent.stdout is not None
+    children = [int(number) for number in parent.stdout.readline().split()]
+    assert children
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    until(lambda: not any(_is_running(child) for child in children), what="children to end")
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
