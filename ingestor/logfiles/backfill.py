@@ -159,10 +159,15 @@ class Backfill:
                 self._say(found, what, "compress it as gz, bz2, xz or zst")
                 return
             key = self._registry.copy_of(*found.id, found.size, found.mtime_ns)
-            if key is not None and file.compression is not None:
+            if key is not None and (file.compression is not None or not self._is_home(key, found)):
                 self.counts.skipped += 1
                 return
             yield from self._read_content(found, file)
+
+    def _is_home(self, key: int, found: Found) -> bool:
+        """Whether a plain file is where its content was seen last: it may have more of it."""
+        known = self._catalogue.get(key)
+        return known is not None and known.identity[:2] == found.id
 
     def _read_content(
         self, found: Found, file: LogFile, excluded: frozenset[int] = frozenset()

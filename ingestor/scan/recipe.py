@@ -71,10 +71,13 @@ class Recipe:
 
 
 def sample_lines(data: bytes, *, cut_first: bool = False) -> list[bytes]:
-    """Whole lines of a piece of a file, a bounded number; ``cut_first``: the first may be cut."""
+    """Whole lines of a piece of a file, a bounded number; ``cut_first``: the first may be cut.
+
+    As reading does it, a hole of NULs before a line is passed over.
+    """
     lines = data.split(b"\n")
     if len(lines) > 1:
         lines.pop()  # empty, or cut
     if cut_first:
         lines = lines[1:]
-    return [line for line in lines if line.strip(b"\r\0")][:_SAMPLE_LINES]
+    return [line.lstrip(b"\0") for line in lines if line.strip(b"\r\0")][:_SAMPLE_LINES]

@@ -64,7 +64,7 @@ def _knobs(rng: random.Random) -> dict[str, Any]:
     return {
         "logs": rng.choice([1, 2, 2, 3]),
         "append": rng.random() < 0.75,
-        "same_head": rng.choice([0, 0, 0, 100, 900, 3000]),
+        "same_head": rng.choice([0, 0, 0, 100, 900]),
         "format": rng.choice(["combined", "combined", "auto"]),
         "watchdog": rng.random() < 0.6,
         "max_open_files": rng.choice([2, 1000, 1000, 1000]),

@@ -245,3 +245,16 @@ def test_a_small_copy_of_a_log_that_was_read_and_has_grown_is_not_read_again(
     put(tmp_path / "access.log.1", lines(0, 9), age=10)
     put(log, lines(0, 80))
     assert run(backfill(registry, tmp_path), registry) == lines(60, 80)
+
+
+def test_a_plain_copy_that_the_daemon_remembered_is_not_looked_into(
+    tmp_path: Path, registry: Any
+) -> None:
+    log = put(tmp_path / "access.log", lines(0, 60))
+    assert run(backfill(registry, log), registry) == lines(0, 60)
+    key = registry.known()[0].key
+    put(log, b"another log by now\n")
+    copy = put(tmp_path / "access.log.1", b"\0" + lines(0, 60))  # nothing tells it by its content
+    status = copy.stat()
+    registry.remember_copy(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, key)
+    assert run(backfill(registry, copy), registry) == b""
