@@ -71,7 +71,12 @@ def ingestor(
     """Run `ingestor` as it stands in ``tree``; ``unkept``: without its checkpoint."""
     script = str(Path(__file__).parent / "unkept.py")
     program = [script] if unkept else ["-m", "ingestor"]
-    env = {**os.environ, "PYTHONPATH": str(tree)}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(tree),
+        "PYTHONPYCACHEPREFIX": f"{tempfile.gettempdir()}/ingestor-bench/pycache",
+    }
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling at each start is not what is measured
     cost = run([sys.executable, "-P", *program, *arguments], env=env, **how)  # type: ignore[arg-type]
     if cost.code != 0:
         raise SystemExit(f"ingestor {' '.join(arguments)} ended with {cost.code}:\n{cost.output}")

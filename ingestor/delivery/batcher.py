@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ingestor.model import PageView
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+_website = attrgetter("website")
 _ASIDE = 4  # what waits to be looked up may fill the room so many times, beside it
 
 
@@ -115,11 +118,11 @@ class Batcher:
         """Queue page views that there is room for, and wake workers."""
         if not self._queues:
             self._queued_since = self._clock()
-        for page_view in page_views:
-            queue = self._queues.get(page_view.website)
+        for website, of_website in groupby(page_views, _website):
+            queue = self._queues.get(website)
             if queue is None:
-                queue = self._queues[page_view.website] = _Queue(deque(), self._clock())
-            queue.page_views.append(page_view)
+                queue = self._queues[website] = _Queue(deque(), self._clock())
+            queue.page_views.extend(of_website)
         self.held += len(page_views)
         self._note_rest()
         self._wake(-(-len(page_views) // self.size))
@@ -159,7 +162,7 @@ class Batcher:
         if count == len(waiting):
             taken = tuple(waiting)
         else:
-            taken = tuple(waiting.popleft() for _ in range(count))
+            taken = tuple([waiting.popleft() for _ in range(count)])
             queue.since = self._clock()
             self._queues[website] = queue  # at the end of the turns
         if self._queues:

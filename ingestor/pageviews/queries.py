@@ -21,6 +21,13 @@ CAMPAIGN = frozenset(
 )
 _NUL = re.compile(r"%00|\0")
 
+# Pairs with nothing in them that could be another pair or its beginning.
+_SIMPLE = re.compile(
+    r"[\w~.!$()*+,:@/|-]++(?:=[\w~.!$()*+,:@/|-]*+)?"
+    r"(?:&[\w~.!$()*+,:@/|-]++(?:=[\w~.!$()*+,:@/|-]*+)?)*",
+    re.ASCII,
+)
+
 # A parameter after a plain separator: its value ends at the next "&". JSON logs of Go programs
 # write "&" as \u0026. Names never span separators, so the search is linear.
 _PLAIN = re.compile(r"""([?&;]|\\u0026)([^\s=&;?"'\\]++)=([^\s&"\\]*+)""")
@@ -60,7 +67,8 @@ class Queries:
                     for pair in query.split("&")
                     if not self._is_stripped[pair.partition("=")[0]]
                 )
-            query = self.mask("?" + query)[1:]
+            if not self._is_harmless(query):
+                query = self.mask("?" + query)[1:]
         if len(query) > MAX_CAMPAIGN or "%00" in query or "\0" in query:
             query = "&".join(_storable(pair) for pair in query.split("&"))
         if len(query) > MAX_QUERY:
@@ -72,6 +80,16 @@ class Queries:
         if not self.masks:
             return text
         return _PLAIN.sub(self._mask_plain, text)
+
+    def _is_harmless(self, query: str) -> bool:
+        """Tell quickly that `mask` would change nothing; False: perhaps."""
+        if _SIMPLE.fullmatch(query) is None:
+            return False
+        for pair in query.split("&"):
+            name, sign, _ = pair.partition("=")
+            if sign and self._is_secret[name]:
+                return False
+        return True
 
     def mask_path(self, path: str) -> str:
         """The same for the parameters of path segments, as in ``/page;jsessionid=…``."""

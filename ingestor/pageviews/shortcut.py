@@ -46,7 +46,7 @@ class RawValues:
         language: Callable[[str], str],
     ) -> None:
         self.addresses: Remembered[bytes, str | None] = Remembered(
-            lambda raw: client(_text(raw)), limit=16384, longest=64
+            lambda raw: client(_text(raw)), limit=32768, longest=64
         )
         self.referrers: Remembered[bytes, RawReferrer] = Remembered(
             lambda raw: referrer(_text(raw)), limit=4096

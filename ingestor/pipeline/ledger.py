@@ -157,6 +157,8 @@ class Ledger:
             self._proved.add(key)
 
     def _prove_by_lines(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+        if self._proved.issuperset([page_view.span.file for page_view, _ in finished]):
+            return
         for page_view, _ in finished:
             line = page_view.line + b"\n"
             self._prove(page_view.span.file, line, page_view.line_start + len(line))

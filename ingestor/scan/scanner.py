@@ -179,11 +179,12 @@ def page_views_of(chunk: Chunk, found: Sequence[Found]) -> list[PageView]:
     page_views: list[PageView] = []
     piece = base
     for start, line, (website, payload) in found:
-        stop = min(base + start + len(line) + 1, end)  # the last line may lack its newline
+        start += base  # noqa: PLW2901 - its place in the file, from here on
+        stop = start + len(line) + 1
         span = _new(Span, (file, piece, stop))
         piece = stop
-        page_views.append(_new(PageView, (website, payload, span, base + start, line, again)))
-    if page_views:  # what follows the last page view is finished with it
+        page_views.append(_new(PageView, (website, payload, span, start, line, again)))
+    if page_views:  # what follows the last page view is finished with it, and no newline more
         last = page_views[-1]
         page_views[-1] = last._replace(span=last.span._replace(end=end))
     return page_views
