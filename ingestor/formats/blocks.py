@@ -24,6 +24,7 @@ from ingestor.formats.adaptive import Adaptive
 from ingestor.formats.clocks import MONTHS
 from ingestor.formats.compiler import TextFormat
 from ingestor.formats.fields import Field, Literal, Part, Role, Shape
+from ingestor.formats.json import JsonFormat
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -35,9 +36,10 @@ _WIDEST_ZONE = 16 * 3_600  # seconds
 _FIRST_YEAR = 1996
 _CLOCK = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 _ZONE = rb"[+-](?:0\d|1[0-5])[0-5]\d"
-_ISO_ZONE = rb"(?:Z|[+-](?:0\d|1[0-5]):[0-5]\d)"
+_ISO_ZONE = rb"(?:\.\d{1,9})?(?:Z|[+-](?:0\d|1[0-5]):[0-5]\d)"
 _LOCAL_MONTH = re.compile(rb"\d\d/(?P<month>[A-Z][a-z]{2})/(?P<year>\d{4}):")
 _ISO_MONTH = re.compile(rb"(?P<year>\d{4})-(?P<month>\d\d)-\d\dT")
+_EPOCH_DIGITS = 4  # of the ten that Unix seconds have: 11 days
 _TIME = b"\0"  # stands for the time in an expression that is not finished; no definition has it
 
 # A value between quotes: a backslash before the quote may escape it.
@@ -49,7 +51,7 @@ _TARGET = rb"/[\w/~@!$&'()*+,=:.-]*+%b(?:\?[!#-\[\]-~]*+)?"
 
 
 class AssetLines:
-    r"""Expressions for "a newline, and a line that is surely an asset", one a month.
+    r"""Expressions for "a newline, and a line that is surely an asset".
 
     ``extensions`` are lower case, without dots; a hit by one of ``methods`` for such a path is an
     asset, and nothing else can be said of it first.
@@ -63,37 +65,54 @@ class AssetLines:
     ) -> None:
         if isinstance(line_format, Adaptive):
             line_format = line_format.first
-        self._template: bytes | None = None
-        self._clock = ""
+        self._json = line_format if isinstance(line_format, JsonFormat) else None
+        self._text: bytes | None = None
+        self._clock = "any"
         names = [name for name in extensions if re.fullmatch(r"[a-z0-9]+", name)]
         verbs = [name for name in methods if re.fullmatch(r"[A-Z]{1,16}", name)]
-        if not isinstance(line_format, TextFormat) or not line_format.is_simple:
+        self._is_possible = bool(names and verbs)
+        if not self._is_possible:
             return
-        if not names or not verbs or "method" not in line_format.fields:
-            return
-        times = [part for part in line_format.captured if part.meaning.role is Role.TIME]
-        self._clock = times[0].meaning.clock
         target = _TARGET % _endings(names)
-        fixed = {
+        self._kinds = {
             Role.TIME: _TIME,
             Role.REQUEST: choice(verbs) + b" " + target + rb" HTTP/\d(?:\.\d)?",
             Role.METHOD: choice(verbs),
             Role.TARGET: target,
             Role.STATUS: rb"\d\d\d",
         }
-        if self._clock in {"local", "bare", "iso"}:
-            self._template = _template(line_format, fixed)
+        if isinstance(line_format, TextFormat):
+            times = [part for part in line_format.captured if part.meaning.role is Role.TIME]
+            self._clock = times[0].meaning.clock
+            if line_format.is_simple and "method" in line_format.fields:
+                self._text = _template(line_format, self._kinds)
 
-    def of_month(self, time: bytes, latest: int) -> re.Pattern[bytes] | None:
-        """Give the expression for the month of a time as logged; None where there is none.
+    def period_of(self, time: bytes) -> bytes:
+        """Tell times apart that need expressions of their own: by the month, or by 11 days."""
+        if time[2:3] == b"/":
+            return time[2:11]
+        return time[:_EPOCH_DIGITS] if time[:5].isdigit() else time[:7]
 
-        ``latest`` is the latest believable time in Unix seconds.
+    def like(self, line: bytes, time: bytes, latest: int) -> re.Pattern[bytes] | None:
+        """Give the expression for lines like this one in its period; None where there is none.
+
+        ``time`` is the line's own as logged, ``latest`` the latest believable one (Unix seconds).
         """
-        if self._template is None:
+        if not self._is_possible:
             return None
-        last_day = (latest - _WIDEST_ZONE) // _DAY - 1
-        pattern = _time(self._clock, time, datetime.fromtimestamp(last_day * _DAY, UTC))
-        return None if pattern is None else _compiled(self._template.replace(_TIME, pattern))
+        template = self._text
+        if self._json is not None:
+            kinds = {
+                **self._kinds,
+                Role.ADDRESS: b"[" + _ADDRESS + b"]++",
+                Role.PROTOCOL: rb"HTTP/\d(?:\.\d)?",
+            }
+            shape = self._json.lines_like(line, kinds)
+            template = None if shape is None else rb"\n" + shape + rb"(?=\n)"
+        pattern = None if template is None else _time(self._clock, time, latest)
+        if template is None or pattern is None:
+            return None
+        return _compiled(template.replace(_TIME, pattern))
 
 
 @lru_cache(maxsize=64)
@@ -148,7 +167,25 @@ def _text(parts: Sequence[Part], at: int) -> bytes:
 # ── times that are surely believable ──────────────────────────────────────────────────────────
 
 
-def _time(clock: str, example: bytes, last: datetime) -> bytes | None:
+def _time(clock: str, example: bytes, latest: int) -> bytes | None:
+    """Match the times of an example's period, if all of them are believable."""
+    last = datetime.fromtimestamp(((latest - _WIDEST_ZONE) // _DAY - 1) * _DAY, UTC)
+    if clock == "any":
+        if example[:10].isdigit():
+            return _epoch(example[:_EPOCH_DIGITS], latest)
+        clock = "local" if example[2:3] == b"/" else "iso"
+    return _of_month(clock, example, last) if clock in {"local", "bare", "iso"} else None
+
+
+def _epoch(start: bytes, latest: int) -> bytes | None:
+    """Match Unix seconds that begin with these digits, ten in all."""
+    span = 10 ** (10 - _EPOCH_DIGITS)
+    if start[:1] == b"0" or (int(start) + 1) * span > latest:
+        return None
+    return start + rb"\d{%d}(?:\.(?!9{6})\d{1,12})?" % (10 - _EPOCH_DIGITS)
+
+
+def _of_month(clock: str, example: bytes, last: datetime) -> bytes | None:
     """Match the times of an example's month up to the end of the day ``last``, in any zone."""
     match = (_ISO_MONTH if clock == "iso" else _LOCAL_MONTH).match(example)
     if match is None:

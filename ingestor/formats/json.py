@@ -23,13 +23,15 @@ from ingestor.formats.hits import builder, hit_fields, time_reader
 from ingestor.formats.keys import KEYS
 from ingestor.formats.matcher import Matcher, captured_groups
 from ingestor.formats.nginx import nginx_parts
+from ingestor.formats.shapes import lines_like, shape_of
 from ingestor.model import Hit, Malformed, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import tzinfo
 
     from ingestor.formats.hits import Columns
+    from ingestor.formats.shapes import Shape
 
 _BARE = re.compile(r'"(?:[^"\\]|\\.)*"|\$(?:\{[A-Za-z0-9_]+\}|[A-Za-z0-9_]+)')
 _HEX = re.compile(rb"(?<!\\)((?:\\\\)*)\\x([0-9A-Fa-f]{2})")
@@ -54,6 +56,8 @@ _NO_OTHER = (None, *_HANDLED)
 _END = "the end of the line"
 _DEEP = 8  # objects in objects that ordinary logs have at most
 _KEPT = 256  # readers, each for one set of keys
+_SHAPES = 4  # shapes of lines that are looked for first
+_PATIENCE = 4096  # lines of other shapes until one of them takes a place
 _SEEN = 4096  # orders of keys that are remembered
 
 
@@ -107,6 +111,8 @@ class JsonFormat(Format):
         self._known = {source.path[0] for role, source in sources if role is not Role.HANDLED}
         self._by_known: dict[frozenset[str | int], Extract] = {}
         self._extractors: dict[tuple[str, ...], Extract] = {}
+        self._shapes: list[Shape] = []
+        self._misses = 0
         self.columns = MappingProxyType({role.value: at for at, role in enumerate(self._roles)})
         self.fields = hit_fields(self.columns)
         if Role.REQUEST not in found:  # in parts, and these may be missing
@@ -133,6 +139,37 @@ class JsonFormat(Format):
 
     def split(self, line: bytes) -> Columns | None:
         """Read the columns of a line that is plain JSON."""
+        for shape in self._shapes:
+            columns = shape(line)
+            if columns is not None:
+                return columns
+        read = self._split(line)
+        if read is not None:
+            self._learn(line, read)
+        return read
+
+    def _learn(self, line: bytes, columns: Columns) -> None:
+        """Let a line tell the shape of those that follow, if there is room or it is time."""
+        self._misses += 1
+        if len(self._shapes) >= _SHAPES and self._misses % _PATIENCE:
+            return
+        plan = {role: [source.plain for source in plan] for role, plan in self._plan.items()}
+        shape = shape_of(line, plan, self._roles, self._notes)
+        again = None if shape is None else shape(line)
+        if shape is None or again is None:
+            return
+        # The time's digits may be others where it is a number; its clock reads both alike.
+        alike = {self.columns[Role.TIME]} | {at for at, each in enumerate(again) if each == b"-"}
+        if all(again[at] == columns[at] for at in range(len(columns)) if at not in alike):
+            del self._shapes[_SHAPES - 1 :]
+            self._shapes.append(shape)
+
+    def lines_like(self, line: bytes, fixed: Mapping[Role, bytes]) -> bytes | None:
+        """Give an expression for lines of this line's shape, with values of these kinds."""
+        plan = {role: [source.plain for source in plan] for role, plan in self._plan.items()}
+        return lines_like(line, plan, self._roles, self._notes, fixed)
+
+    def _split(self, line: bytes) -> Columns | None:
         try:
             values = orjson.loads(line)
         except orjson.JSONDecodeError:

@@ -14,6 +14,7 @@ is for the parser and `Rules.decide`. A line that passes all three (True) is for
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import unquote
 
@@ -36,7 +37,7 @@ from ingestor.pageviews.shortcut import RawReferrer, RawValues, shortcut
 from ingestor.pageviews.sites import Sites, check_site, vhost_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from ingestor.model import Hit
     from ingestor.pageviews.options import PageViewOptions
@@ -96,6 +97,9 @@ class Rules:
         self._include_paths = Patterns(options.include_paths, "pageviews.include_paths")
         self._exclude_paths = Patterns(options.exclude_paths, "pageviews.exclude_paths")
         self.paths_override_assets = bool(self._include_paths)
+        self._plain_asset = None
+        if not self.paths_override_assets:
+            self._plain_asset = _plain_asset(self.methods, self.assets)
         self._include_hosts = Patterns(options.include_hosts, "pageviews.include_hosts")
         self._exclude_hosts = Patterns(options.exclude_hosts, "pageviews.exclude_hosts")
         self._include_agents = Patterns(
@@ -259,6 +263,8 @@ class Rules:
         }
 
     def _judge_request(self, request: bytes) -> RawVerdict:
+        if self._plain_asset is not None and self._plain_asset.fullmatch(request) is not None:
+            return Reason.ASSET
         match = _PLAIN_REQUEST.fullmatch(request)
         if match is None:
             return None
@@ -354,6 +360,20 @@ def _without_dots(path: str) -> str:
     if parts[-1] in (".", ".."):
         segments.append("")
     return "/" + "/".join(segments)
+
+
+def _plain_asset(methods: Collection[str], extensions: Collection[str]) -> re.Pattern[bytes] | None:
+    """Match a request for a path that is an asset's as it stands: nothing in it to decode."""
+    names = [name for name in extensions if re.fullmatch(r"[a-z0-9]+", name)]
+    verbs = [name for name in methods if re.fullmatch(r"[A-Z]{1,32}", name)]
+    if not names or not verbs:
+        return None
+    # Looking back takes a fixed length; the one that most of them have comes first.
+    lengths = Counter(map(len, names)).most_common()
+    alike = ["|".join(name for name in names if len(name) == length) for length, _ in lengths]
+    ending = "|".join(rf"(?<=\.(?:{group}))" for group in alike)
+    path = rf"/[\w/~@!$&'()*+,=:.-]*+(?:{ending})(?:\?[!#-\[\]-~]*+)?"
+    return re.compile(rf"(?:{'|'.join(verbs)}) {path} HTTP/\d(?:\.\d)?".encode())
 
 
 def _is_prefetch(purpose: str) -> bool:

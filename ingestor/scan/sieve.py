@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _DAY = 86_400  # seconds
 _KEPT = 64  # months remembered
+_VAIN = 4  # blocks
 _TRIED = 8  # lines of a block whose time may tell its month
 
 
@@ -38,6 +39,8 @@ class Sieve:
         self._split = line_format.split
         self._time_at = line_format.columns["time"]
         self._patterns: dict[tuple[bytes, int], re.Pattern[bytes] | None] = {}
+        self._key = (b"", 0)  # of the expression used last
+        self._vain = 0  # blocks in which it found nothing
 
     def sift(self, data: bytes, latest: int) -> Sifted:
         """Split a block into lines, but for those that are surely assets.
@@ -48,6 +51,9 @@ class Sieve:
         if pattern is None:
             return _all(data)
         spans = [match.span() for match in pattern.finditer(b"\n" + data)]
+        if not spans:
+            self._found_nothing()
+            return _all(data)
         starts: list[int] = []
         lines: list[bytes] = []
         at = 0
@@ -71,20 +77,28 @@ class Sieve:
         return Sifted(starts, lines, len(spans))
 
     def _pattern(self, data: bytes, latest: int) -> re.Pattern[bytes] | None:
-        """Give the expression for the month of the first line that has a time."""
+        """Give the expression for the period of the first line that has a time."""
         if self._assets is None:
             return None
         for line in data[:65_536].split(b"\n", _TRIED)[:-1]:
             columns = self._split(line)
             if columns is not None:
                 time = columns[self._time_at]
-                key = time[2:11] if time[2:3] == b"/" else time[:7], latest // _DAY
+                key = self._assets.period_of(time), latest // _DAY
                 if key not in self._patterns:
                     if len(self._patterns) >= _KEPT:
                         self._patterns.clear()
-                    self._patterns[key] = self._assets.of_month(time, latest)
+                    self._patterns[key] = self._assets.like(line, time, latest)
+                self._key = key
                 return self._patterns[key]
         return None
+
+    def _found_nothing(self) -> None:
+        """Try another line's shape when a few blocks had none like it."""
+        self._vain += 1
+        if self._vain >= _VAIN:
+            self._vain = 0
+            self._patterns.pop(self._key, None)
 
 
 def _all(data: bytes) -> Sifted:

@@ -97,6 +97,9 @@ def _line(rng: random.Random, sample: str) -> bytes:
         (CHROME, AGENTS, 0.5),
         ("22/Nov/2026:10:11:12 +0100", TIMES, 0.15),
         ("2026-11-22T", ("2026-12-02T", "2026-02-29T", "1999-01-01T", "x"), 0.1),
+        ("1795338672.", ("1796338672.", "0795338672.", "1795338672.9999999", "-1795338672."), 0.1),
+        ('"status":200', ('"status":"200"', '"status":2e2', '"status":null', '"status":404'), 0.1),
+        ('":', ('": ', '\\u0022":'), 0.02),
         ("192.0.2.10", WORDS, 0.1),
         (" 200 ", tuple(f" {each} " for each in STATUSES), 0.2),
         ("https://www.example.org/", ("-", "", 'https://x/"', "android-app://x"), 0.3),
@@ -221,15 +224,17 @@ def test_page_views_among_equal_lines_have_their_own_places(scanner: Make) -> No
 def test_the_sieve_takes_ordinary_assets(name: str) -> None:
     line_format, sample = ready(name)
     time = b"01/Nov/2026:00:00:00 +0000"
-    pattern = AssetLines(line_format, {"css", "js"}, {"GET"}).of_month(time, NOW)
+    pattern = AssetLines(line_format, {"css", "js"}, {"GET"}).like(b"", time, NOW)
     assert pattern is not None
     block = "\n" + sample.replace("/pricing", "/static/app.min.css?v=1") + "\n"
     assert pattern.sub(b"", block.encode()) == b"\n"
 
 
 def test_no_sieve_is_made_where_something_else_decides_first() -> None:
-    def pattern(line_format: Format, assets: set[str], methods: set[str], time: bytes) -> object:
-        return AssetLines(line_format, assets, methods).of_month(time, NOW)
+    def pattern(
+        line_format: Format, assets: set[str], methods: set[str], time: bytes, line: bytes = b""
+    ) -> object:
+        return AssetLines(line_format, assets, methods).like(line, time, NOW)
 
     combined, november = format_named("combined"), b"01/Nov/2026:00:00:00 +0000"
     assert pattern(combined, {"css"}, {"GET"}, november) is not None
