@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
 ENOUGH = 0.95  # the share of lines that a format must explain
 _PLAUSIBLE = 0.8  # … and of its hits that must look right: visitors may write nonsense
 _SHORT = 20  # lines: one of fewer is more than a twentieth
+_MAJORITY = 0.75  # of so few lines, where nothing explains the others
 _SHOWN = 160  # characters of a line in an explanation
+# A server's own words, which stand in an access log by mistake and are no other format of one.
+_OWN_WORDS = re.compile(
+    rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] \d+#\d+: "  # nginx
+    rb"|\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:.]+ \d{4}\] \[[\w:]*\] "  # Apache
+)
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +116,32 @@ def _detect(sample: Sequence[bytes], latest: int, timezone: tzinfo | None) -> De
         return _chosen([best], formats, sample)
     team = _team(believable)
     covered = frozenset[int]().union(*(score.explained for score in team))
-    if team and _suffices(len(covered), len(sample)):
+    if team and _suffices_after_all(covered, sample):
         return _chosen(team, formats, sample)
-    return _refused(scores, sample, latest, timezone, len(covered))
+    return _refused(scores, sample, latest, timezone, covered)
 
 
 def _suffices(explained: int, lines: int) -> bool:
     """Tell whether enough lines are explained; in a short file one line may be broken."""
     return explained >= ENOUGH * lines or (lines < _SHORT and explained >= max(lines - 1, 2))
+
+
+def _suffices_after_all(covered: frozenset[int], sample: Sequence[bytes]) -> bool:
+    """Tell whether what is not explained need not be: not lines of an access log, or too few.
+
+    Most lines have to be explained all the same: an error log with some requests in it is none.
+    """
+    foreign = sum(is_foreign(line) for at, line in enumerate(sample) if at not in covered)
+    rest = len(sample) - foreign
+    if len(covered) * 2 <= len(sample):
+        return False
+    few = rest < _SHORT and len(covered) >= max(_MAJORITY * rest, 2)
+    return few or _suffices(len(covered), rest)
+
+
+def is_foreign(line: bytes) -> bool:
+    """Tell whether a line is of no access log, whatever its format: an error log's, or no text."""
+    return _OWN_WORDS.match(line) is not None or _NO_TEXT.search(line) is not None
 
 
 def _score(each: Format, place: int, sample: Sequence[bytes], latest: int) -> _Score:
@@ -165,34 +191,50 @@ def _refused(
     sample: Sequence[bytes],
     latest: int,
     timezone: tzinfo | None,
-    covered: int,
+    covered: frozenset[int],
 ) -> Detection:
-    nearest, column, line, expected = _nearest(scores, sample, latest)
+    best = max(scores, key=lambda score: (len(score.explained), -score.place))
+    found = f"no preset explains these lines: together they explain {len(covered)} of {len(sample)}"
+    errors = sum(_OWN_WORDS.match(line) is not None for line in sample)
+    if errors * 2 >= len(sample):
+        text = f"{found}, and {errors} are of a server's error log. Exclude this file (exclude:)"
+        return Detection(None, len(covered) / len(sample), text, best.format.name)
     zone = "" if timezone is not None else _needs_zone(sample, latest)
-    text = line.decode("ascii", "backslashreplace")
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_SHOWN])
-    explanation = (
-        f"no preset explains these lines: together they explain {covered} of {len(sample)}. The "
-        f"nearest, {nearest}, stops at column {column + 1}, where it expects {expected}, in: "
-        f"{shown}{zone}"
-    )
+    left = [line for at, line in enumerate(sample) if at not in covered | best.explained]
+    if not left:  # it is all cut up by presets whose fields would then hold the wrong things
+        nearest, column = best.format.name, 0
+        fits = f"{len(best.explained)} {'line' if len(best.explained) == 1 else 'lines'}"
+        line = next(line for at, line in enumerate(sample) if at not in covered)
+        found += f". {nearest} fits {fits} by its shape, but not by what "
+        found += (
+            f"would be the address, the host, the referrer or the user agent, as in: {_shown(line)}"
+        )
+    else:
+        line = next((line for line in left if not is_foreign(line)), left[0])
+        nearest, column, expected = _nearest(best, scores, line, latest)
+        found += f". The nearest, {nearest}, stops at column {column + 1}, where it expects "
+        found += f"{expected}, in: {_shown(line)}"
     if any(b"\thandled request\t{" in each for each in sample):
-        explanation += ". Caddy wrote this for people to read: set `format json` in its `log`"
-    return Detection(None, covered / len(sample), explanation, nearest, column)
+        zone += ". Caddy wrote this for people to read: set `format json` in its `log`"
+    return Detection(None, len(covered) / len(sample), found + zone, nearest, column)
+
+
+def _shown(line: bytes) -> str:
+    text = line.decode("ascii", "backslashreplace")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_SHOWN])
 
 
 def _nearest(
-    scores: Sequence[_Score], sample: Sequence[bytes], latest: int
-) -> tuple[str, int, bytes, str]:
-    """Give the preset that gets furthest: name, column, the line, what it expects there."""
-    best = max(scores, key=lambda score: (len(score.explained), -score.place))
-    line = next((each for at, each in enumerate(sample) if at not in best.explained), sample[0])
+    best: _Score, scores: Sequence[_Score], line: bytes, latest: int
+) -> tuple[str, int, str]:
+    """Give the preset that gets furthest in a line: name, column, what it expects there."""
     tried = [best] if best.explained else scores
     reaches = [(score.format, *score.format.reach(line)) for score in tried]
     found, column, expected = max(reaches, key=lambda each: each[1])
     if column == len(line) and expected == "the end of the line":
-        expected = f"other values ({found.parse(line, latest)})"
-    return found.name, column, line, expected
+        verdict = found.parse(line, latest)
+        expected = "a request" if verdict is Reason.DIRECTIVE else f"other values ({verdict})"
+    return found.name, column, expected
 
 
 def _needs_zone(sample: Sequence[bytes], latest: int) -> str:

@@ -115,13 +115,58 @@ def test_garbage_in_place_of_requests_is_the_clients_fault_and_fits() -> None:
 
 @pytest.mark.parametrize(
     ("bad", "good", "fits"),
-    [(1, 2, True), (1, 1, False), (2, 8, False), (5, 95, True), (6, 94, False)],
+    [(1, 2, True), (1, 1, False), (2, 8, True), (3, 8, False), (5, 95, True), (6, 94, False)],
 )
 def test_how_many_lines_must_fit(bad: int, good: int, fits: bool) -> None:
     lines = [PRESETS["combined"].sample.encode()] * good + [b"Bad line"] * bad
     found = detect(lines, latest=LATEST)
     assert (found.format is not None) is fits
     assert found.share == pytest.approx(good / (good + bad))
+
+
+ERRORS = (
+    b'2021/12/01 13:53:33 [error] 31#31: *46 "/usr/share/nginx/html/x" is not found, client: ::1',
+    b"[Thu Oct 13 12:24:49.880562 2022] [auth_basic:error] [pid 10:tid 140] [client 192.0.2.1] x",
+    b"[Wed Oct 11 14:32:52 2000] [error] [client 127.0.0.1] client denied: /export/home",
+)
+
+
+@pytest.mark.parametrize("strange", [*ERRORS, b"\x16\x03\x01\x02\x00\x01"])
+def test_lines_that_are_of_no_access_log_do_not_hide_the_format(strange: bytes) -> None:
+    good = PRESETS["combined"].sample.encode()
+    for size in (6, 100):  # a short file, and one where more than a twentieth is strange
+        lines = ([good] * 2 + [strange]) * (size // 3)
+        found = detect(lines, latest=LATEST)
+        assert found.format is not None, found.explanation
+        assert found.format.name == "combined"
+        assert "67%" in found.explanation
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_error_log_with_some_requests_in_it_is_held(error: bytes) -> None:
+    good = PRESETS["combined"].sample.encode()
+    for lines in ([error] * 3, [error, good], [error] * 10 + [good] * 9):
+        found = detect(lines, latest=LATEST)
+        assert found.format is None
+        assert "of a server's error log" in found.explanation
+
+
+def test_the_line_that_is_shown_is_one_that_no_preset_explains() -> None:
+    names = ("combined", "vhost_combined", "common")
+    known = [PRESETS[name].sample.encode() for name in names for _ in range(4)]
+    found = detect([*known, *[b"Bad line"] * 12], latest=LATEST)
+    assert found.format is None
+    assert "explain 12 of 24" in found.explanation
+    assert found.explanation.endswith("in: Bad line")
+
+
+def test_fields_that_do_not_hold_what_they_are_called_are_told_as_such() -> None:
+    line = f'what|ever - - [{TIME}] "GET / HTTP/1.1" 200 5 "Mozilla/5.0 (X11)" "https://a.example/"'
+    found = detect([line.encode()] * 30, latest=LATEST)
+    assert found.format is None
+    assert "Hit(" not in found.explanation
+    assert "fits 30 lines by its shape, but not by what would be the address" in found.explanation
+    assert "what|ever" in found.explanation
 
 
 def test_the_contents_decide_between_presets_that_cut_alike() -> None:
