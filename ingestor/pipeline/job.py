@@ -21,7 +21,7 @@ from ingestor.logfiles import (
     discover,
     read_descriptor,
 )
-from ingestor.observe import Counts
+from ingestor.observe import Counts, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +33,7 @@ log = logging.getLogger("ingestor")
 
 STDIN = "-"
 _STDIN_KEY = 1
+_NAMED = 3  # files that a summary names
 _SQUEEZED = 10  # how much smaller an archive is
 
 
@@ -73,8 +74,7 @@ class Result:
         """0 fine, 1 something was rejected or failed; what stopped the run brings its own."""
         if self.error is not None:
             return int(getattr(self.error, "exit_code", 1))
-        failed = self.problems or self.counts.rejected or (self.unexplained and not self.preview)
-        return 1 if failed else 0
+        return 1 if self.problems or self.counts.rejected or self.unexplained else 0
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
@@ -83,7 +83,17 @@ class Result:
 
     def as_text(self) -> str:
         """The summary for people."""
-        return self.counts.as_text(self.seconds, preview=self.preview)
+        text = self.counts.as_text(self.seconds, preview=self.preview)
+        if not self.unexplained:
+            return text
+        left = f"{counted(len(self.unexplained), 'file')} left unread: no format explains"
+        return f"{text}\n  {left} {_some(self.unexplained)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    """``a, b, c and 4 more``."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 class Lines(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -10,7 +11,6 @@ import orjson
 
 from ingestor.errors import FormatError
 from ingestor.logfiles import readable
-from ingestor.model import Chunk, Malformed, Scanned, Tally
 from ingestor.observe import Counts, printable
 from ingestor.pipeline.job import Job, Result, lines_of, say_findings
 from ingestor.pipeline.scanners import Scanners
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from ingestor.config import Config
+    from ingestor.model import Chunk
     from ingestor.pipeline.job import Lines
     from ingestor.scan import Judged, Scanner
 
     Show = Literal["lines", "payloads"] | None
+
+log = logging.getLogger("ingestor")
 
 
 def preview(config: Config, job: Job, *, show: Show = None) -> Result:
@@ -35,10 +38,9 @@ def preview(config: Config, job: Job, *, show: Show = None) -> Result:
     for chunk in lines:
         scanner = _scanner(scanners, lines, chunk, result)
         if scanner is None:
-            result.counts.scanned(_unexplained(chunk))
-        else:
-            result.counts.scanned(scanner.scan(chunk))
-        if show is not None and scanner is not None:
+            continue  # a backfill leaves it unread likewise
+        result.counts.scanned(scanner.scan(chunk))
+        if show is not None:
             sys.stdout.writelines(_shown(scanner, chunk, show))
     result.counts.files = lines.counts.files
     result.problems = say_findings(lines.findings)
@@ -55,16 +57,9 @@ def _scanner(scanners: Scanners, lines: Lines, chunk: Chunk, result: Result) -> 
         source = lines.source_of(chunk.file) or 0
         return scanners.make(chunk.file, source, name, *lines.sample(chunk.file))
     except FormatError as error:
-        sys.stderr.write(f"{printable(str(error))}\n")
+        log.error("%s It would be left unread.", error)  # noqa: TRY400 - for a person
         result.unexplained.append(name)
         return None
-
-
-def _unexplained(chunk: Chunk) -> Scanned:
-    """Every line of a chunk that no format explains is malformed."""
-    lines = chunk.data.count(b"\n") + bool(chunk.data and not chunk.data.endswith(b"\n"))
-    lines += chunk.oversized
-    return Scanned(chunk, [], Tally(lines, {Malformed.NO_MATCH: lines} if lines else {}))
 
 
 def _shown(scanner: Scanner, chunk: Chunk, show: Show) -> Iterator[str]:

@@ -214,7 +214,25 @@ def test_a_file_that_no_format_explains_is_named_and_the_rest_goes_on(
     (tmp_path / "logs" / "b.log").write_bytes(line("/b"))
     done = ingestor("backfill", *flags(sandbox, "logs"), code=1)
     assert "a.log" in done.stderr
+    assert "1 file left unread: no format explains logs/a.log" in done.stdout
     assert sandbox.rows() == ["/b"]
+
+
+def test_preview_tells_of_a_file_without_a_format_what_a_backfill_then_does(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.log").write_text("this is\nno access log\n" * 20)
+    (tmp_path / "logs" / "b.log").write_bytes(line("/b"))
+    shown = ingestor.json("preview", "--website", WEBSITE, "logs", code=1)
+    sent = ingestor.json("backfill", *flags(sandbox, "logs"), code=1)
+    for name in ("lines", "malformed", "malformed_reasons", "filtered", "files", "bytes"):
+        assert shown[name] == sent[name], name
+    assert shown["would_send"] == sent["accepted"] == shown["lines"] == 1
+    assert shown["unexplained"] == sent["unexplained"] == ["logs/a.log"]
+    told = ingestor("preview", "logs", code=1)
+    assert "It would be left unread." in told.stderr
+    assert "1 file left unread: no format explains logs/a.log" in told.stdout
 
 
 def test_an_empty_file_and_an_empty_directory_are_fine(
