@@ -479,6 +479,10 @@ def _job(
         except ValueError:
             raise UsageError(f"{flag}: {text!r} is no date; write 2026-01-31.") from None
 
+    if any(not path.strip() for path in paths):
+        raise UsageError(
+            "a path is empty (an unset variable?); name a file, a directory or a glob."
+        )
     # A directory named by hand: all that is in it, but for the error logs.
     named = [Source(path=p, include=("*",)) for p in paths]
     sources: list[Source] = named or list(settings.sources)

@@ -122,7 +122,8 @@ def load(
     sections = {
         name: reader.build(cls, values[name], name, source)
         for name, cls in _SECTIONS.items()
-        if values[name] or name != "umami"
+        # A password in the environment alone does not mean that there is an Umami to send to.
+        if name != "umami" or "url" in values[name]
     }
     config = Config(**sections, **lists, places=reader.places)
     _check(config)
@@ -212,6 +213,7 @@ def _check(config: Config) -> None:
                 )
             ) from None
     for i, source in enumerate(config.sources):
+        _check_path(config, i, source)
         if source.site is not None and source.site not in hostnames:
             problem = unknown("site", source.site, hostnames or ["none: sites is empty"])
             raise config.located(
@@ -229,6 +231,17 @@ def _check(config: Config) -> None:
                     key="run.start",
                 )
             ) from None
+
+
+def _check_path(config: Config, i: int, source: Source) -> None:
+    key = f"sources[{i}].path"
+    if not source.path.strip() or "\0" in source.path:
+        problem = f"{key} is empty; name a file, a directory or a glob."
+    elif source.path == "-":
+        problem = f"{key}: standard input (-) is no source; `ingestor backfill -` reads it."
+    else:
+        return
+    raise config.located(ConfigError(problem, key=key))
 
 
 def check_format(config: Config, i: int, source: Source) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ingestor.errors import UsageError
 
@@ -23,8 +23,8 @@ _SETTLE_MIN = 60.0  # seconds
 class UmamiOptions:
     """Where Umami is, and what it wants to see. Secrets never show in ``repr``.
 
-    ``url`` may carry a path (Umami's BASE_PATH) and a trailing slash; it may even carry a user
-    and a password for a proxy before Umami, so that only ``shown`` is fit for messages.
+    ``url`` may carry a path (Umami's BASE_PATH) and a trailing slash. What else it may carry is
+    refused without being shown: there are people who paste a password into it.
     """
 
     url: str = field(repr=False)
@@ -42,8 +42,30 @@ class UmamiOptions:
         if not usable:
             msg = "umami.url is no http:// or https:// URL; it should look like https://umami.example.com"
             raise UsageError(msg)
+        self._refuse_more(parts)
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
             raise UsageError("umami.api_key holds characters that no HTTP header can carry")
+
+    def _refuse_more(self, parts: SplitResult) -> None:
+        """Say what of the URL does not belong there, but not its text."""
+        for there, what, instead in (
+            (
+                "@" in parts.netloc,
+                "a user or password",
+                "umami.username and umami.password are keys of their own",
+            ),
+            ("?" in self.url, "a query (?…)", "leave it out"),
+            ("#" in self.url, "a fragment (#…)", "leave it out"),
+            (
+                any(c.isspace() or not c.isprintable() for c in self.url),
+                "blanks or control characters",
+                "take them out",
+            ),
+        ):
+            if there:
+                raise UsageError(
+                    f"umami.url holds {what}; {instead}. It should look like https://umami.example.com"
+                )
 
     @property
     def shown(self) -> str:

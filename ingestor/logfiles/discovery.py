@@ -85,7 +85,8 @@ def discover(
     """Find the files of all sources, oldest first, each physical file once.
 
     With ``generations``, rotated siblings of a named file, or of one that a glob matches, belong
-    to it. With ``required``, a source that names nothing is an error.
+    to it; without, this is the only look that is taken, and findings say so. With ``required``,
+    a source that names nothing is an error.
 
     Raises:
         UsageError: ``required``, and a path does not exist or a glob matches nothing.
@@ -178,11 +179,12 @@ class _Look:
 
     def _say(self, path: bytes, error: OSError) -> None:
         if isinstance(error, FileNotFoundError):
-            advice = "it is looked for again every few seconds"
+            again = "it is looked for again every few seconds"
+            advice = again if self._generations else "check the path, or the link"
         elif isinstance(error, PermissionError):
             advice = "give the program's user the right to read it (group adm on Debian)"
         else:
-            advice = "it is tried again"
+            advice = "it is tried again" if self._generations else ""
         what = os.strerror(error.errno) if error.errno else str(error)
         self._result.findings.append(Finding(path, what, advice))
 

@@ -128,6 +128,40 @@ def test_a_bad_website_id_format_and_zone_are_named(loaded: Any) -> None:
             loaded(GOOD.replace(old, new))
 
 
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("https://user:geheim@stats.example.com", "a user or password"),
+        ("https://geheim@stats.example.com", "a user or password"),
+        ("https://stats.example.com/?key=geheim", "a query"),
+        ("https://stats.example.com/?", "a query"),
+        ("https://stats.example.com/#/geheim", "a fragment"),
+        ("https://stats.example.com/geheim it", "blanks"),
+        (" https://stats.example.com", "blanks"),
+        ("https://stats.example.com/\\ngeheim", "blanks"),
+    ],
+)
+def test_a_url_with_more_in_it_than_a_place_is_refused_and_not_repeated(
+    loaded: Any, url: str, word: str
+) -> None:
+    text = "\n".join(row for row in GOOD.splitlines() if "umami" not in row)
+    with pytest.raises(ConfigError, match="umami.url holds") as caught:
+        loaded(f'{text}\numami: {{url: "{url}"}}\n')
+    assert word in str(caught.value)
+    assert "geheim" not in str(caught.value)
+    assert "config.yaml:" in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["''", "' '", "'-'", '"/var/log\\0/x"'])
+def test_a_source_without_a_place_is_refused(loaded: Any, path: str) -> None:
+    with pytest.raises(ConfigError, match=r"config.yaml:5: sources\[0\].path"):
+        loaded(GOOD.replace("path: /var/log/nginx", f"path: {path}"))
+
+
+def test_a_password_alone_is_no_umami(tmp_path: Path) -> None:
+    assert load(None, environment={"INGESTOR_UMAMI_PASSWORD": "x"}).umami is None
+
+
 def test_secrets_come_from_the_environment_or_a_file_and_never_show(
     loaded: Any, tmp_path: Path
 ) -> None:

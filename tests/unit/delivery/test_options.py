@@ -10,7 +10,7 @@ from ingestor.errors import UsageError
 
 def test_secrets_show_nowhere() -> None:
     options = UmamiOptions(
-        "https://user:geheim1@stats.example.com/umami/?k=geheim2",
+        "https://stats.example.com/umami/",
         api_key="geheim3",
         username="admin",
         password="geheim4",  # noqa: S106 - the test is about it
