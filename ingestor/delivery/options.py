@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from ingestor.errors import UsageError
 
@@ -42,15 +42,15 @@ class UmamiOptions:
         if not usable:
             msg = "umami.url is no http:// or https:// URL; it should look like https://umami.example.com"
             raise UsageError(msg)
-        self._refuse_more(parts)
+        self._refuse_more()
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
             raise UsageError("umami.api_key holds characters that no HTTP header can carry")
 
-    def _refuse_more(self, parts: SplitResult) -> None:
+    def _refuse_more(self) -> None:
         """Say what of the URL does not belong there, but not its text."""
         for there, what, instead in (
             (
-                "@" in parts.netloc,
+                "@" in urlsplit(self.url).netloc,
                 "a user or password",
                 "umami.username and umami.password are keys of their own",
             ),

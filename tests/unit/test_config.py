@@ -145,7 +145,7 @@ def test_a_url_with_more_in_it_than_a_place_is_refused_and_not_repeated(
     loaded: Any, url: str, word: str
 ) -> None:
     text = "\n".join(row for row in GOOD.splitlines() if "umami" not in row)
-    with pytest.raises(ConfigError, match="umami.url holds") as caught:
+    with pytest.raises(ConfigError, match=r"umami\.url holds") as caught:
         loaded(f'{text}\numami: {{url: "{url}"}}\n')
     assert word in str(caught.value)
     assert "geheim" not in str(caught.value)
