@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,23 @@ _KINDS: list[type[FileSystemEvent]] = [
 ]
 _MAX_DIRECTORIES = 128  # each costs watchdog a thread; the others are rescanned like all
 _LIMITS = (errno.ENOSPC, errno.EMFILE, errno.ENFILE)
+_log = logging.getLogger(__name__)
+
+
+class _Relay(logging.Handler):
+    """What watchdog says goes into our log; without a handler Python would print it bare.
+
+    It calls an error what is ordinary: an emitter is stopped while its thread waits for the next
+    notice, wakes up for that, and finds itself stopped (watchdog 7.1, `queue_events`). So it is
+    with every directory that is replaced. What matters about its threads is found by looking.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass it on, at most as a hint for those who search for a fault."""
+        _log.debug("watchdog: %s", record.getMessage())
+
+
+_RELAY = _Relay()
 
 
 class _Waker(FileSystemEventHandler):
@@ -63,6 +81,7 @@ class Watcher:
         self._observer: BaseObserver | None = None
         self._watches: dict[bytes, tuple[ObservedWatch, tuple[int, int]]] = {}
         self._said: set[tuple[bytes, str]] = set()
+        logging.getLogger("watchdog").addHandler(_RELAY)  # once, however often
 
     def check(self, directories: Iterable[bytes]) -> list[Finding]:
         """Watch these directories and no others; rebuild what died or was replaced.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from watchdog.observers.api import BaseObserver
+from watchdog.observers.api import BaseObserver, EventQueue, ObservedWatch
 
 from ingestor.logfiles import Watcher
 
@@ -137,4 +138,28 @@ def test_a_hint_that_fails_does_not_silence_the_watcher(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_missing_is_no_error(tmp_path: Path, watcher: Watcher) -> None:
     assert watcher.check([os.fsencode(tmp_path / "nothing")]) == []
+    assert watcher.watched == set()
+
+
+def test_an_emitter_that_wakes_up_stopped_prints_nothing(
+    tmp_path: Path,
+    watcher: Watcher,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As when a watched directory is replaced, which watchdog calls an error."""
+    inotify = pytest.importorskip("watchdog.observers.inotify")
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("watchdog").propagate = False  # pytest's own handlers are not there later
+    try:
+        inotify.InotifyEmitter(
+            EventQueue(), ObservedWatch(str(tmp_path), recursive=False)
+        ).queue_events(1)
+    finally:
+        logging.getLogger("watchdog").propagate = True
+    assert capsys.readouterr().err == ""
+    assert [(one.name, one.levelname) for one in caplog.records] == [
+        ("ingestor.logfiles.watcher", "DEBUG")
+    ]
+    assert "inactive" in caplog.text
     assert watcher.watched == set()
