@@ -15,7 +15,7 @@ from typing import Protocol
 
 from ingestor.model import Chunk, Identity, KnownFile, Marker
 
-HEAD = 1024  # bytes of a file's head in a whole fingerprint
+HEAD = 4096  # bytes of a file's head in a whole fingerprint
 WINDOW = 256  # bytes before an offset that a marker hashes
 DEEP = 65536  # bytes compared of two files with the same head, where an archive is one of them
 

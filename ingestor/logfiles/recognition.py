@@ -173,8 +173,8 @@ def _beside(found: Found, file: LogFile, known: KnownFile, home: Home) -> Verdic
         with home.open() as other:
             if not same_content(file, other):
                 return None
-            more = _has_more(found, file, other, home)
-            less = file.length is not None and (other.length or 0) > file.length
+            less = file.length is not None and _length_seen(other) > file.length
+            more = not less and _has_more(found, file, other, home)
     except OSError:
         return None
     if less and _is_successor(found.path, home):
@@ -182,6 +182,11 @@ def _beside(found: Found, file: LogFile, known: KnownFile, home: Home) -> Verdic
     if more is None:
         return Verdict(Relation.COPY, known, measured=False)
     return Verdict(Relation.LONGER if more else Relation.COPY, known)
+
+
+def _length_seen(file: LogFile) -> int:
+    """How long a content is at least: of an archive, only the beginning is looked at."""
+    return len(file.read_at(0, DEEP)) if file.length is None else file.length
 
 
 def _has_more(found: Found, file: LogFile, other: LogFile, home: Home) -> bool | None:
@@ -222,12 +227,17 @@ def _alone(
     match fit(known, file, head):
         case Fit.YES:
             return Verdict(Relation.SAME, known)
-        case Fit.CUT if known.identity[:2] == found.id and known.path == found.path:
-            return Verdict(started_over=known)
         case Fit.CUT:
-            return Verdict(Relation.CUT, known)
+            return _cut(found, known)
         case _:
             return None
+
+
+def _cut(found: Found, known: KnownFile) -> Verdict:
+    """What is only a beginning of a log: where the log was, its writer began anew."""
+    if known.identity[:2] == found.id and known.path == found.path:
+        return Verdict(started_over=known)
+    return Verdict(Relation.CUT, known)
 
 
 def _beginning(
@@ -247,7 +257,7 @@ def _beginning(
             continue
         home = around.home_of(key)
         if home is None:
-            return Verdict(Relation.CUT, known)
+            return _cut(found, known)
         if home.id != found.id and (verdict := _beside(found, file, known, home)) is not None:
             return verdict
     return None

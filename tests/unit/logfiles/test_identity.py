@@ -67,10 +67,10 @@ def test_a_change_in_the_head_or_before_the_offset_is_noticed(
 
 
 def test_what_ends_before_the_offset_is_cut() -> None:
-    data = bytes(range(256)) * 10
-    assert of(known(1, data, 2000), data[:1999]) is Fit.CUT
-    assert of(known(1, data, 2000), data[:1000]) is Fit.NO
-    assert of(known(1, data, 2000), data[:1500], archived=True) is Fit.YES
+    data = bytes(range(256)) * 40
+    assert of(known(1, data, 8000), data[:7999]) is Fit.CUT
+    assert of(known(1, data, 8000), data[: HEAD - 1]) is Fit.NO
+    assert of(known(1, data, 8000), data[:6000], archived=True) is Fit.YES
 
 
 def test_a_marker_near_the_start_is_short_and_still_true() -> None:
