@@ -1,8 +1,9 @@
 r"""Cuts bytes into chunks of whole lines, in bounded memory whatever the bytes are.
 
 Pure. What is no line that can be parsed becomes a chunk without data: a run of NULs where a
-line should begin (the hole that a writer without O_APPEND leaves after copytruncate), and a
-line longer than the limit, which is passed over to its newline and counted.
+line should begin (the hole that a writer without O_APPEND leaves after copytruncate), a byte
+order mark at the very beginning, and a line longer than the limit, which is passed over to its
+newline and counted.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ingestor.model import Chunk
 
 MAX_CHUNKS = 64  # a call of `cut` gives at most about this many, however the bytes are mixed
 
+_MARK = b"\xef\xbb\xbf"  # UTF-8's byte order mark: some editors begin a file with it
 _NOT_NUL = re.compile(rb"[^\0]")
 
 
@@ -51,6 +53,9 @@ class LineCutter:
         chunks: list[Chunk] = []
         base = self.position - begin  # the offset of data[0]
         at, size = begin, len(data)
+        if self.position == 0 and data.startswith(_MARK, at):
+            at += len(_MARK)
+            chunks.append(Chunk(self.file, 0, len(_MARK), b""))
         while at < size and len(chunks) < MAX_CHUNKS:
             if self.within is Within.LONG_LINE:
                 at = self._pass_long_line(data, at, base, chunks)

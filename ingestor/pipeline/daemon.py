@@ -29,7 +29,7 @@ from ingestor.pipeline.job import say_findings
 from ingestor.pipeline.ledger import Ledger
 from ingestor.pipeline.precedence import Precedence
 from ingestor.pipeline.rereading import Uncounted, merged
-from ingestor.pipeline.scanners import Scanners
+from ingestor.pipeline.scanners import Scanners, without_lines
 from ingestor.pipeline.stopping import Stopping, woken
 from ingestor.pipeline.supervision import FEED, LOOK, Supervision
 
@@ -333,14 +333,16 @@ class _Daemon:
             self._handed[chunk.file] = max(chunk.end, self._handed.get(chunk.file, 0))
 
     async def _take(self, chunk: Chunk) -> None:
-        scanner = self._scanners.get(chunk.file) or self._scanner(chunk.file)
-        if scanner is None:
+        scanner = self._scanners.get(chunk.file)
+        if scanner is None and chunk.data:
+            scanner = self._scanner(chunk.file)
+        if scanner is None and chunk.data:
             held = self._unexplained.setdefault(chunk.file, [])
             self._unexplained[chunk.file] = merged([*held, chunk.span])
             return
         if chunk.again and self._uncounted.take(chunk.span):
             chunk = replace(chunk, again=False)
-        scanned = scanner.scan(chunk)
+        scanned = without_lines(chunk) if scanner is None else scanner.scan(chunk)
         self._ledger.scanned(scanned)
         if scanned.page_views:
             await self._supervised(self._delivery.submit(scanned.page_views))

@@ -69,7 +69,7 @@ class Forecast:
             if stopped():
                 return
             self.read += chunk.end - chunk.start
-            judge = scanner(chunk)
+            judge = scanner(chunk) if chunk.data else None
             if judge is not None:
                 self._take(judge, chunk)
             if not all_of_it and self.read >= _ENOUGH:

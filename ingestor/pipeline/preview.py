@@ -13,7 +13,7 @@ from ingestor.errors import FormatError
 from ingestor.logfiles import readable
 from ingestor.observe import Counts, printable
 from ingestor.pipeline.job import Job, Result, lines_of, say_findings
-from ingestor.pipeline.scanners import Scanners
+from ingestor.pipeline.scanners import Scanners, without_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +36,9 @@ def preview(config: Config, job: Job, *, show: Show = None) -> Result:
     scanners = Scanners(config, job.sources, config.rules(since=job.since, until=job.until))
     lines = lines_of(config, job, None)
     for chunk in lines:
+        if not chunk.data:
+            result.counts.scanned(without_lines(chunk))
+            continue
         scanner = _scanner(scanners, lines, chunk, result)
         if scanner is None:
             continue  # a backfill leaves it unread likewise

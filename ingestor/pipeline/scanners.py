@@ -6,15 +6,17 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from ingestor.model import Malformed, Scanned, Tally
 from ingestor.scan import Recipe, Scanner, sample_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ingestor.config import Config, Source
+    from ingestor.model import Chunk
     from ingestor.pageviews import Rules, Site
 
-__all__ = ["Scanners", "sample_lines"]
+__all__ = ["Scanners", "sample_lines", "without_lines"]
 
 log = logging.getLogger("ingestor")
 
@@ -103,3 +105,11 @@ class Scanners:
     def forget(self, key: int) -> None:
         """Drop a file's scanner: the file is done."""
         self._scanners.pop(key, None)
+
+
+def without_lines(chunk: Chunk) -> Scanned:
+    """Judge a chunk without data (NULs, a byte order mark, a line too long), of any format."""
+    malformed: dict[str, int] = {}
+    if chunk.oversized:
+        malformed[Malformed.OVERSIZED] = chunk.oversized
+    return Scanned(chunk, [], Tally(chunk.oversized, malformed))

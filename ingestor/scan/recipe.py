@@ -73,9 +73,9 @@ class Recipe:
 def sample_lines(data: bytes, *, cut_first: bool = False) -> list[bytes]:
     """Whole lines of a piece of a file, a bounded number; ``cut_first``: the first may be cut.
 
-    As reading does it, a hole of NULs before a line is passed over.
+    As reading does it, a hole of NULs before a line is passed over, and a byte order mark.
     """
-    lines = data.split(b"\n")
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if len(lines) > 1:
         lines.pop()  # empty, or cut
     if cut_first:

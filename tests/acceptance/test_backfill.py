@@ -142,6 +142,18 @@ def test_compressed_logs_are_read_and_their_plain_twin_is_not_read_again(
     assert sandbox.rows() == [f"/{i}" for i in range(30)]
 
 
+def test_a_byte_order_mark_hides_neither_the_format_nor_the_first_line(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(b"\xef\xbb\xbf" + line("/a") + line("/b", 1))
+    found = ingestor.json("backfill", *flags(sandbox, "access.log"))
+    assert found["lines"] == found["accepted"] == 2
+    assert sandbox.rows("url_path, ip") == [("/a", "203.0.113.7"), ("/b", "203.0.113.7")]
+    assert ingestor.json("backfill", *flags(sandbox, "access.log"))["lines"] == 0
+    piped = (tmp_path / "access.log").read_bytes()
+    assert ingestor("preview", "--json", "-", stdin=piped).stdout.count('"would_send":2') == 1
+
+
 def test_standard_input_is_read_without_a_checkpoint_and_says_so(
     ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:

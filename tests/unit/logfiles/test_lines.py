@@ -127,3 +127,13 @@ def test_a_jump_over_a_hole_counts_as_nuls() -> None:
         Chunk(1, 0, 1_000_001, b""),
         Chunk(1, 1_000_001, 1_000_003, b"a\n"),
     ]
+
+
+def test_a_byte_order_mark_at_the_very_beginning_is_of_no_line() -> None:
+    mark = "\ufeff".encode()
+    cutter = LineCutter(1, 0, LIMIT)
+    assert cutter.cut(mark[:2]) == []
+    assert cutter.cut(mark + b"a\n" + mark) == [Chunk(1, 0, 3, b""), Chunk(1, 3, 5, b"a\n")]
+    assert cutter.cut(mark + b"\n") == [Chunk(1, 5, 9, mark + b"\n")]  # a line's own
+    assert LineCutter(1, 100, LIMIT).cut(mark + b"\n") == [Chunk(1, 100, 104, mark + b"\n")]
+    assert LineCutter(1, 0, LIMIT).cut(mark, final=True) == [Chunk(1, 0, 3, b"")]
