@@ -1,13 +1,13 @@
 # Everything a person or CI does with the project; the first two need nothing prepared:
 #   make demo    the main job on sample_logs/, with an embedded sandbox in Umami's place
 #   make test    all tests but the long ones
-# Others: make check (what CI runs), check-full, chaos, bench, lock, clean.
+# Others: make check (what CI runs), check-full, test-poll, chaos, bench, lock, clean.
 
 PYTHON ?= python3
 BIN    := .venv/bin
 SEEDS  ?= 20
 
-.PHONY: demo test check check-full format lint types contract coverage chaos bench bench-compare \
+.PHONY: demo test test-poll check check-full format lint types contract coverage chaos bench bench-compare \
         lock clean \
         system-packages
 
@@ -26,6 +26,11 @@ system-packages:
 
 test: $(BIN)/.ready system-packages
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+# Every test that follows logs, with watchdog switched off: a rescan is the truth.
+test-poll: $(BIN)/.ready system-packages
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --poll tests/acceptance tests/chaos \
+	  tests/integration/logfiles
 
 check: format lint types contract coverage test
 

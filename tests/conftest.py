@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from parts import (
+    POLL,
     ROOT,
     Command,
     Line,
@@ -23,6 +24,15 @@ from parts import (
     start_sandbox,
     until,
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--poll", action="store_true", help="every `run` without watchdog")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--poll"):
+        os.environ[POLL] = "1"  # the workers of xdist inherit it
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+POLL = "INGESTOR_TESTS_POLL"  # set by pytest's --poll, for this process and its workers
 ROOT = Path(__file__).resolve().parent.parent
 WEBSITE = "3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c"
 OTHER_WEBSITE = "7d2a8f4e-5b6c-4d3e-9f1a-0b2c4d6e8f10"
@@ -29,6 +30,12 @@ CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/142.0.0.0 Safari/537.36"
 )
+
+
+def polling(words: list[str]) -> list[str]:
+    """Switch watchdog off in a command that follows, where the tests run with ``--poll``."""
+    follows = "run" in words and "--poll" not in words
+    return [*words, "--poll"] if follows and os.environ.get(POLL) else words
 
 
 def program(name: str) -> str | None:
@@ -83,7 +90,7 @@ class Command:
     ) -> subprocess.CompletedProcess[str]:
         """Run it to its end; a code other than the expected one fails, with what it said."""
         done = subprocess.run(
-            [sys.executable, "-m", "ingestor", *map(str, args)],
+            [sys.executable, "-m", "ingestor", *polling([*map(str, args)])],
             input=stdin,
             capture_output=True,
             env=environment(**env),
@@ -108,7 +115,7 @@ class Command:
         stdout, stderr = self.directory / f"out-{n}", self.directory / f"err-{n}"
         with stdout.open("wb") as out, stderr.open("wb") as err:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ingestor", *map(str, args)],
+                [sys.executable, "-m", "ingestor", *polling([*map(str, args)])],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
