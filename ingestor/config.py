@@ -7,6 +7,7 @@ default, and 0, false and "" survive. The environment names a key as ``INGESTOR_
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,6 +63,7 @@ class Config:
     delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
     checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
     places: Mapping[str, Place] = field(default_factory=dict, repr=False, compare=False)
+    file: Path | None = field(default=None, compare=False)  # where it was read from
 
     def rules(self, *, since: int | None = None, until: int | None = None) -> Rules:
         """The rules as configured; a wrong one is a ConfigError that names its place."""
@@ -69,6 +71,14 @@ class Config:
             return Rules(self.pageviews, self.sites, since=since, until=until)
         except ConfigError as error:
             raise self.located(error) from None
+
+    def backfill_command(self) -> str:
+        """What a person types to have a backfill work under this configuration."""
+        words = ["ingestor", "backfill"]
+        words += [] if self.file is None else ["-c", str(self.file)]
+        if self.places.get("checkpoint.path") == Place("the command line"):
+            words += ["--checkpoint", str(self.checkpoint.path)]
+        return shlex.join(words)
 
     def located(self, error: ConfigError) -> ConfigError:
         """The same error with the place in front, where its key was set."""
@@ -125,7 +135,7 @@ def load(
         # A password in the environment alone does not mean that there is an Umami to send to.
         if name != "umami" or "url" in values[name]
     }
-    config = Config(**sections, **lists, places=reader.places)
+    config = Config(**sections, **lists, places=reader.places, file=path)
     _check(config)
     return config
 

@@ -38,6 +38,7 @@ class FileSnapshot:
     marker: Marker | None
     origin: int  # the daemon reads from here on
     watermark: int  # everything from the origin up to here is acked
+    from_start: int  # everything from 0 up to here is acked, by a backfill where origin is later
     acked: int  # bytes, wherever they are
     beyond: int  # acked bytes past the watermark
     holes: int  # stretches between the watermark and the last ack that are not acked
@@ -179,6 +180,7 @@ def _snap(
         marker=file.marker,
         origin=file.origin,
         watermark=reached,
+        from_start=watermark(0, acked),
         acked=acked.size(),
         beyond=acked.size(reached),
         holes=sum(1 for start, _ in acked if start > reached),

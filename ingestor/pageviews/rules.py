@@ -60,6 +60,8 @@ _PLAIN_REQUEST = re.compile(
 )
 _PLAIN_AGENT = re.compile(rb"[ !#-\[\]-~]*")
 _MAX_TIME = 8_640_000_000_000  # Unix seconds; Umami answers 500 for ever beyond
+_MAX_UNPLACED = 1000  # vhosts without a site that are remembered …
+_MAX_VHOST = 253  # … and characters of each: DNS has no longer name
 _MAX_DEFAULTS = 1024  # sites that places are remembered for
 _SLASHES = re.compile(r"//+")
 _PARAMETERS = re.compile(r";[^/]*")
@@ -115,6 +117,9 @@ class Rules:
         self._queries = Queries(options)
         self._shaper = Shaper(self._queries)
         self._sites = Sites(sites)
+        # Vhosts that page views were for and no site is, in the order they were met; a bounded
+        # number. "": lines without a vhost.
+        self.unplaced: dict[str, None] = {}
         self._since = since
         self._until = until
         self.masks_lines = options.anonymize_ip or self._queries.masks
@@ -219,7 +224,12 @@ class Rules:
             excluded = vhost and self._exclude_hosts.match(vhost)
             if excluded and not self._include_hosts.match(vhost):
                 return Reason.HOST
-            return self._sites.place(vhost, default) or Reason.NO_SITE
+            place = self._sites.place(vhost, default)
+            if place is None:
+                if len(self.unplaced) < _MAX_UNPLACED and len(vhost) <= _MAX_VHOST:
+                    self.unplaced[vhost] = None
+                return Reason.NO_SITE
+            return place
 
         if len(self._places) >= _MAX_DEFAULTS:
             self._places.clear()

@@ -34,7 +34,7 @@ def as_text(snapshot: dict[str, Any]) -> str:
     """Write the same for people, a line a file."""
     rows = [f"{'watermark':>14} {'acked beyond':>13} {'holes':>6}  file"]
     for file in snapshot["files"]:
-        note = "  (left to a backfill)" if file["origin"] is None else ""
+        note = f"  ({file['note']})" if file["note"] else ""
         rows.append(
             f"{file['watermark']:>14,} {file['beyond']:>13,} {file['holes']:>6,}  "
             f"{file['path']}{note}"
@@ -68,14 +68,30 @@ def forgotten(config: Config, file: str) -> int:
 
 
 def _file(file: FileSnapshot) -> dict[str, Any]:
-    nowhere = file.origin >= END
+    nowhere = file.origin >= END  # the daemon reads nothing of it
+    reached = file.from_start if nowhere else file.watermark
     return {
         "path": readable(file.path),
         "origin": None if nowhere else file.origin,
-        "watermark": 0 if nowhere else file.watermark,
+        "watermark": reached,
         "acked": file.acked,
-        "beyond": file.beyond,
+        "beyond": file.acked - file.from_start if nowhere else file.beyond,
         "holes": file.holes,
         "archived": file.archived,
         "claimed_by": [str(role) for role in file.claimed_by],
+        "note": _note(file),
     }
+
+
+def _note(file: FileSnapshot) -> str:
+    """Say what of a file was there before the daemon's first start, and whether it was read."""
+    if file.origin == 0:
+        return ""
+    if file.origin < END:
+        left = file.origin - file.from_start
+        return (
+            f"of its first {file.origin:,} bytes, {left:,} left to a backfill" if left > 0 else ""
+        )
+    if not file.acked:
+        return "left to a backfill"
+    return "read by a backfill" if file.acked == file.from_start else "a backfill has begun it"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from collections import deque
@@ -21,9 +22,9 @@ from ingestor.checkpoint import Committer, Role, Store
 from ingestor.config import parse_date
 from ingestor.delivery import Delivery
 from ingestor.errors import ConfigError, FormatError, UsageError
-from ingestor.logfiles import Follower, FollowSource, Watcher, readable
+from ingestor.logfiles import END, Follower, FollowSource, Watcher, readable
 from ingestor.model import Span
-from ingestor.observe import Counts, Notifier
+from ingestor.observe import Counts, Notifier, counted, human_bytes
 from ingestor.pipeline.backfill import delivery_options
 from ingestor.pipeline.job import say_findings
 from ingestor.pipeline.ledger import Ledger
@@ -31,6 +32,7 @@ from ingestor.pipeline.precedence import Precedence
 from ingestor.pipeline.rereading import Uncounted, merged
 from ingestor.pipeline.scanners import Scanners, without_lines
 from ingestor.pipeline.stopping import Stopping, woken
+from ingestor.pipeline.strangers import Strangers
 from ingestor.pipeline.supervision import FEED, LOOK, Supervision
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
     from ingestor.config import Config
     from ingestor.logfiles import Start
-    from ingestor.model import Chunk
+    from ingestor.model import Chunk, KnownFile
     from ingestor.scan import Scanner
 
     Reload = Callable[[], Config]
@@ -71,7 +73,7 @@ async def run(config: Config, reload: Reload | None = None) -> int:
         await stopping.interrupts(daemon.work(hangup, reload))
         notifier.stopping()
         await daemon.drain()
-    log.info("Stopped. %s", daemon.summary())
+    log.info("Stopped. %s", daemon.last_words())
     return 0
 
 
@@ -126,6 +128,7 @@ class _Daemon:
             file_path=lambda key: self._follower.path_of(key) or b"",
             mask_line=rules.mask_line,
         )
+        self._strangers = Strangers(rules)
         self._config, self._scanners, self._counts, self._ledger = config, scanners, counts, ledger
         self._supervision = Supervision(self._notifier, self._store, ledger, self._delivery)
 
@@ -148,7 +151,22 @@ class _Daemon:
             self._watcher = Watcher(partial(_wake_from_thread, loop, self._hinted))
         self._look_once()
         live = [state for state in self._follower.files() if state.state == "live"]
-        log.info("ingestor is following %d files.", len(live))
+        log.info("ingestor is following %s.", counted(len(live), "file"))
+        self._say_left()
+
+    def _say_left(self) -> None:
+        """Tell, once in a checkpoint's life, what was there before and is a backfill's."""
+        if self._store.noted(_STARTED) is not None:
+            return
+        left = [file for file in self._store.known() if file.origin]
+        if left:
+            log.info(
+                "What was in the logs before this first start is left to a backfill: %s, %s. "
+                "To send it as well, while the daemon runs: %s",
+                counted(len(left), "file"),
+                human_bytes(sum(map(_size_left, left))),
+                self._config.backfill_command(),
+            )
 
     async def _follow(self, hangup: asyncio.Event, reload: Reload | None) -> Config:
         """Follow until a changed configuration is there; gives it, both tasks at rest."""
@@ -197,6 +215,18 @@ class _Daemon:
             f"{counts.refused_as_bot:,} refused as bot, {counts.rejected:,} rejected, "
             f"{counts.in_flight:,} in flight."
         )
+
+    def last_words(self) -> str:
+        """The summary of a life that ends, and what of it may be in Umami twice."""
+        words = [self.summary()]
+        if self._counts.doubted:
+            words.append(f"{self._counts.doubted:,} were sent again, and may be double.")
+        if unanswered := self._ledger.unanswered:
+            words.append(
+                f"{unanswered:,} were sent and not answered: the next start sends them again, so "
+                "that many may be double."
+            )
+        return " ".join(words)
 
     def _source_name(self, key: int) -> str:
         source = self._follower.source_of(key)
@@ -299,6 +329,7 @@ class _Daemon:
             self._try_formats_again()
             self._ledger.set_markers(self._follower.marker_at)
             self._prune()
+            self._strangers.tell()
         if self._follower.poll():
             self._readable.set()
 
@@ -386,6 +417,15 @@ def _wake_from_thread(loop: asyncio.AbstractEventLoop, wake: Callable[[], None])
     """Called on watchdog's thread, perhaps after the loop's end."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(wake)
+
+
+def _size_left(file: KnownFile) -> int:
+    """How many bytes of a file are not the daemon's; of an archive, its size on disk."""
+    if file.origin < END:
+        return file.origin
+    with suppress(OSError):
+        return os.stat(file.path).st_size  # noqa: PTH116 - a path is bytes
+    return 0
 
 
 def _places(config: Config) -> list[FollowSource]:

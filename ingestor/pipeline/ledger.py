@@ -113,6 +113,11 @@ class Ledger:
         except CheckpointUnavailable as error:  # the next start does it
             log.warning("What the other command left in doubt waits: %s", error)
 
+    @property
+    def unanswered(self) -> int:
+        """Page views that were sent, have no answer, and cannot be looked up."""
+        return sum(len(batch.page_views) for batch in self._open.values() if batch.tag is None)
+
     def give_up(self) -> int:
         """Let go of what is without an answer: it is read and sent again. How many page views.
 

@@ -14,6 +14,7 @@ from ingestor.logfiles import readable
 from ingestor.observe import Counts, printable
 from ingestor.pipeline.job import Job, Result, lines_of, say_findings
 from ingestor.pipeline.scanners import Scanners, without_lines
+from ingestor.pipeline.strangers import Strangers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,8 @@ def preview(config: Config, job: Job, *, show: Show = None) -> Result:
     """Judge all lines of a job; ``show`` prints a verdict or a payload a line as they come."""
     began = time.monotonic()
     result = Result(Counts(), 0.0, preview=True)
-    scanners = Scanners(config, job.sources, config.rules(since=job.since, until=job.until))
+    rules = config.rules(since=job.since, until=job.until)
+    scanners = Scanners(config, job.sources, rules)
     lines = lines_of(config, job, None)
     for chunk in lines:
         if not chunk.data:
@@ -45,6 +47,7 @@ def preview(config: Config, job: Job, *, show: Show = None) -> Result:
         result.counts.scanned(scanner.scan(chunk))
         if show is not None:
             sys.stdout.writelines(_shown(scanner, chunk, show))
+    Strangers(rules).tell()
     result.counts.files = lines.counts.files
     result.problems = say_findings(lines.findings)
     result.seconds = time.monotonic() - began

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
-from parts import Command, Line, SandboxProcess
+from parts import WEBSITE, Command, Line, SandboxProcess, until
 
 
 def test_a_forgotten_log_is_read_anew(
@@ -31,3 +32,46 @@ def test_what_the_checkpoint_does_not_know_cannot_be_forgotten(
     (tmp_path / "access.log").write_bytes(line("/a"))
     ingestor("backfill", "--url", sandbox.url, "--website", sandbox.website, *where, "access.log")
     assert "other.log" in ingestor("checkpoint", "forget", "other.log", *where, code=2).stderr
+
+
+def test_what_was_there_before_the_daemon_is_a_backfills_until_one_has_read_it(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    old = line("/1") + line("/2", 1)
+    (logs / "access.log.2.gz").write_bytes(gzip.compress(old))
+    (logs / "access.log").write_bytes(line("/3", 2))
+    (tmp_path / "config.yaml").write_text(
+        f"umami: {{url: {sandbox.url}}}\n"
+        f"sites: [{{website: {WEBSITE}, hostname: example.com}}]\n"
+        f"sources: [{{path: {logs}}}]\n"
+        f"checkpoint: {{path: {tmp_path}/checkpoint.db}}\n"
+    )
+    running = ingestor.start("run", "-c", "config.yaml")
+    until(lambda: "left to a backfill" in running.log(), what="what is left")
+    size = (logs / "access.log").stat().st_size + (logs / "access.log.2.gz").stat().st_size
+    told = next(row for row in running.log().splitlines() if "left to a backfill" in row)
+    assert f"2 files, {size} B." in told
+    assert told.endswith("ingestor backfill -c config.yaml")
+
+    def shown() -> dict[str, dict[str, object]]:
+        found = json.loads(ingestor("checkpoint", "show", "--json", "-c", "config.yaml").stdout)
+        return {Path(file["path"]).name: file for file in found["files"]}
+
+    before = shown()
+    assert before["access.log.2.gz"]["note"] == "left to a backfill"
+    length = len(line("/3", 2))
+    first = f"of its first {length} bytes, {length} left to a backfill"
+    assert before["access.log"]["note"] == first
+    assert first in ingestor("checkpoint", "show", "-c", "config.yaml").stdout
+    ingestor("backfill", "-c", "config.yaml")
+    after = shown()
+    assert after["access.log.2.gz"]["watermark"] == len(old)
+    assert after["access.log.2.gz"]["note"] == "read by a backfill"
+    assert after["access.log"]["note"] == ""
+    assert running.stop() == 0
+    again = ingestor.start("run", "-c", "config.yaml")
+    until(lambda: "following 1 file." in again.log())
+    assert again.stop() == 0
+    assert "left to a backfill" not in again.log()

@@ -193,6 +193,50 @@ def test_an_unknown_website_is_parked_while_other_sites_go_on(
     assert sorted(both.rows(), key=lambda p: int(p[1:])) == [f"/{i}" for i in range(200)]
 
 
+def test_each_vhost_without_a_site_is_named_once_and_strangers_fill_no_log(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    config = configure(tmp_path, sandbox.url)
+    log = tmp_path / "logs" / "access.log"
+    content = [line(f"/{i}", i, host="shop.example.net") for i in range(5)]
+    log.write_bytes(b"".join([*content, line("/mine", 9, host="example.com")]))
+    running = ingestor.start("run", "-c", config)
+    until(lambda: "shop.example.net matches no site" in running.log(), what="the warning")
+    append(log, b"".join(line("/x", 10 + i, host=f"v{i}.example.net") for i in range(3000)))
+    until(lambda: "More than 20 vhosts" in running.log(), what="the last of the warnings")
+    append(log, line("/end", 20, host="example.com") + line("/y", 21, host="late.example.net"))
+    until(lambda: sandbox.rows() == ["/mine", "/end"])
+    assert running.stop() == 0
+    assert running.log().count("shop.example.net") == 1
+    assert running.log().count("matches no site") == 20
+    shown = ingestor("preview", "-c", config, log)
+    assert "The vhost shop.example.net matches no site" in shown.stderr
+
+
+def test_its_last_words_say_what_may_be_double(
+    ingestor: Command, tmp_path: Path, line: Line
+) -> None:
+    sandbox = start_sandbox(ingestor, tmp_path / "umami.db")
+    config = configure(tmp_path, sandbox.url)
+    config.write_text(config.read_text().replace("run: {", "run: {shutdown_timeout: 1s, "))
+    running = ingestor.start("run", "-c", config)
+    append(tmp_path / "logs" / "access.log", line("/1"))
+    until(lambda: sandbox.count() == 1)
+    os.kill(sandbox.running.process.pid, signal.SIGSTOP)
+    append(tmp_path / "logs" / "access.log", b"".join(line(f"/{i}", i) for i in range(2, 5)))
+    until(lambda: ingestor.json("status", "-c", config)["in_flight"], what="a batch under way")
+    assert running.stop() == 0
+    os.kill(sandbox.running.process.pid, signal.SIGCONT)
+    last = running.log().splitlines()[-1]
+    assert "Stopped." in last
+    assert "were sent and not answered: the next start sends them again, so that many may" in last
+    again = ingestor.start("run", "-c", config)
+    until(lambda: "may be double" in again.log())
+    until(lambda: {f"/{i}" for i in range(1, 5)} <= set(sandbox.rows()))
+    assert again.stop() == 0
+    assert again.log().splitlines()[-1].endswith("were sent again, and may be double.")
+
+
 def test_a_second_daemon_on_the_same_checkpoint_is_refused(
     follow: Callable[..., Running], ingestor: Command, tmp_path: Path
 ) -> None:

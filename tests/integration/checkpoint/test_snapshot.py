@@ -40,6 +40,7 @@ def test_a_snapshot_shows_a_live_daemons_progress(options, identity, batch_of, c
                 Marker(30, 3, b"m"),
                 origin=10,
                 watermark=30,
+                from_start=5,
                 acked=36,
                 beyond=11,
                 holes=2,

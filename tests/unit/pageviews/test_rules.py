@@ -359,3 +359,18 @@ def test_kept_lines_are_masked_as_configured(rules: Callable[..., Rules]) -> Non
     assert not plain.masks_lines
     json_line = rb'{"uri":"/?key=s3cret\u0026a=1","r":"https://x/?n=%2F%3Ftoken%3Ds3cret%26a"}'
     assert rules().mask_line(json_line) == json_line.replace(b"s3cret", b"")
+
+
+def test_vhosts_without_a_site_are_remembered_and_strangers_cannot_fill_the_memory(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    judge = rules()
+    for host in ("www.example.com", "other.example", "Other.Example:443", "third.example"):
+        judge.decide(hit(host=host), None)
+    judge.decide(hit(host="asset.example", target="/x.png"), None)
+    assert list(judge.unplaced) == ["other.example", "third.example"]
+    judge.decide(hit(host="x" * 300), None)
+    for i in range(3000):
+        assert judge.decide(hit(host=f"v{i}.example"), None) is Reason.NO_SITE
+    assert len(judge.unplaced) == 1000
+    assert max(map(len, judge.unplaced)) <= 253
