@@ -132,21 +132,26 @@ def _told(
             verdict = _beside(found, file, known, home)
         else:
             verdict = _alone(found, file, head, known, around)
-            if heads[known.identity[2:]] > 1 and not _is_proved(verdict, file):
+            if heads[known.identity[2:]] > 1 and not _is_proved(verdict, found, file):
                 continue  # several logs begin so: that proves nothing of what follows
         if verdict is not None:
             yield verdict
 
 
-def _is_proved(verdict: Verdict | None, file: LogFile) -> bool:
+def _is_proved(verdict: Verdict | None, found: Found, file: LogFile) -> bool:
     """Whether more than the head speaks for a verdict on a log that is nowhere else.
 
-    An archive is decompressed for that up to the marker, so it is done only where it must be.
+    That is the place where it stood, or the marker. An archive is decompressed for that up to the
+    marker, so it is done only where it must be.
     """
     if verdict is None or verdict.relation is Relation.CUT:
         return False
-    marker = None if verdict.known is None else verdict.known.marker
-    return file.compression is None or marker is None or has_marker(marker, file)
+    if verdict.known is None or verdict.known.identity[:2] == found.id:
+        return True
+    marker = verdict.known.marker
+    if marker is None or marker.offset == 0:
+        return False  # nothing of it is finished: if it is that log after all, it is read now
+    return file.compression is None or has_marker(marker, file)
 
 
 def _best(verdicts: Iterable[Verdict]) -> Verdict:

@@ -192,7 +192,8 @@ class Roster:
         if log.key in self.archives:
             self.archives.remove(log.key)
         old = self.places.get(log.home)
-        if log.home != home and old is not None and old.key == log.key:
+        waits = old is not None and old.kind is PlaceKind.WAITING  # it may have more: it is asked
+        if log.home != home and old is not None and old.key == log.key and not waits:
             old.kind = PlaceKind.COPY
             old.measured = not log.archived  # an archive may have more than what replaces it
             old.retry_at = self.clock() + self.options.grace
@@ -231,6 +232,9 @@ class Roster:
         self.make_room()
         try:
             file = LogFile(log.path)
+        except FileNotFoundError:  # renamed, most likely
+            self.gone(log)
+            return False
         except OSError as error:
             self.failed(log, error)
             return False

@@ -51,18 +51,28 @@ def missing(world: World, receiver: Receiver, dead: set[str]) -> set[str]:
         return set(world.written) - stored - dead - world.torn
 
 
-def excused(world: World, supervisor: Supervisor, id_: str, settled: float) -> bool:
+def excused(
+    world: World,
+    supervisor: Supervisor,
+    id_: str,
+    settled: float,
+    *,
+    begins_at_end: bool = False,
+) -> bool:
     """Whether a missing line may be missing.
 
     It was destroyed within a second of its writing, or while the program was not there, or the
     program was stopped afterwards while it still held the deleted file's rest. ``settled``: the
-    last moment up to which everything had to be delivered.
+    last moment up to which everything had to be delivered. ``begins_at_end``: what stood there
+    when the daemon came is a backfill's, and nobody promises one before it is destroyed.
     """
     destroyed = world.destroyed.get(id_)
     if destroyed is None:
         return False
     written = world.written[id_]
     if destroyed - written < GRACE_S:
+        return True
+    if begins_at_end and not supervisor.was_watching(written, written):
         return True
     return not supervisor.was_watching(destroyed - GRACE_S, max(settled, destroyed))
 

@@ -47,6 +47,11 @@ FAULTS = (
     "cut,count=2",
 )
 JUNK = ("nuls", "huge", "tls", "bytes", "bot", "asset")
+# Where a backfill passes that finds little left to do beside the daemon.
+BESIDE = (
+    *("register.after", "journal.before", "journal.after", "send.during", "send.after"),
+    *("answer.before", "answer.after", "ack.after", "commit.before", "transaction.after"),
+)
 SUFFIXES = ("gz", "gz", "bz2", "xz", "zst")
 
 
@@ -64,7 +69,7 @@ def _knobs(rng: random.Random) -> dict[str, Any]:
     return {
         "logs": rng.choice([1, 2, 2, 3]),
         "append": rng.random() < 0.75,
-        "same_head": rng.choice([0, 0, 0, 100, 900]),
+        "same_head": rng.choice([0, 0, 0, 100, 900, 3000]),
         "format": rng.choice(["combined", "combined", "auto"]),
         "watchdog": rng.random() < 0.6,
         "max_open_files": rng.choice([2, 1000, 1000, 1000]),
@@ -76,6 +81,7 @@ def _knobs(rng: random.Random) -> dict[str, Any]:
         "sync": rng.choice(["normal", "normal", "full"]),
         "unprivileged": rng.random() < 0.5,
         "again": rng.choice(["run", "backfill", "backfill"]),
+        "start": rng.choice(["beginning", "beginning", "beginning", "end"]),
     }
 
 
@@ -133,9 +139,7 @@ class _Planner:
 
     def _write(self) -> Iterator[Step]:
         rng, log = self.rng, self._log()
-        acts = "lines lines burst crlf storm poison"
-        if self.knobs["format"] != "auto":  # a small file that is half garbage has no format
-            acts += " junk junk partial"
+        acts = "lines lines burst crlf storm poison junk junk partial"
         match rng.choice(acts.split()):
             case "lines" | "burst":
                 yield self._lines()
@@ -218,7 +222,7 @@ class _Planner:
 
     def _supervise(self) -> Iterator[Step]:
         rng = self.rng
-        match rng.choice("kill kill term stop settle backfill down".split()):
+        match rng.choice("kill kill term stop settle backfill beside beside down".split()):
             case "kill" | "term" as act:
                 yield Step("supervisor", act)
                 yield Step("supervisor", "start", self._kill(0.3) | {"wait": rng.random() < 0.7})
@@ -232,6 +236,14 @@ class _Planner:
             case "backfill":
                 yield Step("supervisor", "backfill", self._kill(0.5) | {"seconds": 1.5})
                 yield Step("supervisor", "start")
+            case "beside":
+                point = f"{rng.choice(BESIDE)}:{rng.choice([1, 1, 2])}"
+                yield Step("supervisor", "beside", {"kill": point} if rng.random() < 0.5 else {})
+                yield from self._meanwhile()
+                yield self._pause()
+                if rng.random() < 0.5:
+                    yield Step("supervisor", rng.choice(["kill_both", "kill_both", "kill_beside"]))
+                    yield Step("supervisor", "start", {"wait": rng.random() < 0.7})
             case "down":
                 yield Step("supervisor", rng.choice(["kill", "term"]))
                 for _ in range(rng.choice([1, 3])):

@@ -73,7 +73,7 @@ class Play:
             f"umami: {{url: {self.receiver.url}{login}}}\n"
             f"sites:\n  - {{website: {WEBSITE}, hostname: {HOSTNAME}}}\n"
             f"sources:\n{sources}"
-            "run: {start: beginning, shutdown_timeout: 3s}\n"
+            f"run: {{start: {knobs.get('start', 'beginning')}, shutdown_timeout: 3s}}\n"
             "follow:\n  poll_interval: 50ms\n  rescan_interval: 250ms\n  grace: 600ms\n"
             f"  max_line_bytes: 4KiB\n  chunk_bytes: {knobs['chunk_bytes']}\n"
             f"  max_open_files: {knobs['max_open_files']}\n"
@@ -154,6 +154,8 @@ class Play:
                 self._settle("a settling in between")
             case "backfill":
                 self._backfill(how)
+            case "beside":
+                supervisor.start_beside(how.get("kill"))
             case _:
                 getattr(supervisor, act)()
 
@@ -169,8 +171,9 @@ class Play:
 
     def _backfill(self, how: dict[str, Any]) -> None:
         """A backfill, perhaps killed at a point; where the daemon runs, it is stopped first."""
+        self.supervisor.kill_beside()
         self.supervisor.term()
-        words = ("backfill", "-c", str(self.supervisor.config))
+        words = ("backfill", "--allow-overlap", "-c", str(self.supervisor.config))
         # 1: something was rejected, or an archive is not whole; 3: Umami refuses access.
         self.supervisor.start(*words, kill=how.get("kill"), may_end=(0, 1, 3))
         end = time.monotonic() + how.get("seconds", 2.0)
@@ -194,6 +197,10 @@ class Play:
         while not self.supervisor.running or self.supervisor.armed:
             self._restart_unarmed()
         self._wait_until_following()
+        self._end_beside()
+        if self.knobs.get("start") == "end":  # what stood there at the first start is a backfill's
+            self.supervisor.start_beside()
+            self._end_beside()
         if self._wait(self._missing):
             self.settled = time.monotonic()
             return
@@ -201,6 +208,13 @@ class Play:
             raise Hung(f"it ended by itself before {when}")
         self.outcome.lost = sorted(self._missing())
         raise Hung(f"waited {_PATIENCE_S:.0f} s for {len(self.outcome.lost)} at {when}")
+
+    def _end_beside(self) -> None:
+        end = time.monotonic() + _PATIENCE_S
+        while self.supervisor.beside is not None:
+            if time.monotonic() > end:
+                raise Hung("the backfill beside does not end")
+            self._pause(0.02)
 
     def _restart_unarmed(self) -> None:
         if self.supervisor.armed:  # its point was never reached
@@ -215,7 +229,13 @@ class Play:
         return {
             id_
             for id_ in found
-            if not oracle.excused(self.world, self.supervisor, id_, min(self._asked(id_), now))
+            if not oracle.excused(
+                self.world,
+                self.supervisor,
+                id_,
+                min(self._asked(id_), now),
+                begins_at_end=self.knobs.get("start") == "end",
+            )
         }
 
     def _asked(self, id_: str) -> float:
@@ -260,6 +280,7 @@ class Play:
         try:
             self.supervisor.cont()
             self.supervisor.kill()
+            self.supervisor.kill_beside()
             self.rotator.mend()
             for log in self.logs:
                 log.close()

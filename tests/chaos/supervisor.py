@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from parts import ROOT, environment, program
+from parts import ROOT, environment, polling, program
 
 KILLABLE = Path(__file__).resolve().parent / "killable.py"
 _READY = "ingestor is following"
@@ -63,6 +63,10 @@ class Supervisor:
     wrong: list[str] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     process: subprocess.Popen[bytes] | None = None
+    beside: subprocess.Popen[bytes] | None = None  # a backfill with the same checkpoint
+    _life: int = 0
+    _beside_armed: bool = False
+    _beside_life: int = 0
     _armed: str | None = None
     _may_end: tuple[int, ...] = ()
     _stopped: bool = False
@@ -79,15 +83,15 @@ class Supervisor:
 
     def log(self) -> str:
         """What the present (or last) life wrote to standard error."""
-        path = self.directory / f"stderr-{self.lives}"
+        return self._words_of(self._life)
+
+    def _words_of(self, life: int) -> str:
+        path = self.directory / f"stderr-{life}"
         return path.read_text(errors="replace") if path.exists() else ""
 
     def logs(self) -> str:
         """What all lives wrote."""
-        return "".join(
-            (self.directory / f"stderr-{n}").read_text(errors="replace")
-            for n in range(1, self.lives + 1)
-        )
+        return "".join(self._words_of(n) for n in range(1, self.lives + 1))
 
     def start(self, *command: str, kill: str | None = None, may_end: tuple[int, ...] = ()) -> None:
         """Start it, unless it is there; with ``kill``, it dies at that point.
@@ -97,19 +101,66 @@ class Supervisor:
         self.check()
         if self.process is not None:
             return
+        self._armed = kill
+        self._may_end = may_end
+        self.process = self._spawn([*(command or ("run", "-c", str(self.config)))], kill)
+        self._life = self.lives
+
+    def start_beside(self, kill: str | None = None) -> None:
+        """Start a backfill with the same checkpoint, unless one is there."""
+        self.check()
+        if self.beside is None:
+            words = ["backfill", "--allow-overlap", "-c", str(self.config)]
+            self.beside = self._spawn(words, kill)
+            self._beside_armed, self._beside_life = kill is not None, self.lives
+            self.did["backfill beside"] += 1
+
+    def kill_both(self) -> None:
+        """SIGKILL to the daemon and the backfill in one moment, as when the machine dies."""
+        self.check()
+        if self.process is None or self.beside is None:
+            return
+        backfill, self.beside = self.beside, None
+        self.process.kill()
+        backfill.kill()
+        backfill.wait()
+        self._ended(self.process.wait(), expected=True)
+        self.did["SIGKILL to two"] += 1
+        self.crashes += 2
+
+    def kill_beside(self) -> None:
+        """SIGKILL to the backfill."""
+        self.check()
+        if self.beside is not None:
+            self.beside.kill()
+            self.beside.wait()
+            self.crashes += 1
+            self.beside = None
+
+    def _check_beside(self) -> None:
+        """Notice that the backfill ended: by itself, or at its point."""
+        code = None if self.beside is None else self.beside.poll()
+        if code is None:
+            return
+        self.beside = None
+        said = self._words_of(self._beside_life)
+        if code == -signal.SIGKILL and self._beside_armed:
+            self.crashes += 1
+            self.did["killed beside"] += 1
+        elif code not in (0, 1, 3) or "Traceback" in said:
+            self.wrong.append(f"the backfill beside ended with {code}: {said[-2000:]}")
+
+    def _spawn(self, words: list[str], kill: str | None) -> subprocess.Popen[bytes]:
         self.lives += 1
         begin = ["-m", "ingestor"] if kill is None else [str(KILLABLE)]
         extra = {"PYTHONPATH": str(ROOT)}  # this tree's program, whatever is installed
         extra |= {} if kill is None else {"CHAOS_KILL": kill}
-        self._armed = kill
-        self._may_end = may_end
-        words = command or ("run", "-c", str(self.config))
         with (
             (self.directory / f"stderr-{self.lives}").open("wb") as err,
             (self.directory / f"stdout-{self.lives}").open("wb") as out,
         ):
-            self.process = subprocess.Popen(
-                [*self._privileges(), sys.executable, *begin, *words],
+            return subprocess.Popen(
+                [*self._privileges(), sys.executable, *begin, *polling(words)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -126,6 +177,7 @@ class Supervisor:
 
     def check(self) -> None:
         """Notice that it follows, that it ended, how much it uses."""
+        self._check_beside()
         if self.process is None:
             return
         self.usage.take(self.process.pid)

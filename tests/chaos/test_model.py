@@ -58,7 +58,7 @@ class Followed(RuleBasedStateMachine):
     @initialize(
         chunk_bytes=st.sampled_from([64, 400, 262_144]),
         max_open_files=st.sampled_from([2, 100]),
-        head=st.sampled_from([0, 0, 100, 1200, 3000, 6000]),
+        head=st.sampled_from([0, 0, 100, 1200, 3000, 6000, 20000]),
     )
     def begin(self, chunk_bytes: int, max_open_files: int, head: int = 0) -> None:
         self.head = (b"y" * 99 + b"\n") * (head // 100)
@@ -479,6 +479,35 @@ def test_a_log_that_is_rewritten_before_its_first_read_is_noticed() -> None:
     play.teardown()
 
 
+def test_what_lies_beside_an_archive_of_its_twin_is_a_copy_though_nothing_was_read() -> None:
+    play = followed(head=6000)
+    play.write_partly(1)
+    play.copy()
+    play.crash()
+    play.rename(0)
+    play.write_junk("nuls")
+    play.copytruncate(seen="", reads=False)
+    play.come_back()
+    play.compress(2)
+    play.rename(0)
+    play.teardown()
+
+
+@pytest.mark.parametrize("head", [0, 6000])
+def test_a_longer_copy_that_was_renamed_while_it_was_closed_is_read_to_its_end(head: int) -> None:
+    play = followed(head=head)
+    play.write_junk("nuls")
+    play.copy()
+    play.crash()
+    play.write_partly(1)
+    play.copytruncate(seen="", reads=False)
+    play.rename(0)
+    play.come_back()
+    play.compress(2)
+    play.rename(0)
+    play.teardown()
+
+
 def test_acks_beyond_a_hole_survive_a_crash() -> None:
     play = followed()
     play.write(9, 5)
@@ -493,8 +522,8 @@ def test_acks_beyond_a_hole_survive_a_crash() -> None:
 @pytest.mark.parametrize("marked", [False, True])
 def test_a_log_that_begins_as_the_one_before_is_told_from_it_by_the_marker(marked: bool) -> None:
     play = followed(chunk_bytes=262_144)
-    play.write_junk("nuls")
-    play.write_junk("nuls")
+    for _ in range(7):  # longer than a fingerprint
+        play.write_junk("nuls")
     play.write(5, 5)
     play.deliver(which=0, step=0, count=20)
     assert len(play.sent) == 5
@@ -503,8 +532,8 @@ def test_a_log_that_begins_as_the_one_before_is_told_from_it_by_the_marker(marke
     play.commit()
     play.crash()
     play.copytruncate(seen="", reads=False)
-    play.write_junk("nuls")
-    play.write_junk("nuls")
+    for _ in range(7):  # longer than a fingerprint
+        play.write_junk("nuls")
     play.write(9, 5)
     play.come_back()
     play.teardown()
