@@ -303,6 +303,8 @@ class Intake:
             else:
                 self._roster.archives.append(key)
             return False
+        if log.reading.finished:  # an archive was at its end; a file may have more
+            log.reading.reopen()
         tail_of(file, log.reading)
         log.file = file
         self._roster.open[key] = log

@@ -216,6 +216,10 @@ class Reading:
         """Nothing follows: forget what remains of the stretches."""
         self._stretches.clear()
 
+    def reopen(self) -> None:
+        """Something may follow after all: everything from `position` on."""
+        self._stretches = [(self.position, END)]
+
     def end_at(self, length: int) -> None:
         """The content turned out to be ``length`` bytes long."""
         cut = [(start, min(end, length)) for start, end in self._stretches]

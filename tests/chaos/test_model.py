@@ -508,6 +508,17 @@ def test_a_longer_copy_that_was_renamed_while_it_was_closed_is_read_to_its_end(h
     play.teardown()
 
 
+def test_a_log_that_begins_as_an_archive_that_was_read_is_read_from_there_on() -> None:
+    play = followed()
+    play.write_junk("nuls")
+    play.copytruncate(seen="", reads=False)
+    play.compress(0)
+    play.copytruncate(seen="before", reads=True)
+    play.write_junk("nuls")
+    play.write_partly(1)
+    play.teardown()
+
+
 def test_acks_beyond_a_hole_survive_a_crash() -> None:
     play = followed()
     play.write(9, 5)
