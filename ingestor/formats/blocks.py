@@ -1,14 +1,14 @@
-r"""A whole block at once: one regular expression that finds the lines that are surely assets.
+r"""A whole block at once: one regular expression that tells assets and takes plain lines apart.
 
 Most lines of a log are assets. `re` passes over one in half a microsecond, where taking it apart
-costs twice that, so a block is rid of them before its lines are looked at. The expression takes
-no chance: it matches only lines that splitter and matcher read alike, with every value in its
-strictest spelling, a time of one month that is surely believable, and a path whose extension
-stands as it is. All other lines, assets among them, are left for the splitter.
+costs twice that; and what it matched of other lines up to their request need not be read again.
+The expression takes no chance: it matches only lines that splitter and matcher read alike, with
+every value in its strictest spelling and a time of one month that is surely believable; an asset
+only by a path whose extension stands as it is. All other lines are left for the splitter.
 
 It begins at the newline before a line and ends before the one after it, since `re` looks for a
-literal first byte fast. A quoted value is matched up to the next quote, newlines included, for
-that is fast as well: whoever uses it counts newlines (see `AssetLines`).
+literal first byte fast. A quoted value is matched up to the next quote, newlines and backslashes
+included, for that is fast as well: whoever uses it looks for both (see `LinesLike`).
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from calendar import monthrange
 from collections import Counter
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.formats.adaptive import Adaptive
 from ingestor.formats.clocks import MONTHS
 from ingestor.formats.compiler import TextFormat
 from ingestor.formats.fields import Field, Literal, Part, Role, Shape
 from ingestor.formats.json import JsonFormat
+from ingestor.formats.shapes import Template
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from ingestor.formats.format import Format
+    from ingestor.formats.shapes import Read
 
 _DAY = 86_400  # seconds
 _WIDEST_ZONE = 16 * 3_600  # seconds
@@ -44,20 +46,31 @@ _TIME = b"\0"  # stands for the time in an expression that is not finished; no d
 
 # A value between quotes: a backslash before the quote may escape it.
 _QUOTED = rb'[^"]*+(?<!\\)'
+_ANY = rb'[^"]*+'
 # Words: character sets without anything that could end or begin another value.
 _ADDRESS = b"0-9a-fA-F.:"
 _WORD = rb"\w.:/+%-"
 _TARGET = rb"/[\w/~@!$&'()*+,=:.-]*+%b(?:\?[!#-\[\]-~]*+)?"
 
 
-class AssetLines:
-    r"""Expressions for "a newline, and a line that is surely an asset".
+class LinesLike(NamedTuple):
+    r"""An expression for "a newline, and a line": an asset, a plain one, or any other.
+
+    To be used on a block between newlines. Matches are sure only where there are as many lines
+    as there are matches: else one of them went beyond its line, or a line is empty. A plain line
+    is sure only if no backslash is in it.
+    """
+
+    pattern: re.Pattern[bytes]
+    plain: int  # the `lastindex` of a plain line; that of an asset is None, others' another
+    read: Read  # the match of a plain line → its columns
+
+
+class PlainLines:
+    """Makes `LinesLike` for a format, month by month.
 
     ``extensions`` are lower case, without dots; a hit by one of ``methods`` for such a path is an
     asset, and nothing else can be said of it first.
-
-    To be used on a block between newlines. Matches are sure only where there are as many
-    newlines in them as there are matches: else one of them went beyond its line.
     """
 
     def __init__(
@@ -66,7 +79,7 @@ class AssetLines:
         if isinstance(line_format, Adaptive):
             line_format = line_format.first
         self._json = line_format if isinstance(line_format, JsonFormat) else None
-        self._text: bytes | None = None
+        self._text: Template | None = None
         self._clock = "any"
         names = [name for name in extensions if re.fullmatch(r"[a-z0-9]+", name)]
         verbs = [name for name in methods if re.fullmatch(r"[A-Z]{1,16}", name)]
@@ -93,7 +106,7 @@ class AssetLines:
             return time[2:11]
         return time[:_EPOCH_DIGITS] if time[:5].isdigit() else time[:7]
 
-    def like(self, line: bytes, time: bytes, latest: int) -> re.Pattern[bytes] | None:
+    def like(self, line: bytes, time: bytes, latest: int) -> LinesLike | None:
         """Give the expression for lines like this one in its period; None where there is none.
 
         ``time`` is the line's own as logged, ``latest`` the latest believable one (Unix seconds).
@@ -107,12 +120,14 @@ class AssetLines:
                 Role.ADDRESS: b"[" + _ADDRESS + b"]++",
                 Role.PROTOCOL: rb"HTTP/\d(?:\.\d)?",
             }
-            shape = self._json.lines_like(line, kinds)
-            template = None if shape is None else rb"\n" + shape + rb"(?=\n)"
+            template = self._json.lines_like(line, kinds)
         pattern = None if template is None else _time(self._clock, time, latest)
         if template is None or pattern is None:
             return None
-        return _compiled(template.replace(_TIME, pattern))
+        lines = [rb"(?:%b)\r?+(?=\n)" % each for each in template[:2] if each]
+        expression = rb"\n(?:" + b"|".join([*lines, rb"([^\n]++)"]) + b")"
+        compiled = _compiled(expression.replace(_TIME, pattern))
+        return LinesLike(compiled, compiled.groups - 1, template.reader())
 
 
 @lru_cache(maxsize=64)
@@ -120,31 +135,45 @@ def _compiled(pattern: bytes) -> re.Pattern[bytes]:
     return re.compile(pattern)
 
 
-def _template(line_format: TextFormat, fixed: Mapping[Role, bytes]) -> bytes | None:
+def _template(line_format: TextFormat, kinds: Mapping[Role, bytes]) -> Template | None:
+    """Write a definition as expressions; None where it has no lines that are sure."""
     parts = line_format.parts
-    found = rb"\n"
+    asset = plain = b""
+    is_whole = False  # the request is one value, between quotes
     for at, part in enumerate(parts):
-        piece: bytes | None
-        if isinstance(part, Literal):
-            # Between tabs and bars other rules hold.
-            piece = None if b"\t" in part.text or b"|" in part.text else re.escape(part.text)
-        elif not any(part is kept for kept in line_format.captured):
-            piece = _value(parts, at, part)
-        elif part.meaning.role in {Role.PATH, Role.QUERY}:
-            piece = None
-        else:
-            piece = fixed.get(part.meaning.role) or _value(parts, at, part)
+        captured = any(part is kept for kept in line_format.captured)
+        piece = _piece(parts, at, kinds if captured else {})
         if piece is None:
             return None
-        found += piece
-    return found + rb"\r?+(?=\n)"
+        asset += piece
+        if captured and isinstance(part, Field) and part.meaning.role is Role.REQUEST:
+            is_whole = _is_quoted(parts, at)
+            piece = _ANY
+        elif piece == _QUOTED:
+            piece = _ANY  # without a backslash in the line, nothing is escaped
+        plain += b"(" + piece + b")" if captured else piece
+    if not is_whole:
+        return Template(asset)
+    return Template(asset, plain, range(1, len(line_format.captured) + 1))
+
+
+def _piece(parts: Sequence[Part], at: int, kinds: Mapping[Role, bytes]) -> bytes | None:
+    """Match a part in its strictest spelling; ``kinds`` are those of the roles that count."""
+    part = parts[at]
+    if isinstance(part, Literal):
+        # Between tabs and bars other rules hold.
+        return None if b"\t" in part.text or b"|" in part.text else re.escape(part.text)
+    role = part.meaning.role
+    if kinds and role in {Role.PATH, Role.QUERY}:
+        return None
+    return kinds.get(role) or _value(parts, at, part)
 
 
 def _value(parts: Sequence[Part], at: int, field: Field) -> bytes | None:
     """Match a value that says nothing about assets."""
-    before, after = _text(parts, at - 1), _text(parts, at + 1)
+    after = _text(parts, at + 1)
     meaning = field.meaning
-    if before[-1:] == b'"' and after[:1] == b'"':
+    if _is_quoted(parts, at):
         return b"[" + _ADDRESS + b"]++" if meaning.role is Role.ADDRESS else _QUOTED
     if meaning.shape is Shape.TEXT:
         return b"-"
@@ -157,6 +186,10 @@ def _value(parts: Sequence[Part], at: int, field: Field) -> bytes | None:
     if after[:1] in letters:
         kind = b"".join(re.escape(letter) for letter in letters if letter != after[:1])
     return b"[" + kind + b"]" + often
+
+
+def _is_quoted(parts: Sequence[Part], at: int) -> bool:
+    return _text(parts, at - 1)[-1:] == b'"' == _text(parts, at + 1)[:1]
 
 
 def _text(parts: Sequence[Part], at: int) -> bytes:

@@ -141,7 +141,12 @@ def _suffices_after_all(covered: frozenset[int], sample: Sequence[bytes]) -> boo
 
 def is_foreign(line: bytes) -> bool:
     """Tell whether a line is of no access log, whatever its format: an error log's, or no text."""
-    return _OWN_WORDS.match(line) is not None or _NO_TEXT.search(line) is not None
+    return _OWN_WORDS.match(line) is not None or not is_text(line)
+
+
+def is_text(line: bytes) -> bool:
+    """Tell whether a line has no control bytes; servers escape those that visitors send."""
+    return _NO_TEXT.search(line) is None
 
 
 def _score(each: Format, place: int, sample: Sequence[bytes], latest: int) -> _Score:

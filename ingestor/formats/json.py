@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from ingestor.formats.hits import Columns
-    from ingestor.formats.shapes import Shape
+    from ingestor.formats.shapes import Shape, Template
 
 _BARE = re.compile(r'"(?:[^"\\]|\\.)*"|\$(?:\{[A-Za-z0-9_]+\}|[A-Za-z0-9_]+)')
 _HEX = re.compile(rb"(?<!\\)((?:\\\\)*)\\x([0-9A-Fa-f]{2})")
@@ -153,21 +153,31 @@ class JsonFormat(Format):
         self._misses += 1
         if len(self._shapes) >= _SHAPES and self._misses % _PATIENCE:
             return
-        plan = {role: [source.plain for source in plan] for role, plan in self._plan.items()}
-        shape = shape_of(line, plan, self._roles, self._notes)
-        again = None if shape is None else shape(line)
-        if shape is None or again is None:
-            return
-        # The time's digits may be others where it is a number; its clock reads both alike.
-        alike = {self.columns[Role.TIME]} | {at for at, each in enumerate(again) if each == b"-"}
-        if all(again[at] == columns[at] for at in range(len(columns)) if at not in alike):
+        shape = self._shape_of(line, columns)
+        if shape is not None:
             del self._shapes[_SHAPES - 1 :]
             self._shapes.append(shape)
 
-    def lines_like(self, line: bytes, fixed: Mapping[Role, bytes]) -> bytes | None:
-        """Give an expression for lines of this line's shape, with values of these kinds."""
-        plan = {role: [source.plain for source in plan] for role, plan in self._plan.items()}
-        return lines_like(line, plan, self._roles, self._notes, fixed)
+    def _shape_of(self, line: bytes, columns: Columns) -> Shape | None:
+        """Make the reader for lines like this one, if it reads its own columns likewise."""
+        shape = shape_of(line, self._plain_plan(), self._roles, self._notes)
+        again = None if shape is None else shape(line)
+        if again is None:
+            return None
+        # The time's digits may be others where it is a number; its clock reads both alike.
+        alike = {self.columns[Role.TIME]} | {at for at, each in enumerate(again) if each == b"-"}
+        same = all(again[at] == columns[at] for at in range(len(columns)) if at not in alike)
+        return shape if same else None
+
+    def lines_like(self, line: bytes, kinds: Mapping[Role, bytes]) -> Template | None:
+        """Give the expressions for lines of this line's shape, with values of these kinds."""
+        columns = self._split(line)
+        if columns is None or self._shape_of(line, columns) is None:
+            return None
+        return lines_like(line, self._plain_plan(), self._roles, self._notes, kinds)
+
+    def _plain_plan(self) -> dict[Role, list[Source]]:
+        return {role: [source.plain for source in plan] for role, plan in self._plan.items()}
 
     def _split(self, line: bytes) -> Columns | None:
         try:

@@ -9,17 +9,22 @@ can hide; what it does not match is for the parser, and so is what it might read
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from operator import methodcaller
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.formats.fields import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ingestor.formats.extractor import Path, Source
 
-    Shape = Callable[[bytes], tuple[bytes, ...] | None]
+    Columns = tuple[bytes, ...]
+    Shape = Callable[[bytes], Columns | None]
     """A line → its columns, None: this is another shape."""
+    Read = Callable[[re.Match[bytes]], Columns]
+    """A match → the columns of its line."""
 
 _TOKEN = re.compile(
     rb'[ \t]*(?:([{}\[\],:])|("[ !#-\[\]-~]*")|(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)'
@@ -35,6 +40,35 @@ _MOMENT = _WHOLE + rb"(?:\.(?!9{6})\d{1,12})?"  # so many nines a parser might r
 _FILLED = rb'(?!-?")'  # neither empty nor a hyphen, which stands for nothing
 _OF_REQUEST = (Role.REQUEST, Role.METHOD, Role.TARGET, Role.PATH, Role.QUERY, Role.PROTOCOL)
 _NEEDED = {Role.STATUS, *_OF_REQUEST}
+_NO_KINDS: Mapping[Role, bytes] = MappingProxyType({})
+
+
+class Template(NamedTuple):
+    """Lines of one shape as expressions, without a carriage return.
+
+    ``asset`` is for assets alone and captures nothing, ``plain`` for any of them, empty where
+    such lines are for the splitter.
+    """
+
+    asset: bytes
+    plain: bytes = b""
+    columns: Sequence[int] = ()  # the groups of ``plain``, in the columns' order
+    parts: Sequence[int] = ()  # the groups of method, target and protocol, …
+    at: int = 0  # … which together are this column
+
+    def reader(self) -> Read:
+        """Give what takes the columns out of a match."""
+        if not self.parts:
+            return methodcaller("group", *self.columns)
+        columns_of = methodcaller("group", *self.columns)
+        parts_of = methodcaller("group", *self.parts)
+        at = self.at
+
+        def read(match: re.Match[bytes]) -> Columns:
+            columns = columns_of(match)
+            return (*columns[:at], b"%b %b %b" % parts_of(match), *columns[at + 1 :])
+
+        return read
 
 
 class _NoShapeError(Exception):
@@ -63,15 +97,15 @@ def lines_like(
     plan: Mapping[Role, Sequence[Source]],
     roles: Sequence[Role],
     literal: Sequence[str],
-    fixed: Mapping[Role, bytes],
-) -> bytes | None:
-    """Give an expression for lines of this shape in which some roles have values of a kind.
+    kinds: Mapping[Role, bytes],
+) -> Template | None:
+    """Give the expressions for lines of this shape in which some roles have values of a kind.
 
-    ``fixed`` has expressions for these roles; those among them that are columns have to be there.
+    ``kinds`` has expressions for these roles; those among them that are columns have to be there.
     None where lines like this are for the parser.
     """
     try:
-        return _Shape(line, plan, literal).pattern_with(fixed, roles)
+        return _Shape(line, plan, literal).template(kinds, roles)
     except _NoShapeError:
         return None
 
@@ -82,7 +116,6 @@ class _Shape:
     def __init__(
         self, line: bytes, plan: Mapping[Role, Sequence[Source]], literal: Sequence[str]
     ) -> None:
-        self._fixed: Mapping[Role, bytes] = {}
         values = _values(line.removesuffix(b"\r"))
         self._line = line.removesuffix(b"\r")
         self._values = values
@@ -110,64 +143,68 @@ class _Shape:
 
     def reader(self, roles: Sequence[Role]) -> Shape:
         """Give the function for a line."""
-        match = re.compile(self._pattern()).fullmatch
-        nothing = len(self._groups) + 1
+        pattern = b"".join(
+            text + self._plain(path, value, filled) for text, path, value, filled in self._pieces()
+        )
+        match = re.compile(pattern + rb"\r?()").fullmatch
+        read = self._read(roles, b"", pattern).reader()
+        return lambda line: None if (found := match(line)) is None else read(found)
+
+    def template(self, kinds: Mapping[Role, bytes], roles: Sequence[Role]) -> Template:
+        """Give the expressions with these roles' values of a kind."""
+        placed = set(self._places.values())
+        needed = {role for role in kinds if role in roles and role is not Role.REQUEST}
+        whole = Role.REQUEST in placed or {Role.METHOD, Role.TARGET, Role.PROTOCOL} <= placed
+        if not needed <= placed or not whole:
+            raise _NoShapeError
+        asset = plain = b""
+        for text, path, value, filled in self._pieces():
+            asset += text + self._of_a_kind(kinds, path, value)
+            plain += text + self._plain(path, value, filled, kinds)
+        return self._read(roles, asset, plain + b"()")
+
+    def _read(self, roles: Sequence[Role], asset: bytes, plain: bytes) -> Template:
+        """Tell where the columns are, the last group being empty."""
         groups = self._groups
-        order = [groups.get(role, nothing) for role in roles]
+        nothing = len(groups) + 1
+        columns = [groups.get(role, nothing) for role in roles]
         if Role.REQUEST in groups:
-
-            def read(line: bytes) -> tuple[bytes, ...] | None:
-                found = match(line)
-                return None if found is None else found.group(*order)
-
-            return read
+            return Template(asset, plain, columns)
         target = groups.get(Role.TARGET) or groups.get(Role.PATH)
         if target is None or Role.METHOD not in groups or Role.PROTOCOL not in groups:
             raise _NoShapeError
         parts = (groups[Role.METHOD], target, groups[Role.PROTOCOL])
-        at = roles.index(Role.REQUEST)
+        return Template(asset, plain, columns, parts, roles.index(Role.REQUEST))
 
-        def read_parts(line: bytes) -> tuple[bytes, ...] | None:
-            found = match(line)
-            if found is None:
-                return None
-            columns = found.group(*order)
-            request = b"%b %b %b" % found.group(*parts)
-            return (*columns[:at], request, *columns[at + 1 :])
-
-        return read_parts
-
-    def pattern_with(self, fixed: Mapping[Role, bytes], roles: Sequence[Role]) -> bytes:
-        """Give the expression with these roles' values of a kind."""
-        placed = set(self._places.values())
-        needed = {role for role in fixed if role in roles and role is not Role.REQUEST}
-        whole = Role.REQUEST in placed or {Role.METHOD, Role.TARGET, Role.PROTOCOL} <= placed
-        if not needed <= placed or not whole:
-            raise _NoShapeError
-        self._fixed = fixed
-        return self._pattern().removesuffix(b"()")
-
-    def _pattern(self) -> bytes:
-        pattern, at = b"", 0
+    def _pieces(self) -> Iterator[tuple[bytes, Path, bytes, bool]]:
+        """Give the line as texts, each with the value behind it; the last value is none."""
+        at = 0
         for path, (start, end, filled) in self._values.items():
-            pattern += re.escape(self._line[at:start]) + self._value(
-                path, start, end, filled=filled
-            )
+            yield re.escape(self._line[at:start]), path, self._line[start:end], filled
             at = end
-        return pattern + re.escape(self._line[at:]) + rb"\r?()"
+        yield re.escape(self._line[at:]), (), b"", False
 
-    def _value(self, path: Path, start: int, end: int, *, filled: bool) -> bytes:
-        text = self._line[start:end]
+    def _plain(
+        self,
+        path: Path,
+        text: bytes,
+        filled: bool,  # noqa: FBT001 - of a piece
+        kinds: Mapping[Role, bytes] = _NO_KINDS,
+    ) -> bytes:
+        """Match a value, and capture it where it has a role."""
         role = self._places.get(path)
+        if not text:
+            return b""
         if path[0] in self._literal:
             return re.escape(text)
         if role is None:
             return self._any(text)
-        if self._fixed:
-            return self._of_a_kind(role, text)
         if text == b"null" and not filled:
             return text
         self._groups[role] = len(self._groups) + 1
+        kind = None if role in _OF_REQUEST else kinds.get(role)
+        if kind is not None:
+            return self._as_kind(b"(" + kind + b")", role, text)
         return self._group(role, text, filled=filled)
 
     def _group(self, role: Role, text: bytes, *, filled: bool) -> bytes:
@@ -179,10 +216,19 @@ class _Shape:
             return b"(" + (_MOMENT if role is Role.TIME else _WHOLE) + b")"
         raise _NoShapeError
 
-    def _of_a_kind(self, role: Role, text: bytes) -> bytes:
-        kind = self._fixed.get(role)
-        if kind is None:
+    def _of_a_kind(self, kinds: Mapping[Role, bytes], path: Path, text: bytes) -> bytes:
+        """Match a value of its role's kind, as it stands in an asset's line."""
+        if not text:
+            return b""
+        if path[0] in self._literal:
+            return re.escape(text)
+        role = self._places.get(path)
+        kind = None if role is None else kinds.get(role)
+        if role is None or kind is None:
             return self._any(text)
+        return self._as_kind(kind, role, text)
+
+    def _as_kind(self, kind: bytes, role: Role, text: bytes) -> bytes:
         if text[:1] == b'"':
             return b'"' + kind + b'"'
         if text[:1].isdigit() and role in {Role.TIME, Role.STATUS}:

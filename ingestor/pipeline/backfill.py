@@ -17,6 +17,7 @@ from ingestor.errors import ConfigError, FormatError, StoppedByUmami
 from ingestor.logfiles import readable
 from ingestor.observe import Counts
 from ingestor.pipeline.forecast import foresee
+from ingestor.pipeline.gathering import Gathering
 from ingestor.pipeline.job import Job, Result, lines_of, say_findings, unread_bytes
 from ingestor.pipeline.ledger import Ledger
 from ingestor.pipeline.precedence import Precedence
@@ -155,6 +156,8 @@ class _Backfill:
         # What lives by now stays: the collector of garbage need not look at it again and again.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
+        size = 1 if self._job.is_stdin else self._config.delivery.batch_size
+        gathering = Gathering(size)
         async with (
             self._scanning(lines) as scanning,
             aclosing(scanning.scanned(iter(lines))) as all_,
@@ -162,8 +165,9 @@ class _Backfill:
             async for scanned in all_:
                 ledger.scanned(scanned)
                 if scanned.page_views:
-                    await delivery.submit(scanned.page_views)
+                    await delivery.submit(gathering.add(scanned.page_views))
                 ledger.set_marker(scanned.chunk.file, lines.marker_at)
+        await delivery.submit(gathering.rest())
         await delivery.drain(None)
         return True
 
@@ -177,7 +181,7 @@ class _Backfill:
             partial(self._unexplains, lines),
         )
         if self._job.jobs < 2 or self._whole < _WORTH:  # noqa: PLR2004 - "several"
-            return Alone(files)
+            return Alone(files, ahead=not self._job.is_stdin)
         config, job = self._config, self._job
         rules = RulesRecipe(config.pageviews, config.sites, job.since, job.until)
         return Together(files, rules, job.jobs)

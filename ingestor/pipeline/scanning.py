@@ -16,6 +16,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from ingestor.pipeline.scanners import without_lines
 from ingestor.scan.packing import unpack
 from ingestor.scan.worker import Answer, RulesRecipe, begin, scan
 
@@ -46,8 +47,9 @@ class Files(NamedTuple):
 class Alone:
     """One process does it all."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, *, ahead: bool = True) -> None:
         self._files = files
+        self._bundle = _BUNDLE if ahead else 1
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,12 +59,16 @@ class Alone:
 
     async def scanned(self, chunks: Iterator[Chunk]) -> AsyncGenerator[Scanned, None]:
         """Scan all chunks; those of files that no format explains are left out."""
-        while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
-            scanner = self._files.known(chunk.file)
-            if scanner is None:
-                scanner = await asyncio.to_thread(self._files.scanner, chunk)
-            if scanner is not None:
-                yield scanner.scan(chunk)
+        while bundle := await asyncio.to_thread(_next_bundle, chunks, self._bundle):
+            for chunk in bundle:
+                if not chunk.data:
+                    yield without_lines(chunk)
+                    continue
+                scanner = self._files.known(chunk.file)
+                if scanner is None:
+                    scanner = await asyncio.to_thread(self._files.scanner, chunk)
+                if scanner is not None:
+                    yield scanner.scan(chunk)
 
 
 class _Bundle(NamedTuple):
@@ -106,7 +112,7 @@ class Together:
         more = True
         while more or waiting:
             while more and len(waiting) < self._jobs + _AHEAD:
-                bundle = await asyncio.to_thread(_next_bundle, chunks)
+                bundle = await asyncio.to_thread(_next_bundle, chunks, _BUNDLE)
                 more = bool(bundle)
                 if bundle:
                     waiting.append(_Bundle(bundle, await self._submit(bundle)))
@@ -156,7 +162,14 @@ class Together:
                 yield scanned
 
     async def _take(self, chunk: Chunk, answer: Answer) -> Scanned | None:
-        if answer.unexplained:
+        if not chunk.data:
+            return without_lines(chunk)
+        if answer.unexplained:  # to a process that knows this file alone
+            scanner = self._files.known(chunk.file)
+            if scanner is None:
+                scanner = await asyncio.to_thread(self._files.scanner, chunk)
+            if scanner is not None:
+                return scanner.scan(chunk)
             self._files.unexplained(chunk, answer.unexplained)
             return None
         if answer.about is not None:
@@ -172,13 +185,13 @@ class Together:
         return unpack(answer.packed, chunk)
 
 
-def _next_bundle(chunks: Iterator[Chunk]) -> list[Chunk]:
-    """Read until there is enough to hand over; empty at the end."""
+def _next_bundle(chunks: Iterator[Chunk], enough: int) -> list[Chunk]:
+    """Read until there are ``enough`` bytes to hand over; empty at the end."""
     bundle: list[Chunk] = []
     size = 0
     for chunk in chunks:
         bundle.append(chunk)
         size += len(chunk.data)
-        if size >= _BUNDLE:
+        if size >= enough:
             break
     return bundle

@@ -1,8 +1,8 @@
 """The hot loop: a line is dropped on the first raw field that decides, cheapest first.
 
-Whole blocks are rid of assets by one regular expression (sieve.py); what is left is split into
-columns, whose raw values the rules judge by look-up, and only what passes becomes a page view.
-Where anything is out of the ordinary, the judge decides: it is slow, and always right.
+One regular expression goes over whole blocks: it counts assets, and takes plain lines apart into
+columns (sieve.py). Their raw values the rules judge by look-up, and only what passes becomes a
+page view. Where anything is out of the ordinary, the judge decides: it is slow, and always right.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ingestor.model import Chunk, Hit, Malformed, PageView, Reason, Scanned, Span, Tally
-from ingestor.scan.judge import Judge, Judged
+from ingestor.scan.judge import Judge, Judged, lines_of
 from ingestor.scan.sieve import Sieve, Sifted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ingestor.formats import Format
+    from ingestor.formats.hits import Columns
     from ingestor.pageviews import Payload, Rules, Site
-    from ingestor.pageviews.rules import RawVerdict
+    from ingestor.scan.judge import Verdict
 
 Found: TypeAlias = "tuple[int, bytes, tuple[str, Payload]]"
 """Where a line begins in its chunk's data, the line, website and payload."""
@@ -57,6 +58,9 @@ class Scanner:
         self._shortcut = None
         if self._has_columns and line_format.is_plain:
             self._shortcut = rules.shortcut(columns, site)
+        self._raw_time = itemgetter(
+            *(at for name, at in columns.items() if name.startswith("time"))
+        )
         self._times: dict[Any, int] = {}
 
     def scan(self, chunk: Chunk) -> Scanned:
@@ -66,11 +70,13 @@ class Scanner:
         lines = chunk.oversized
         if chunk.data:
             latest = self._latest()
-            sifted = self._sieve.sift(chunk.data, latest)
-            lines += sifted.assets + len(sifted.lines)
-            tallied[Reason.ASSET] = sifted.assets
-            judge = self._judge_columns if self._has_columns else self._judge_plainly
-            judge(sifted, latest, tallied, found)
+            sifted = self._sieve.sift(chunk.data, latest) if self._has_columns else None
+            if sifted is None:
+                lines += self._judge_lines(chunk.data, latest, tallied, found)
+            else:
+                lines += sifted.assets + len(sifted.lines)
+                tallied[Reason.ASSET] = sifted.assets
+                self._judge_sifted(chunk.data, sifted, latest, tallied, found)
         if chunk.oversized:
             tallied[Malformed.OVERSIZED] += chunk.oversized
         return Scanned(chunk, page_views_of(chunk, found), _tally(lines, tallied))
@@ -82,86 +88,110 @@ class Scanner:
     def _latest(self) -> int:
         return int(self._clock()) + _DAY
 
-    def _judge_plainly(
-        self,
-        sifted: Sifted,
-        latest: int,
-        tallied: Counter[Reason | Malformed],
-        found: list[Found],
-    ) -> None:
-        for start, line in zip(sifted.starts, sifted.lines, strict=True):
-            verdict = self._judge.verdict(line, latest)
+    def _judge_lines(
+        self, data: bytes, latest: int, tallied: Counter[Reason | Malformed], found: list[Found]
+    ) -> int:
+        """Judge lines one by one; how many."""
+        judge = self._judge_line if self._has_columns else self._judge.verdict
+        lines = lines_of(data)
+        start = 0
+        for line in lines:
+            verdict = judge(line, latest)
             if isinstance(verdict, tuple):
                 found.append((start, line, verdict))
             else:
                 tallied[verdict] += 1
+            start += len(line) + 1
+        return len(lines)
 
-    def _judge_columns(  # noqa: C901, PLR0912, PLR0915 - one loop, for a call costs as much as a look-up
+    def _judge_sifted(
         self,
+        data: bytes,
         sifted: Sifted,
         latest: int,
         tallied: Counter[Reason | Malformed],
         found: list[Found],
     ) -> None:
-        """Judge lines by their columns, and those without by the judge.
-
-        The order is the canonical one: malformed first, then the rules' own. A raw value that
-        the rules do not decide on sends the line to the judge.
-        """
-        columns_of, rules, site = self.format.columns, self._rules, self._site
+        """Judge plain lines by their columns, where the rules decide on raw values."""
+        columns_of, rules = self.format.columns, self._rules
         request_at = columns_of["request"]
         status_at, agent_at = columns_of.get("status"), columns_of.get("user_agent")
-        address_at = columns_of.get("address", request_at)
-        time_at = itemgetter(*(at for name, at in columns_of.items() if name.startswith("time")))
-        split, hit_of, time_of = self.format.split, self.format.hit, self.format.time_of
         requests, statuses, agents = rules.requests, rules.statuses, rules.agents
-        exactly, times, shortcut = self._judge.exactly, self._times, self._shortcut
         no_status, no_agent = statuses[b"200"], agents[b""]
-        asset, bot = Reason.ASSET, Reason.BOT
-        assets = bots = 0
+        matches, _, plain, read, escapes = sifted
+        bot, bots = Reason.BOT, 0
         verdict: Any
-        status: RawVerdict = None
-        for start, line in zip(sifted.starts, sifted.lines, strict=True):
-            columns = split(line)
+        for match in matches:
             verdict = None
-            if columns is not None:
-                raw_time = time_at(columns)
-                time = times.get(raw_time)
-                if time is None:
-                    time = time_of(columns)
-                    if time is None or time < _EARLIEST:
-                        time = latest + 1  # the judge has the word for it
-                    else:
-                        if len(times) >= _TIMES:
-                            times.clear()
-                        times[raw_time] = time
-                status = no_status if status_at is None else statuses[columns[status_at]]
-                if time <= latest and status is not None and columns[address_at] not in _NOTHING:
-                    verdict = requests[columns[request_at]]
+            if match.lastindex == plain and not (escapes and b"\\" in match[0]):
+                columns = read(match)  # of which time, address and status are sound
+                verdict = requests[columns[request_at]]
+                if verdict is True:
+                    verdict = no_status if status_at is None else statuses[columns[status_at]]
                     if verdict is True:
-                        verdict = status
+                        verdict = no_agent if agent_at is None else agents[columns[agent_at]]
+                        if verdict is bot:
+                            bots += 1
+                            continue
                         if verdict is True:
-                            verdict = no_agent if agent_at is None else agents[columns[agent_at]]
-                            if verdict is True:
-                                verdict = None if shortcut is None else shortcut(columns, time)
-                                if verdict is None:
-                                    hit = hit_of(columns, latest)
-                                    if isinstance(hit, Hit):
-                                        verdict = rules.page_view(hit, site)
-                    if verdict is asset:
-                        assets += 1
-                        continue
-                    if verdict is bot:
-                        bots += 1
-                        continue
+                            verdict = self._passed(columns, self._time_of(columns, latest), latest)
             if verdict is None:
-                verdict = exactly(line, latest)
+                verdict = self._judge_line(data[match.start() : match.end() - 1], latest)
             if type(verdict) is tuple:
-                found.append((start, line, verdict))
+                start, end = match.span()
+                found.append((start, data[start : end - 1], verdict))
             else:
                 tallied[verdict] += 1
-        tallied[asset] += assets
         tallied[bot] += bots
+
+    def _judge_line(self, line: bytes, latest: int) -> Verdict:
+        """Judge one line by its columns, if the rules can decide on each raw value.
+
+        The order is the canonical one: malformed first, then the rules' own.
+        """
+        columns = self.format.split(line)
+        verdict: Any = None
+        if columns is not None:
+            columns_of, rules = self.format.columns, self._rules
+            status_at, agent_at = columns_of.get("status"), columns_of.get("user_agent")
+            address = columns[columns_of.get("address", columns_of["request"])]
+            time = self._time_of(columns, latest)
+            status = rules.statuses[b"200" if status_at is None else columns[status_at]]
+            if time <= latest and status is not None and address not in _NOTHING:
+                verdict = rules.requests[columns[columns_of["request"]]]
+                if verdict is True:
+                    verdict = status
+                if verdict is True:
+                    verdict = rules.agents[b"" if agent_at is None else columns[agent_at]]
+                if verdict is True:
+                    verdict = self._passed(columns, time, latest)
+        if verdict is None:
+            return self._judge.exactly(line, latest)
+        judged: Verdict = verdict
+        return judged
+
+    def _passed(self, columns: Columns, time: int, latest: int) -> Verdict | None:
+        """Judge what passed by request, status and user agent; None: the judge has to."""
+        verdict = None if self._shortcut is None else self._shortcut(columns, time)
+        if verdict is None:
+            hit = self.format.hit(columns, latest)
+            if isinstance(hit, Hit):
+                return self._rules.page_view(hit, self._site)
+        return verdict
+
+    def _time_of(self, columns: Columns, latest: int) -> int:
+        """Read the time in Unix seconds; beyond ``latest`` where there is none to believe."""
+        raw = self._raw_time(columns)
+        time = self._times.get(raw)
+        if time is None:
+            time = self.format.time_of(columns)
+            if time is None or time < _EARLIEST:
+                time = latest + 1  # the judge has the word for it
+            else:
+                if len(self._times) >= _TIMES:
+                    self._times.clear()
+                self._times[raw] = time
+        return time
 
 
 def _tally(lines: int, tallied: Counter[Reason | Malformed]) -> Tally:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestor.formats import PRESETS, Format, compile_format, detect, format_named
-from ingestor.formats.blocks import AssetLines
+from ingestor.formats.blocks import PlainLines
 from ingestor.model import Chunk, Malformed, Reason, Scanned
 from ingestor.pageviews import PageViewOptions, Rules, Site
 from ingestor.scan import Scanner
@@ -224,17 +224,33 @@ def test_page_views_among_equal_lines_have_their_own_places(scanner: Make) -> No
 def test_the_sieve_takes_ordinary_assets(name: str) -> None:
     line_format, sample = ready(name)
     time = b"01/Nov/2026:00:00:00 +0000"
-    pattern = AssetLines(line_format, {"css", "js"}, {"GET"}).like(b"", time, NOW)
-    assert pattern is not None
-    block = "\n" + sample.replace("/pricing", "/static/app.min.css?v=1") + "\n"
-    assert pattern.sub(b"", block.encode()) == b"\n"
+    like = PlainLines(line_format, {"css", "js"}, {"GET"}).like(b"", time, NOW)
+    assert like is not None
+    asset = sample.replace("/pricing", "/static/app.min.css?v=1")
+    block = f"\n{asset}\n{sample}\n{sample[1:]} \n".encode()
+    kinds = [match.lastindex for match in like.pattern.finditer(block)]
+    assert kinds == [None, like.plain, like.plain + 1]
+
+
+@pytest.mark.parametrize("name", ["combined", "main", "json", "caddy", "traefik_json"])
+def test_the_sieve_reads_plain_lines_as_the_splitter_does(name: str) -> None:
+    line_format, sample = ready(name)
+    line = sample.encode()
+    columns = line_format.split(line)
+    assert columns is not None
+    at = line_format.columns
+    like = PlainLines(line_format, {"css"}, {"GET"}).like(line, columns[at["time"]], NOW + 86_400)
+    assert like is not None
+    (match,) = like.pattern.finditer(b"\n" + line + b"\n")
+    assert match.lastindex == like.plain
+    assert list(like.read(match)) == list(line_format.split(line) or ())
 
 
 def test_no_sieve_is_made_where_something_else_decides_first() -> None:
     def pattern(
         line_format: Format, assets: set[str], methods: set[str], time: bytes, line: bytes = b""
     ) -> object:
-        return AssetLines(line_format, assets, methods).like(line, time, NOW)
+        return PlainLines(line_format, assets, methods).like(line, time, NOW)
 
     combined, november = format_named("combined"), b"01/Nov/2026:00:00:00 +0000"
     assert pattern(combined, {"css"}, {"GET"}, november) is not None
