@@ -6,7 +6,9 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from ingestor.errors import FormatError
 from ingestor.model import Malformed, Scanned, Tally
+from ingestor.pipeline.siblings import Siblings
 from ingestor.scan import Recipe, Scanner, sample_lines
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class Scanners:
         self._require_user_agent = config.pageviews.require_user_agent
         self._rules = rules
         self._clock = clock
+        self._siblings = Siblings(sources, clock)
         self._scanners: dict[int, Scanner] = {}
         self._remarked: set[str] = set()
 
@@ -61,10 +64,31 @@ class Scanners:
         ``name`` is for messages. Raises FormatError where no format explains the lines.
         """
         recipe = self.recipe(source_index, name, head, tail)
-        scanner = recipe.scanner(self._rules, self._clock)
+        try:
+            scanner = recipe.scanner(self._rules, self._clock)
+        except FormatError:
+            found = self._as_siblings(source_index, recipe)
+            if found is None:
+                raise
+            scanner = found
         self.remark(name, scanner.format.name, scanner.format.fields, recipe.site)
         self._scanners[key] = scanner
         return scanner
+
+    def _as_siblings(self, source_index: int, recipe: Recipe) -> Scanner | None:
+        """Make a scanner for a log too short to tell its format, as for others of its source."""
+        if recipe.format != "auto" or not recipe.head.endswith(recipe.tail):
+            return None
+        line_format = self._siblings.format_of(source_index, sample_lines(recipe.head))
+        if line_format is None:
+            return None
+        log.warning(
+            "%s is too short to tell its format by; it is read as %s, like other logs of its "
+            "source.",
+            recipe.name,
+            line_format.name,
+        )
+        return Scanner(line_format, self._rules, site=recipe.site, clock=self._clock)
 
     def remark(
         self, name: str, format_name: str, fields: frozenset[str], site: Site | None

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,32 @@ def test_a_file_that_no_format_explains_is_named_and_the_rest_goes_on(
     assert "a.log" in done.stderr
     assert "1 file left unread: no format explains logs/a.log" in done.stdout
     assert sandbox.rows() == ["/b"]
+
+
+def test_a_log_too_short_to_tell_its_format_is_read_as_those_beside_it(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    junk = b"\x16\x03\x01\x00\xa5\x01\n"
+    errors = b'2021/12/01 13:53:33 [error] 31#31: *46 open() "/x" failed, client: ::1\n' * 2
+    (logs / "a-new.log").write_bytes(junk)  # met first: the oldest
+    (logs / "b-half.log").write_bytes(line("/half") + line("/cut", 1)[:60] + b"\n")
+    (logs / "c-notes.log").write_bytes(errors)
+    (logs / "d-whole.log").write_bytes(b"".join(line(f"/{i}", 10 + i) for i in range(5)))
+    for at, name in enumerate(("a-new.log", "b-half.log", "c-notes.log", "d-whole.log")):
+        os.utime(logs / name, (1_794_000_000 + at, 1_794_000_000 + at))
+    shown = ingestor.json("preview", "--website", WEBSITE, "logs", code=1)
+    done = ingestor("backfill", *flags(sandbox, "logs"), code=1)
+    assert sandbox.rows() == ["/half", *(f"/{i}" for i in range(5))]
+    assert shown["would_send"] == 6
+    assert shown["malformed"] == 2
+    assert shown["unexplained"] == ["logs/c-notes.log"]
+    assert "a-new.log is too short to tell its format by; it is read as combined" in done.stderr
+    assert "c-notes.log: no preset explains" in done.stderr
+    (logs / "d-whole.log").unlink()
+    alone = ingestor.json("preview", "--website", WEBSITE, "logs/a-new.log", code=1)
+    assert alone["unexplained"] == ["logs/a-new.log"]
 
 
 def test_preview_tells_of_a_file_without_a_format_what_a_backfill_then_does(
