@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
 from ingestor.logfiles.discovery import Found, lineage_of
-from ingestor.logfiles.identity import WINDOW, marker_of
+from ingestor.logfiles.identity import WINDOW, Beginning, beginning_of, marker_of
 from ingestor.logfiles.reader import ArchiveReader, LogFile, Reading
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Place:
     failures: int = 0
     measured: bool = True  # a copy: known to have no more than the log
     cut: bool = False  # a copy that ends before what was finished of the content
+    copied: Beginning | None = None  # of a plain copy: what it has of the log
 
     def is_unchanged(self, found: Found) -> bool:
         """Whether size and modification time are what they were."""
@@ -113,6 +114,11 @@ class Followed:
         if tail is None or len(tail) < min(WINDOW, self.position):
             return None
         return marker_of(tail, self.position)
+
+    def beginning(self) -> Beginning | None:
+        """Tell what was read of a plain file."""
+        marker = None if self.archived else self.own_marker()
+        return None if marker is None else beginning_of(self.head, marker)
 
     def close(self) -> None:
         """Give descriptors back; what was read stays known."""

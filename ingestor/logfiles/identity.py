@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from hashlib import blake2b
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ingestor.model import Chunk, Identity, KnownFile, Marker
 
@@ -60,6 +60,28 @@ def has_marker(marker: Marker, content: Readable) -> bool:
     """Whether the content still has, before the marker's offset, the bytes it once had."""
     window = content.read_at(marker.offset - marker.length, marker.length)
     return len(window) == marker.length and digest(window) == marker.digest
+
+
+class Beginning(NamedTuple):
+    """A content's first bytes, up to an offset: known by the first and the last of them."""
+
+    head: bytes  # the hash of the first `HEAD` of them
+    marker: Marker
+
+    @property
+    def length(self) -> int:
+        """Bytes."""
+        return self.marker.offset
+
+    def is_of(self, content: Readable) -> bool:
+        """Whether the content begins so."""
+        head = content.read_at(0, min(HEAD, self.length))
+        return digest(head) == self.head and has_marker(self.marker, content)
+
+
+def beginning_of(head: bytes, marker: Marker) -> Beginning:
+    """Of a content that starts with ``head`` and has this marker."""
+    return Beginning(digest(head[: min(HEAD, marker.offset)]), marker)
 
 
 class Fit(Enum):

@@ -11,7 +11,7 @@ from ingestor.logfiles.compression import Damage, Incomplete, is_supported
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.followed import Followed, Place, PlaceKind, Start
 from ingestor.logfiles.generations import parse
-from ingestor.logfiles.identity import HEAD, identity_of, marker_at
+from ingestor.logfiles.identity import HEAD, beginning_of, identity_of, marker_at
 from ingestor.logfiles.reader import (
     LogFile,
     Reading,
@@ -20,13 +20,14 @@ from ingestor.logfiles.reader import (
 )
 from ingestor.logfiles.recognition import Relation, Verdict, recognize
 from ingestor.logfiles.registry import END
-from ingestor.model import KnownFile
+from ingestor.model import Chunk, KnownFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ingestor.logfiles.discovery import Discovered, Found
     from ingestor.logfiles.roster import Roster
+    from ingestor.model import Marker
 
 _CLAIM_RETRY = 20.0  # seconds until a content that another process reads is asked for again
 _UNFINISHED_ARCHIVE = 120.0  # seconds without change until an incomplete archive is called so
@@ -231,8 +232,11 @@ class Intake:
     def _set_aside(self, key: int, found: Found, file: LogFile, *, cut: bool) -> None:
         """Leave a copy unread; remember it when what it holds is acked."""
         place = self._roster.places[found.id]
-        place.kind, place.key, place.cut = PlaceKind.COPY, key, cut
+        place.kind, place.key, place.cut, place.copied = PlaceKind.COPY, key, cut, None
         length = file.length
+        if length is not None and not cut:
+            marker = marker_at(file, last_line_end(file, min(length, found.size)))
+            place.copied = beginning_of(file.read_at(0, HEAD), marker)
         if length is None and (log := self._roster.logs.get(key)) is not None:
             # An archive has no more than what it is a copy of, read or not.
             if not log.archived:
@@ -267,7 +271,20 @@ class Intake:
             self._roster.registry.update(key, marker=marker)
         known = KnownFile(key, identity, marker, found.path, origin, origin, archived)
         self._roster.known().add(known)
-        return self._attach(known, found, file, head)
+        copied = self._roster.places[found.id].copied
+        kept = self._attach(known, found, file, head)
+        if kept and copied is not None and copied.length and copied.is_of(file):
+            self._pass_over(self._roster.logs[key], file, copied.marker)
+        return kept
+
+    def _pass_over(self, log: Followed, file: LogFile, copied: Marker) -> None:
+        """A copy that went on by itself: what it has of the other log was read there."""
+        if log.position > 0:
+            return
+        log.reading = Reading(log.key, [(copied.offset, END)], self._roster.read_options)
+        log.reading.marks.add(copied)
+        tail_of(file, log.reading)
+        self._roster.pending.append(Chunk(log.key, 0, copied.offset, b""))
 
     def _is_skipped(self, found: Found) -> bool:
         if self._start == "end":
@@ -295,7 +312,7 @@ class Intake:
         self._roster.leave_home(log, found.id)
         archived = file.compression is not None
         self._place_at(log, known, found, head, archived=archived)
-        place.kind, place.key, place.failures = PlaceKind.FOLLOWED, key, 0
+        place.kind, place.key, place.failures, place.copied = PlaceKind.FOLLOWED, key, 0, None
         if archived:
             if whole or log.reading.finished:
                 place.kind = PlaceKind.DONE

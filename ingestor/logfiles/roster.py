@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _SPARE_DESCRIPTORS = 96  # left to connections, the checkpoint, watches
 _MAX_RETRY = 60.0  # seconds between tries of a file that cannot be opened or read
 _MAX_SAID = 10_000  # findings remembered, whatever the directories hold
+_NOWHERE = (-1, -1)  # device and inode of no file
 _SAY_AGAIN = 3600.0  # seconds until a finding is worth repeating
 
 
@@ -185,6 +186,7 @@ class Roster:
 
     def leave_home(self, log: Followed, home: tuple[int, int]) -> None:
         """Stop reading a content where it is; ``home`` is where it goes, if that is known."""
+        copied = None if home == _NOWHERE else log.beginning()
         log.close()
         self.open.pop(log.key, None)
         self.parked.pop(log.key, None)
@@ -194,13 +196,13 @@ class Roster:
         old = self.places.get(log.home)
         waits = old is not None and old.kind is PlaceKind.WAITING  # it may have more: it is asked
         if log.home != home and old is not None and old.key == log.key and not waits:
-            old.kind = PlaceKind.COPY
+            old.kind, old.copied = PlaceKind.COPY, copied
             old.measured = not log.archived  # an archive may have more than what replaces it
             old.retry_at = self.clock() + self.options.grace
 
     def gone(self, log: Followed) -> None:
         """The content is not where it was: the next rescan looks for it."""
-        self.leave_home(log, (-1, -1))
+        self.leave_home(log, _NOWHERE)
         self.ready.pop(log.key, None)
         log.lost_home = True
         self.urgent = True
@@ -216,7 +218,7 @@ class Roster:
 
     def failed(self, log: Followed, error: OSError) -> None:
         """Reading failed (EIO, ESTALE, EACCES, …): close, and try again a little later."""
-        self.leave_home(log, (-1, -1))
+        self.leave_home(log, _NOWHERE)
         self.ready.pop(log.key, None)
         place = self.places.get(log.home)
         if place is None:

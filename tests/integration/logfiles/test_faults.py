@@ -88,6 +88,46 @@ def test_fault_04_a_copy_is_no_new_file(tmp_path: Path, log: Path, daemon: Any, 
     assert b"\n".join(daemon.lines) + b"\n" == lines(0, count + 5)
 
 
+@pytest.mark.parametrize("count", [3, 500])
+@pytest.mark.parametrize("first", ["the copy", "the log", "both"])
+def test_fault_04_a_copy_that_goes_on_by_itself_is_read_from_where_it_does(
+    tmp_path: Path, log: Path, daemon: Any, first: str, count: int
+) -> None:
+    log.write_bytes(lines(0, count))
+    daemon.start(tmp_path)
+    other = tmp_path / "other.log"
+    shutil.copy(log, other)
+    daemon.turn()
+    if first in ("the copy", "both"):
+        append(other, lines(0, 5, "other"))
+    if first in ("the log", "both"):
+        append(log, lines(count, count + 5))
+    daemon.turn()
+    append(log, lines(count + 5, count + 9))
+    append(other, lines(5, 9, "other"))
+    daemon.turn()
+    append(log, lines(count + 9, count + 12))
+    append(other, lines(9, 12, "other"))
+    daemon.turn()
+    for path in (log, other):
+        append(path, b"the last of " + os.fsencode(path.name) + b"\n")
+    daemon.start(tmp_path)
+    everything = log.read_bytes() + other.read_bytes()[len(lines(0, count)) :]
+    assert sorted(daemon.lines) == sorted(everything.splitlines())
+
+
+def test_fault_04_what_replaces_a_copy_is_read_from_its_start(
+    tmp_path: Path, log: Path, daemon: Any
+) -> None:
+    log.write_bytes(lines(0, 100))
+    daemon.start(tmp_path)
+    other = tmp_path / "other.log"
+    shutil.copy(log, other)
+    daemon.turn()
+    other.write_bytes(lines(0, 200, "other"))  # on the same inode
+    assert daemon.turn() == lines(0, 200, "other").splitlines()
+
+
 def test_fault_05_rotated_twice_while_down_is_read_oldest_first(log: Path, daemon: Any) -> None:
     log.write_bytes(lines(0, 50))
     daemon.start(log)
