@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from ingestor.errors import FormatError
 from ingestor.formats import detect, format_named
+from ingestor.formats.detect import ENOUGH
 from ingestor.model import Malformed
 from ingestor.observe import printable
 from ingestor.pageviews import Site
@@ -52,6 +53,10 @@ class Recipe:
                 raise FormatError(
                     f"no format explains {printable(self.name)}: {found.explanation} "
                     "Name its format with --format, or format: in the configuration."
+                )
+            if found.share < ENOUGH:
+                log.warning(
+                    "%s: %s; its other lines count as malformed.", self.name, found.explanation
                 )
             log.debug("%s: %s", self.name, found.explanation)
             line_format = found.format
