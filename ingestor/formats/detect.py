@@ -45,6 +45,8 @@ class Detection:
     explanation: str  # for people: what was chosen and how sure it is, or where the nearest stops
     nearest: str = ""  # the preset that came nearest where none fits
     column: int = 0  # … and how many bytes of the shown line it explains
+    is_error_log: bool = False  # for the most part
+    names: str = ""  # of the presets that explain it, the foremost first
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,8 @@ def detect(lines: Sequence[bytes], *, latest: int, timezone: tzinfo | None = Non
         found = _detect(bare, latest, timezone)
         if found.format is None:
             return found
-        return Detection(
-            Prefixed(found.format), found.share, f"{found.explanation}, behind a syslog prefix"
-        )
+        explanation = f"{found.explanation}, behind a syslog prefix"
+        return replace(found, format=Prefixed(found.format), explanation=explanation)
     return _detect(sample, latest, timezone)
 
 
@@ -188,7 +189,7 @@ def _chosen(
     others += [each for each in formats if each not in others]
     # What the sample taught them is not where the reading will begin: fresh ones.
     fresh = Adaptive(team[0].format, others).for_file(sample)
-    return Detection(fresh, share, explanation)
+    return Detection(fresh, share, explanation, names=names)
 
 
 def _refused(
@@ -202,8 +203,9 @@ def _refused(
     found = f"no preset explains these lines: together they explain {len(covered)} of {len(sample)}"
     errors = sum(_OWN_WORDS.match(line) is not None for line in sample)
     if errors * 2 >= len(sample):
-        text = f"{found}, and {errors} are of a server's error log. Exclude this file (exclude:)"
-        return Detection(None, len(covered) / len(sample), text, best.format.name)
+        text = f"{errors} of {len(sample)} lines are of a server's error log"
+        share = len(covered) / len(sample)
+        return Detection(None, share, text, best.format.name, is_error_log=True)
     zone = "" if timezone is not None else _needs_zone(sample, latest)
     left = [line for at, line in enumerate(sample) if at not in covered | best.explained]
     if not left:  # it is all cut up by presets whose fields would then hold the wrong things
@@ -212,21 +214,22 @@ def _refused(
         line = next(line for at, line in enumerate(sample) if at not in covered)
         found += f". {nearest} fits {fits} by its shape, but not by what "
         found += (
-            f"would be the address, the host, the referrer or the user agent, as in: {_shown(line)}"
+            f"would be the address, the host, the referrer or the user agent, as in {_shown(line)}"
         )
     else:
         line = next((line for line in left if not is_foreign(line)), left[0])
         nearest, column, expected = _nearest(best, scores, line, latest)
         found += f". The nearest, {nearest}, stops at column {column + 1}, where it expects "
-        found += f"{expected}, in: {_shown(line)}"
+        found += f"{expected}, in {_shown(line)}"
     if any(b"\thandled request\t{" in each for each in sample):
         zone += ". Caddy wrote this for people to read: set `format json` in its `log`"
     return Detection(None, len(covered) / len(sample), found + zone, nearest, column)
 
 
 def _shown(line: bytes) -> str:
-    text = line.decode("ascii", "backslashreplace")
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_SHOWN])
+    text = line[: _SHOWN + 1].decode("ascii", "backslashreplace")
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_SHOWN])
+    return f"`{shown}{'…' if len(text) > _SHOWN else ''}`"
 
 
 def _nearest(

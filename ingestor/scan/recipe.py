@@ -18,7 +18,7 @@ from ingestor.scan.scanner import Scanner
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ingestor.formats import Format
+    from ingestor.formats import Detection, Format
     from ingestor.pageviews import Rules
 
 log = logging.getLogger("ingestor")
@@ -50,13 +50,14 @@ class Recipe:
             last = [] if whole else sample_lines(self.tail, cut_first=True)
             found = detect([*first, *last], latest=int(clock()) + _DAY, timezone=zone)
             if found.format is None:
-                raise FormatError(
-                    f"no format explains {printable(self.name)}: {found.explanation} "
-                    "Name its format with --format, or format: in the configuration."
-                )
+                raise FormatError(self._why_not(found))
             if found.share < ENOUGH:
                 log.warning(
-                    "%s: %s; its other lines count as malformed.", self.name, found.explanation
+                    "%s: only %.0f %% of the lines that were looked at are written as %s; the "
+                    "others count as malformed.",
+                    self.name,
+                    100 * found.share,
+                    found.names,
                 )
             log.debug("%s: %s", self.name, found.explanation)
             line_format = found.format
@@ -64,6 +65,15 @@ class Recipe:
             line_format = format_named(self.format, timezone=zone).for_file(first)
             self._require_lines_of(line_format, first, int(clock()) + _DAY)
         return Scanner(line_format.for_file(first), rules, site=self.site, clock=clock)
+
+    def _why_not(self, found: Detection) -> str:
+        name = printable(self.name)
+        if found.is_error_log:
+            return f"{name} is no access log: {found.explanation}. Leave it out with exclude:."
+        return (
+            f"no format explains {name}: {found.explanation}. "
+            "Name its format with --format, or format: in the configuration."
+        )
 
     def _require_lines_of(self, line_format: Format, lines: list[bytes], latest: int) -> None:
         """A wrong name must not use up a log as malformed; raises FormatError."""

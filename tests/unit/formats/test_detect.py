@@ -149,6 +149,7 @@ def test_an_error_log_with_some_requests_in_it_is_held(error: bytes) -> None:
         found = detect(lines, latest=LATEST)
         assert found.format is None
         assert "of a server's error log" in found.explanation
+        assert found.is_error_log
 
 
 def test_the_line_that_is_shown_is_one_that_no_preset_explains() -> None:
@@ -157,7 +158,7 @@ def test_the_line_that_is_shown_is_one_that_no_preset_explains() -> None:
     found = detect([*known, *[b"Bad line"] * 12], latest=LATEST)
     assert found.format is None
     assert "explain 12 of 24" in found.explanation
-    assert found.explanation.endswith("in: Bad line")
+    assert found.explanation.endswith("in `Bad line`")
 
 
 def test_fields_that_do_not_hold_what_they_are_called_are_told_as_such() -> None:
