@@ -79,6 +79,7 @@ class Follower:
             took = self._clock() - began
             self._next_rescan = began + max(self._options.rescan_interval, took * _BUSY_SHARE)
             self._next_full = began + max(_FULL_RESCAN, took * _FULL_SHARE)
+        self._rereads.look_again()
         self._closing.close_finished()
         self._closing.limit_deleted()
         self._closing.settle()
@@ -113,7 +114,6 @@ class Follower:
         self._closing.report_lost()
         self._closing.forget_vanished()
         self._turns.note_elders()
-        self._rereads.look_again()
 
     def poll(self) -> bool:
         """Look at the open files; cheap. Gives whether there is something to read."""

@@ -41,6 +41,7 @@ class Intake:
         self._start = start
         roster.first_start = first_start
         self._claimed: set[int] = set()
+        self._orphans: set[tuple[int, int]] = set()  # copies of what is nowhere at this look
 
     def note_present(self, discovered: Discovered) -> None:
         """Note which contents are where they were, renamed, or deleted."""
@@ -74,7 +75,11 @@ class Intake:
         order = {found.id: self._first_sight(found) for found in unknown}
         unknown.sort(key=lambda found: order[found.id])
         for found in unknown:
+            copy = self._roster.places[found.id]
+            if found.id in self._orphans and self._roster.home_of(copy.key) is not None:
+                continue  # what it is a copy of was found again
             self._identify(found)
+        self._orphans.clear()
         self._roster.first_start = False
 
     def may_have_changed(self) -> bool:
@@ -123,7 +128,10 @@ class Intake:
                 if place.cut and not unchanged:
                     self._roster.not_it.add((found.id, found.mtime_ns, place.key))
                 unmeasured = not place.measured and now >= place.retry_at
-                return not unchanged or unmeasured or self._roster.home_of(place.key) is None
+                orphan = self._roster.home_of(place.key) is None
+                if orphan and unchanged and place.measured:
+                    self._orphans.add(found.id)
+                return not unchanged or unmeasured or orphan
             case _:
                 return now >= place.retry_at
 

@@ -519,6 +519,20 @@ def test_a_log_that_begins_as_an_archive_that_was_read_is_read_from_there_on() -
     play.teardown()
 
 
+def test_a_copy_stays_one_though_a_log_of_one_byte_begins_alike_and_is_missing() -> None:
+    play = followed()
+    play.write_partly(1)
+    play.copy()
+    play.crash()
+    play.write_junk("nuls")
+    play.copytruncate(seen="", reads=False)
+    play.copytruncate(seen="", reads=False)
+    play.write_partly(1)
+    play.come_back()
+    play.copytruncate(seen="", reads=False)
+    play.teardown()
+
+
 def test_acks_beyond_a_hole_survive_a_crash() -> None:
     play = followed()
     play.write(9, 5)

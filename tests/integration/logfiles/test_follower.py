@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import shutil
@@ -131,6 +132,32 @@ def test_a_held_back_stretch_waits_until_its_file_is_back(tmp_path: Path, daemon
     daemon.acking = False
     assert daemon.turn() == lines(0, 50).splitlines()
     assert daemon.chunks[-1].again
+
+
+def test_what_could_not_be_read_again_is_tried_at_the_next_rescan(
+    tmp_path: Path, daemon: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, other = tmp_path / "a.log", tmp_path / "b.log"
+    log.write_bytes(lines(0, 50))
+    daemon.acking = False
+    daemon.start(tmp_path, options=FollowOptions(max_open_files=1))
+    other.write_bytes(lines(50, 60))
+    for _ in range(5):
+        daemon.turn()  # the directory's time stands still for a while: no look at everything
+    span = daemon.chunks[0].span
+    real, stale = os.open, [1]
+
+    def fails_once(path: Any, *rest: Any, **named: Any) -> int:
+        if path == os.fsencode(log) and stale:
+            stale.clear()
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return real(path, *rest, **named)
+
+    monkeypatch.setattr(os, "open", fails_once)
+    daemon.follower.reread([span])
+    daemon.poll()
+    assert not stale
+    assert daemon.turn() == lines(0, 50).splitlines()
 
 
 def test_a_deleted_file_is_held_until_everything_of_it_is_acked(log: Path, daemon: Any) -> None:
