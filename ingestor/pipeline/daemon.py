@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import time
 from collections import deque
@@ -22,12 +21,13 @@ from ingestor.checkpoint import Committer, Role, Store
 from ingestor.config import parse_date
 from ingestor.delivery import Delivery
 from ingestor.errors import ConfigError, FormatError, UsageError
-from ingestor.logfiles import END, Follower, FollowSource, Watcher, readable
+from ingestor.logfiles import Follower, FollowSource, Watcher, readable
 from ingestor.model import Span
-from ingestor.observe import Counts, Notifier, counted, human_bytes
+from ingestor.observe import Counts, Notifier, counted
 from ingestor.pipeline.backfill import delivery_options
 from ingestor.pipeline.job import say_findings
 from ingestor.pipeline.ledger import Ledger
+from ingestor.pipeline.leftover import say_left
 from ingestor.pipeline.precedence import Precedence
 from ingestor.pipeline.rereading import Uncounted, merged
 from ingestor.pipeline.scanners import Scanners, without_lines
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from ingestor.config import Config
     from ingestor.logfiles import Start
-    from ingestor.model import Chunk, KnownFile
+    from ingestor.model import Chunk
     from ingestor.scan import Scanner
 
     Reload = Callable[[], Config]
@@ -95,6 +95,7 @@ class _Daemon:
         self._handed: dict[int, int] = {}  # file → end of what was ever in hand
         self._unexplained: dict[int, list[Span]] = {}  # files whose format is not known yet
         self._uncounted = Uncounted()  # handed out, held back, and not counted in this life
+        self._reloaded = False  # the counts are of the life since then
         self._follower = self._following(config)
         self._begin_life(config)
 
@@ -152,21 +153,8 @@ class _Daemon:
         self._look_once()
         live = [state for state in self._follower.files() if state.state == "live"]
         log.info("ingestor is following %s.", counted(len(live), "file"))
-        self._say_left()
-
-    def _say_left(self) -> None:
-        """Tell, once in a checkpoint's life, what was there before and is a backfill's."""
-        if self._store.noted(_STARTED) is not None:
-            return
-        left = [file for file in self._store.known() if file.origin]
-        if left:
-            log.info(
-                "What was in the logs before this first start is left to a backfill: %s, %s. "
-                "To send it as well, while the daemon runs: %s",
-                counted(len(left), "file"),
-                human_bytes(sum(map(_size_left, left))),
-                self._config.backfill_command(),
-            )
+        if self._store.noted(_STARTED) is None:
+            say_left(self._store, self._config)
 
     async def _follow(self, hangup: asyncio.Event, reload: Reload | None) -> Config:
         """Follow until a changed configuration is there; gives it, both tasks at rest."""
@@ -218,7 +206,7 @@ class _Daemon:
 
     def last_words(self) -> str:
         """The summary of a life that ends, and what of it may be in Umami twice."""
-        words = [self.summary()]
+        words = [f"Since the reload: {self.summary()}" if self._reloaded else self.summary()]
         if self._counts.doubted:
             words.append(f"{self._counts.doubted:,} were sent again, and may be double.")
         if unanswered := self._ledger.unanswered:
@@ -284,6 +272,7 @@ class _Daemon:
         self._unexplained.clear()
         same = self._follows_the_same(config)
         self._begin_life(config)
+        self._reloaded = True
         self._say_in_doubt()
         if same:
             self._uncounted = Uncounted(merged(self._unfinished()))
@@ -417,15 +406,6 @@ def _wake_from_thread(loop: asyncio.AbstractEventLoop, wake: Callable[[], None])
     """Called on watchdog's thread, perhaps after the loop's end."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(wake)
-
-
-def _size_left(file: KnownFile) -> int:
-    """How many bytes of a file are not the daemon's; of an archive, its size on disk."""
-    if file.origin < END:
-        return file.origin
-    with suppress(OSError):
-        return os.stat(file.path).st_size  # noqa: PTH116 - a path is bytes
-    return 0
 
 
 def _places(config: Config) -> list[FollowSource]:

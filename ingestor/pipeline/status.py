@@ -21,7 +21,7 @@ from ingestor.formats import detect, format_named
 from ingestor.logfiles import END, discover, readable
 from ingestor.logfiles.reader import LogFile
 from ingestor.model import Hit
-from ingestor.observe import human_bytes, printable
+from ingestor.observe import counted, human_bytes, printable
 from ingestor.pipeline.backfill import delivery_options
 from ingestor.pipeline.job import places
 from ingestor.pipeline.scanners import sample_lines
@@ -52,10 +52,11 @@ class FileStatus:
     age: float | None  # seconds that the first line of the backlog has been waiting; None: no line
     last_page_view: int | None
     trouble: str = ""  # why it cannot be read
+    left: int = 0  # bytes at its beginning that no backfill has read
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
-        names = ("path", "size", "offset", "backlog", "age", "last_page_view")
+        names = ("path", "size", "offset", "backlog", "age", "last_page_view", "left")
         found = {name: getattr(self, name) for name in names}
         return found | ({"trouble": self.trouble} if self.trouble else {})
 
@@ -151,7 +152,7 @@ class Status:
         yield f"totals        {_totals(self.totals)}"
         for source in self.sources:
             yield ""
-            archives = f" ({source.archives:,} archives)" if source.archives else ""
+            archives = f" ({counted(source.archives, 'archive')})" if source.archives else ""
             yield f"{printable(source.path)}{archives}"
             if source.totals:
                 yield f"  {_totals(source.totals)}"
@@ -252,7 +253,10 @@ class _Look:
         offset, backlog = self._progress(known, size)
         newest = None if known is None else self._newest.get(known.key)
         age = self._age(file, offset, source) if backlog else None
-        return FileStatus(name, size, offset, backlog, age, newest)
+        left = 0
+        if known is not None and known.origin < END:
+            left = max(0, known.origin - known.from_start)
+        return FileStatus(name, size, offset, backlog, age, newest, left=left)
 
     def _progress(self, known: FileSnapshot | None, size: int) -> tuple[int, int]:
         """Offset and backlog; a file that is shorter than what was read is another one by now."""
@@ -317,6 +321,8 @@ def _file(file: FileStatus) -> str:
     if file.backlog:
         age = "" if file.age is None else f", {_span(file.age)} old"
         parts.append(f"backlog {human_bytes(file.backlog)}{age}")
+    if file.left:
+        parts.append(f"{human_bytes(file.left)} at its beginning left to a backfill")
     if file.last_page_view is not None:
         parts.append(f"last page view {_moment(file.last_page_view)}")
     return ", ".join(parts)

@@ -70,6 +70,23 @@ def test_an_operator_sees_each_file_the_totals_and_the_last_page_view(
     assert look(ingestor)["totals"]["accepted"] == 2
 
 
+def test_what_is_left_to_a_backfill_shows_until_one_has_read_it(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
+) -> None:
+    configure(tmp_path, sandbox.url, start="end")
+    log = tmp_path / "logs" / "access.log"
+    append(log, recent("/1") + recent("/2", 1))
+    size = log.stat().st_size
+    daemon = ingestor.start("run", "-c", "config.yaml")
+    until(lambda: "following 1 file." in daemon.log())
+    assert look(ingestor)["sources"][0]["files"][0]["left"] == size
+    text = ingestor("status", "-c", "config.yaml").stdout
+    assert f"{size} B at its beginning left to a backfill" in text
+    ingestor("backfill", "-c", "config.yaml")
+    assert look(ingestor)["sources"][0]["files"][0]["left"] == 0
+    assert "left to a backfill" not in ingestor("status", "-c", "config.yaml").stdout
+
+
 def test_behind_by_more_than_it_may_be_is_exit_code_1(
     ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
 ) -> None:

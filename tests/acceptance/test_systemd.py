@@ -244,7 +244,7 @@ def test_a_reload_mends_a_parked_website_and_counts_each_line_once(
     until(lambda: sandbox.count() == 500)
     assert running.stop() == 0
     assert sandbox.count(f"website = '{OTHER_WEBSITE}'") == 500
-    assert "Stopped. 1,000 lines: 500 page views accepted, 500 filtered" in running.log()
+    assert "Stopped. Since the reload: 1,000 lines: 500 page views accepted, 500 filtered" in running.log()
     assert "0 in flight" in running.log().rpartition("Stopped.")[2]
 
 
@@ -263,7 +263,7 @@ def test_a_reload_reaches_an_umami_that_has_moved(
     until(lambda: sandbox.count() >= 2000)
     assert running.stop() == 0
     assert sandbox.count() == 2000
-    assert "Stopped. 2,000 lines: 2,000 page views accepted" in running.log()
+    assert "Stopped. Since the reload: 2,000 lines: 2,000 page views accepted" in running.log()
 
 
 async def test_an_umami_that_is_too_old_is_told_in_one_line(
