@@ -203,11 +203,7 @@ class Books:
     def _count(
         self, website: str, finished: _Finished, unsettled: Counter[str], *, aside: bool = False
     ) -> None:
-        outcomes = [outcome for _, outcome in finished]
-        for outcome in Outcome:
-            count = outcomes.count(outcome)
-            if not count:
-                continue
+        for outcome, count in Counter([outcome for _, outcome in finished]).items():
             doubtful = unsettled.total() if outcome is Outcome.ACCEPTED else 0
             self._report.finished(website, outcome, count, unsettled=doubtful)
         for user_agent, count in unsettled.items():

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ingestor.model import PageView
 
@@ -37,7 +37,7 @@ class Probe(NamedTuple):
 
 def agent_of(page_view: PageView) -> str:
     """The user agent that Umami judges."""
-    return str(page_view.payload.get("userAgent", ""))
+    return page_view.payload.get("userAgent", "")  # type: ignore[return-value]  # a text by its key
 
 
 class Settling:
@@ -74,6 +74,12 @@ class Settling:
     def verdict_on(self, page_view: PageView) -> bool | None:
         """Tell a bot's page view (True) from a person's (False), or None: not settled."""
         return self.verdict(agent_of(page_view))
+
+    def bots_among(self, page_views: Sequence[PageView]) -> set[str]:
+        """Which of these page views' user agents are known to be bots."""
+        if not self.knows_bots:
+            return set()
+        return {agent for agent in set(map(agent_of, page_views)) if self.verdict(agent)}
 
     def learn(self, user_agent: str, *, bot: bool) -> int:
         """Note Umami's verdict; how many page views were accepted without it."""

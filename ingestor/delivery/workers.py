@@ -22,6 +22,7 @@ from ingestor.delivery.answers import (
     Verdict,
     printable,
 )
+from ingestor.delivery.settling import agent_of
 from ingestor.delivery.umami import encode
 from ingestor.errors import StoppedByUmami, TryAgain, UnknownWebsite
 from ingestor.model import Batch
@@ -180,13 +181,11 @@ class Workers:
     def _without_bots(self, parcel: Parcel) -> tuple[PageView, ...]:
         """The page views of a parcel whose user agents are no known bots; the others end here."""
         views = parcel.page_views
-        if not self._settling.knows_bots:
-            return views
-        bots = [self._settling.verdict_on(view) is True for view in views]
-        if any(bots):
-            known = [view for view, bot in zip(views, bots, strict=True) if bot]
+        bots = self._settling.bots_among(views)
+        if bots:
+            known = [view for view in views if agent_of(view) in bots]
             self._books.enter_known_bots(parcel.website, known)
-            views = tuple(view for view, bot in zip(views, bots, strict=True) if not bot)
+            views = tuple(view for view in views if agent_of(view) not in bots)
         return views
 
     async def _exchange(

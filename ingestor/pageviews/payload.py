@@ -61,6 +61,12 @@ class Shaper:
 
         The target has been judged before: `path_of` gives a path for it.
         """
+        path, mark, query = target.partition("?")
+        if _ORDINARY_PATH.fullmatch(path) is not None and path != "/undefined":
+            if not mark:
+                return path
+            if self._queries.stays(query):
+                return target
         path, mark, query = origin_form(target).partition("?")
         if _ORDINARY_PATH.fullmatch(path) is None or path == "/undefined":
             repaired = self._path(path, hostname)

@@ -81,13 +81,18 @@ class Queries:
             return text
         return _PLAIN.sub(self._mask_plain, text)
 
+    def stays(self, query: str) -> bool:
+        """Tell quickly that `clean` would give the query back as it is; False: perhaps."""
+        return not self._strip and len(query) <= MAX_CAMPAIGN and self._is_harmless(query)
+
     def _is_harmless(self, query: str) -> bool:
         """Tell quickly that `mask` would change nothing; False: perhaps."""
         if _SIMPLE.fullmatch(query) is None:
             return False
+        is_secret = self._is_secret
         for pair in query.split("&"):
             name, sign, _ = pair.partition("=")
-            if sign and self._is_secret[name]:
+            if sign and is_secret[name]:
                 return False
         return True
 

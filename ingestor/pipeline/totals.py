@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ingestor.model import Outcome
 
@@ -28,6 +28,7 @@ _AMENDED = "(settled later)"  # user agents that Umami judged after their page v
 _FILES = 50_000  # of which the newest page view is remembered
 
 Counts = dict[str, int]
+_T = TypeVar("_T")
 
 
 class Totals:
@@ -53,11 +54,14 @@ class Totals:
 
     def finished(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
         """Count page views that came to an end."""
-        for outcome in Outcome:
-            ended = [page_view for page_view, of in finished if of is outcome]
-            if not ended:
-                continue
-            for file, count in Counter([page_view.span.file for page_view in ended]).items():
+        by_outcome: dict[Outcome, list[PageView]] = {}
+        for page_view, outcome in finished:
+            ended = by_outcome.get(outcome)
+            if ended is None:
+                ended = by_outcome[outcome] = []
+            ended.append(page_view)
+        for outcome, ended in by_outcome.items():
+            for file, count in _counted([page_view.span.file for page_view in ended]).items():
                 self._store.count(self._source_of(file), {outcome: count})
             times = _times(ended)
             self.newest_done = max(self.newest_done, *times)
@@ -65,9 +69,10 @@ class Totals:
                 self._count_days(ended, times)
 
     def _count_days(self, accepted: Sequence[PageView], times: Sequence[int]) -> None:
+        first, last = min(times) // _DAY, max(times) // _DAY
+        days = [first] * len(times) if first == last else [moment // _DAY for moment in times]
         websites = [page_view.website for page_view in accepted]
-        days = [moment // _DAY for moment in times]
-        for (website, number), count in Counter(zip(websites, days, strict=True)).items():
+        for (website, number), count in _counted([*zip(websites, days, strict=True)]).items():
             day = _day(number)
             self._store.count(f"{_WEBSITE}{website} {day[:-3]}", {day: count})
 
@@ -102,6 +107,12 @@ def accepted_by_day(totals: Iterable[Mapping[str, Counts]], website: str) -> Cou
             if source.startswith(f"{_WEBSITE}{website} "):
                 found.update(counts)
     return dict(found)
+
+
+def _counted(values: list[_T]) -> Mapping[_T, int]:
+    """Count values that are mostly one and the same."""
+    first = values[0]
+    return {first: len(values)} if values.count(first) == len(values) else Counter(values)
 
 
 def _times(page_views: Sequence[PageView]) -> list[int]:

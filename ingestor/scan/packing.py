@@ -7,7 +7,7 @@ the lines of page views are cut out of it again there.
 from __future__ import annotations
 
 import marshal
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ingestor.model import Malformed, Reason, Scanned, Tally
 from ingestor.scan.scanner import Found, page_views_of
@@ -15,12 +15,10 @@ from ingestor.scan.scanner import Found, page_views_of
 if TYPE_CHECKING:
     from ingestor.model import Chunk
 
-# Lines, malformed and filtered by word, then page views as (start, length, *payload).
-_Plain: TypeAlias = "tuple[int, dict[str, int], dict[str, int], list[tuple[Any, ...]]]"
-_KEYS = (
-    "website", "hostname", "language", "referrer", "screen", "title", "url", "ip", "userAgent",
-    "timestamp",
-)  # fmt: skip
+# Lines, malformed and filtered by word, then page views as (start, length, payload).
+_Plain: TypeAlias = (
+    "tuple[int, dict[str, int], dict[str, int], list[tuple[int, int, dict[str, str | int]]]]"
+)
 
 
 def pack(scanned: Scanned) -> bytes:
@@ -30,10 +28,7 @@ def pack(scanned: Scanned) -> bytes:
         tally.lines,
         {str(name): count for name, count in tally.malformed.items()},
         {str(name): count for name, count in tally.filtered.items()},
-        [
-            (view.line_start - start, len(view.line), *map(view.payload.__getitem__, _KEYS))
-            for view in scanned.page_views
-        ],
+        [(view.line_start - start, len(view.line), view.payload) for view in scanned.page_views],
     )
     return marshal.dumps(plain)
 
@@ -43,10 +38,10 @@ def unpack(packed: bytes, chunk: Chunk) -> Scanned:
     plain: _Plain = marshal.loads(packed)  # noqa: S302 - our own processes wrote it
     lines, malformed, filtered, rows = plain
     data = chunk.data
-    found: list[Found] = []
-    for start, length, *values in rows:
-        payload = dict(zip(_KEYS, values, strict=True))
-        found.append((start, data[start : start + length], (values[0], payload)))
+    found: list[Found] = [
+        (start, data[start : start + length], (str(payload["website"]), payload))
+        for start, length, payload in rows
+    ]
     tally = Tally(
         lines,
         {Malformed(name): count for name, count in malformed.items()},

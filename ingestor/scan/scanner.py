@@ -118,6 +118,7 @@ class Scanner:
         status_at, agent_at = columns_of.get("status"), columns_of.get("user_agent")
         requests, statuses, agents = rules.requests, rules.statuses, rules.agents
         no_status, no_agent = statuses[b"200"], agents[b""]
+        times, raw_time, shortcut = self._times, self._raw_time, self._shortcut
         matches, _, plain, read, escapes = sifted
         bot, bots = Reason.BOT, 0
         verdict: Any
@@ -134,7 +135,10 @@ class Scanner:
                             bots += 1
                             continue
                         if verdict is True:
-                            verdict = self._passed(columns, self._time_of(columns, latest), latest)
+                            time = times.get(raw_time(columns)) or self._time_of(columns, latest)
+                            verdict = None if shortcut is None else shortcut(columns, time)
+                            if verdict is None:
+                                verdict = self._as_hit(columns, latest)
             if verdict is None:
                 verdict = self._judge_line(data[match.start() : match.end() - 1], latest)
             if type(verdict) is tuple:
@@ -164,20 +168,18 @@ class Scanner:
                 if verdict is True:
                     verdict = rules.agents[b"" if agent_at is None else columns[agent_at]]
                 if verdict is True:
-                    verdict = self._passed(columns, time, latest)
+                    verdict = None if self._shortcut is None else self._shortcut(columns, time)
+                    if verdict is None:
+                        verdict = self._as_hit(columns, latest)
         if verdict is None:
             return self._judge.exactly(line, latest)
         judged: Verdict = verdict
         return judged
 
-    def _passed(self, columns: Columns, time: int, latest: int) -> Verdict | None:
+    def _as_hit(self, columns: Columns, latest: int) -> Verdict | None:
         """Judge what passed by request, status and user agent; None: the judge has to."""
-        verdict = None if self._shortcut is None else self._shortcut(columns, time)
-        if verdict is None:
-            hit = self.format.hit(columns, latest)
-            if isinstance(hit, Hit):
-                return self._rules.page_view(hit, self._site)
-        return verdict
+        hit = self.format.hit(columns, latest)
+        return self._rules.page_view(hit, self._site) if isinstance(hit, Hit) else None
 
     def _time_of(self, columns: Columns, latest: int) -> int:
         """Read the time in Unix seconds; beyond ``latest`` where there is none to believe."""
