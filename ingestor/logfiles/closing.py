@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ingestor.logfiles.roster import Roster
 
 _SETTLE = 20.0  # seconds between looks whether an archive's lines are all acked
+_FEW = 32  # so many are looked at with each rescan: what a crash finds noted is not read again
 _FORGET = 3600.0  # seconds until a closed content that is nowhere any more is forgotten
 _ABANDONED = 30  # graces after which a file out of sight is closed without a successor
 
@@ -118,7 +119,8 @@ class Closing:
     def settle(self, *, at_once: bool = False) -> None:
         """Note which archives and copies are acked whole: they are never looked into again."""
         now = self._roster.clock()
-        if (now < self._next_settle and not at_once) or not self._roster.settling:
+        waiting = len(self._roster.settling)
+        if not waiting or (now < self._next_settle and not at_once and waiting > _FEW):
             return
         self._next_settle = now + _SETTLE
         for place, (key, found, length) in list(self._roster.settling.items()):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ingestor.logfiles.roster import Roster
     from ingestor.model import Marker
 
-_CLAIM_RETRY = 20.0  # seconds until a content that another process reads is asked for again
+_CLAIM_RETRY = 5.0  # seconds until a content that another process reads is asked for again
 _UNFINISHED_ARCHIVE = 120.0  # seconds without change until an incomplete archive is called so
 
 

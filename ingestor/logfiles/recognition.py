@@ -106,7 +106,7 @@ def recognize(
     told = [one for one in candidates if one.identity.fingerprint_length and one.key not in out]
     out.update(one.key for one in told)
     best = _best(_told(found, file, head, told, around))
-    if best.relation is not None and best.relation is not Relation.LONGER:
+    if best.relation is not None and not _is_doubtful(best, found):
         return best
     # A log that is longer than another may only begin as that one does: a whole copy tells more.
     short = _beginning(found, file, head, catalogue, around, out)
@@ -119,6 +119,13 @@ def recognize(
         if known.key not in out and (home is None or home.id == found.id):
             return Verdict(Relation.SAME, known)
     return best
+
+
+def _is_doubtful(verdict: Verdict, found: Found) -> bool:
+    """Whether another log may suit better: one that has all of the file, whatever begins it."""
+    if verdict.relation is Relation.SAME and verdict.known is not None:
+        return verdict.known.identity[:2] != found.id and not verdict.known.watermark
+    return verdict.relation is Relation.LONGER
 
 
 def _told(

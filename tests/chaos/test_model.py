@@ -533,6 +533,20 @@ def test_a_copy_stays_one_though_a_log_of_one_byte_begins_alike_and_is_missing()
     play.teardown()
 
 
+def test_a_copy_is_one_though_a_log_of_one_byte_begins_alike_after_a_crash() -> None:
+    play = followed()
+    play.write_partly(1)
+    play.copy()
+    play.crash()
+    play.write(1, 0)
+    play.copytruncate(seen="", reads=False)
+    play.write_partly(1)
+    play.come_back()
+    play.crash()
+    play.copytruncate(seen="", reads=False)
+    play.teardown()
+
+
 def test_acks_beyond_a_hole_survive_a_crash() -> None:
     play = followed()
     play.write(9, 5)
