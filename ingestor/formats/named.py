@@ -1,9 +1,9 @@
 r"""What stands in the configuration becomes a format: a preset's name, or a pasted definition.
 
 A definition may be pasted as it stands in the server's configuration: a whole ``log_format name
-escape=json '…' '…';`` or ``LogFormat "…" name``, quotes and line joins included, or only the
-string. ``syslog`` in front says that a syslog prefix comes before each line, ``container`` that
-Docker or Kubernetes put something around it.
+escape=json '…' '…';``, ``LogFormat "…" name`` or HAProxy's ``log-format "…"``, quotes and line
+joins included, or only the string. ``syslog`` in front says that a syslog prefix comes before each
+line, ``container`` that Docker or Kubernetes put something around it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ingestor.formats.apache import apache_parts
 from ingestor.formats.compiler import TextFormat
 from ingestor.formats.containers import Contained
 from ingestor.formats.fields import Escape
+from ingestor.formats.haproxy import haproxy_definition, is_haproxy
 from ingestor.formats.json import JsonFormat, template
 from ingestor.formats.nginx import nginx_parts
 from ingestor.formats.presets import PRESETS
@@ -54,6 +55,8 @@ def format_named(text: str, *, timezone: tzinfo | None = None) -> Format:
         return around(format_named(rest, timezone=timezone))
     if _NAME.fullmatch(text):
         return _preset(text, timezone)
+    if is_haproxy(text):
+        return compile_format(haproxy_definition(text), timezone=timezone)
     definition, escape = pasted(text)
     return compile_format(definition, timezone=timezone, escape=escape)
 

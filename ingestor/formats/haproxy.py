@@ -1,0 +1,108 @@
+"""A HAProxy ``log-format`` string becomes a definition with nginx's variables.
+
+Source: HAProxy's configuration manual, "Custom log format". What only HAProxy has is kept unnamed.
+Captured headers (``%hr``) have no names there: written out, ``{$host|$http_user_agent}`` in their
+place tells which is which.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ingestor.errors import FormatError
+
+# What Apache cannot mean by these letters.
+_OURS = re.compile(r"%(?:\{[+-][^}]*\})?(?:c[ip]|ST|H[MPUQV]|tr[gl]?|h[rs]l?|T[RtaqcwrdDg])\b|%\[")
+_DIRECTIVE = re.compile(r"\s*log-format\s+")
+_CAPTURED = re.compile(r" ?%(?:\{[^}]*\})?h[rs](?: %(?:\{[^}]*\})?h[rs])*(?![a-zA-Z])")
+_VARIABLE = re.compile(
+    r"%(?:\{(?P<flags>[^}]*)\})?(?:\[(?P<sample>(?:[^\[\]]|\[[^\]]*\])*)\]|(?P<name>[a-zA-Z]+)|(?P<percent>%))"
+)
+_HEADER = re.compile(r"\b(?:req\.)?f?hdr\(([\w-]+)\)")
+_TXN = re.compile(r"\bvar\(\w+\.(?:\w+\.)*(\w+)\)")
+
+_NAMED = {
+    "ci": "remote_addr",
+    "t": "bare_time",
+    "tr": "bare_time",
+    "T": "time_local",
+    "Tl": "time_local",
+    "trg": "time_local",
+    "trl": "time_local",
+    "Ts": "msec",
+    "r": "request",
+    "HM": "request_method",
+    "HP": "uri",
+    "HPO": "uri",
+    "HPOQ": "request_uri",
+    "HU": "request_uri",
+    "HQ": "args",
+    "HV": "server_protocol",
+    "ST": "status",
+}
+_SAMPLES = {
+    "src": "remote_addr",
+    "method": "request_method",
+    "path": "uri",
+    "pathq": "request_uri",
+    "url": "request_uri",
+    "query": "args",
+    "status": "status",
+}
+_TOLD = {  # what people call the variables that they keep headers in
+    "host": "host",
+    "ua": "http_user_agent",
+    "user_agent": "http_user_agent",
+    "useragent": "http_user_agent",
+    "referer": "http_referer",
+    "referrer": "http_referer",
+    "xff": "http_x_forwarded_for",
+    "x_forwarded_for": "http_x_forwarded_for",
+}
+
+
+def is_haproxy(definition: str) -> bool:
+    """Tell whether this is a HAProxy definition and no Apache one."""
+    return _DIRECTIVE.match(definition) is not None or _OURS.search(definition) is not None
+
+
+def haproxy_definition(text: str) -> str:
+    """Write the same with nginx's variables. Raises FormatError for what no line could tell.
+
+    ``text`` is the string, perhaps with its quotes and the directive, or with backslashes before
+    its spaces.
+    """
+    text = text[match.end() :] if (match := _DIRECTIVE.match(text)) else text
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        text = text[1:-1]
+    text = re.sub(r"\\([ \"'\\])", r"\1", text)
+    if re.search(r"%\{[^}]*\+(?:json|cbor)", text):
+        raise FormatError("HAProxy's +json and +cbor are not read; log text or the format json")
+    text, everywhere = re.subn(r"%\{\+[QEX,+]*Q[QEX,+]*\}o *", "", text)
+    text = _CAPTURED.sub("$http_captured", text)
+    return _VARIABLE.sub(lambda match: _variable(match, quoted=bool(everywhere)), text)
+
+
+def _variable(match: re.Match[str], *, quoted: bool) -> str:
+    if match["percent"]:
+        return "%"
+    if match["name"] == "o":  # sets flags alone
+        return ""
+    name = _told_by(match["sample"]) if match["sample"] else _NAMED.get(match["name"])
+    variable = f"${{{name or f'haproxy_{match.start()}'}}}"
+    flags = match["flags"] or ""
+    return f'"{variable}"' if "+Q" in flags or (quoted and "-Q" not in flags) else variable
+
+
+def _told_by(sample: str) -> str | None:
+    """Give the variable for a sample expression, its converters aside."""
+    header = _HEADER.search(sample)
+    if header is not None:
+        name = header[1].lower().replace("-", "_")
+        return f"http_{name}"
+    variable = _TXN.search(sample)
+    if variable is not None:
+        return _TOLD.get(variable[1].lower().removeprefix("req_"), "http_captured")
+    known = _SAMPLES.get(sample.partition(",")[0].strip())
+    return known or ("http_captured" if "capture" in sample else None)
