@@ -13,6 +13,8 @@ from ingestor.model import Malformed, Reason, Scanned, Tally
 from ingestor.scan.scanner import Found, page_views_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ingestor.model import Chunk
 
 # Lines, malformed and filtered by word, then page views as (start, length, payload).
@@ -21,14 +23,13 @@ _Plain: TypeAlias = (
 )
 
 
-def pack(scanned: Scanned) -> bytes:
+def pack(found: Sequence[Found], tally: Tally) -> bytes:
     """Turn what became of a chunk into bytes, without the chunk."""
-    start, tally = scanned.chunk.start, scanned.tally
     plain: _Plain = (
         tally.lines,
         {str(name): count for name, count in tally.malformed.items()},
         {str(name): count for name, count in tally.filtered.items()},
-        [(view.line_start - start, len(view.line), view.payload) for view in scanned.page_views],
+        [(start, len(line), payload) for start, line, (_, payload) in found],
     )
     return marshal.dumps(plain)
 

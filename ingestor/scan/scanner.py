@@ -65,6 +65,11 @@ class Scanner:
 
     def scan(self, chunk: Chunk) -> Scanned:
         """Judge every line of a chunk. Never raises for anything that stands in a log."""
+        found, tally = self.judge(chunk)
+        return Scanned(chunk, page_views_of(chunk, found), tally)
+
+    def judge(self, chunk: Chunk) -> tuple[list[Found], Tally]:
+        """Do the same, without making page views of what was found."""
         tallied: Counter[Reason | Malformed] = Counter()
         found: list[Found] = []
         lines = chunk.oversized
@@ -79,7 +84,7 @@ class Scanner:
                 self._judge_sifted(chunk.data, sifted, latest, tallied, found)
         if chunk.oversized:
             tallied[Malformed.OVERSIZED] += chunk.oversized
-        return Scanned(chunk, page_views_of(chunk, found), _tally(lines, tallied))
+        return found, _tally(lines, tallied)
 
     def verdicts(self, chunk: Chunk) -> Iterator[Judged]:
         """Judge line by line, the plain way."""

@@ -92,7 +92,7 @@ class _Worker:
                 return Answer(unexplained=str(error))
             self._scanners[key] = scanner
             about = About(scanner.format.name, scanner.format.fields)
-        packed = pack(scanner.scan(chunk))
+        packed = pack(*scanner.judge(chunk))
         changed = scanner.format.changed
         if changed:
             del self._scanners[key]
