@@ -426,6 +426,11 @@ def _load(
             raise ConfigError(
                 "--url and --website go together: give both, or a configuration (-c)."
             )
+        if "sites" in flags:
+            raise ConfigError(
+                f"where to? Give --url and --website, or a configuration with -c FILE; there is "
+                f"none at {config.DEFAULT_PATH}."
+            )
         path = config.DEFAULT_PATH  # its absence is the error to tell
     if path is None and own_state and flags.get("checkpoint.path") is None:
         flags = flags | {"checkpoint.path": _own_checkpoint()}
@@ -491,7 +496,14 @@ def _job(
     changes = {"format": format_, "timezone": timezone}
     sources = [replace_source(source, **changes) for source in sources]
     for i, source in enumerate(sources):
-        check_format(settings, i, source)
+        try:
+            check_format(settings, i, source)
+        except ConfigError as error:
+            text = str(error)
+            for flag, value in changes.items():
+                if value is not None:
+                    text = text.replace(f"sources[{i}].{flag}", f"--{flag}")
+            raise UsageError(text) from None
     begin, end = moment("--since", since), moment("--until", until)
     if begin is not None and end is not None and begin >= end:
         raise UsageError(f"--since {since} is not before --until {until}: nothing lies between.")

@@ -76,7 +76,7 @@ class Config:
         """What a person types to have a backfill work under this configuration."""
         words = ["ingestor", "backfill"]
         words += [] if self.file is None else ["-c", str(self.file)]
-        if self.places.get("checkpoint.path") == Place("the command line"):
+        if self.places.get("checkpoint.path") == Place("--checkpoint"):
             words += ["--checkpoint", str(self.checkpoint.path)]
         return shlex.join(words)
 
@@ -99,6 +99,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "delivery": DeliveryOptions,
     "checkpoint": CheckpointOptions,
 }
+_FLAGS = {"umami.url": "--url", "sites": "--website", "checkpoint.path": "--checkpoint"}
 _LISTS: dict[str, type[Any]] = {"sites": Site, "sources": Source}
 
 
@@ -127,7 +128,7 @@ def load(
             values[section][name] = value
         else:
             lists[section] = value
-        reader.places[key] = Place("the command line")
+        reader.places[key] = Place(_FLAGS.get(key, "the command line"))
     source = Place(str(path) if path else "the command line")
     sections = {
         name: reader.build(cls, values[name], name, source)

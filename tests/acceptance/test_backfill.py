@@ -251,7 +251,7 @@ def test_a_log_too_short_to_tell_its_format_is_read_as_those_beside_it(
     assert shown["malformed"] == 2
     assert shown["unexplained"] == ["logs/c-notes.log"]
     assert "a-new.log is too short to tell its format by; it is read as combined" in done.stderr
-    assert "c-notes.log: no preset explains" in done.stderr
+    assert "c-notes.log is no access log" in done.stderr
     (logs / "d-whole.log").unlink()
     alone = ingestor.json("preview", "--website", WEBSITE, "logs/a-new.log", code=1)
     assert alone["unexplained"] == ["logs/a-new.log"]
@@ -329,3 +329,37 @@ def test_a_probe_that_is_refused_at_the_start_is_tried_again(
     (tmp_path / "access.log").write_bytes(line("/a"))
     ingestor("backfill", *flags(receiver, "access.log"), INGESTOR_DELIVERY_RETRY_MAX="1s")
     assert receiver.rows() == ["/a"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("preview", "--format", "combned", "a.log"), "--format: no format is called 'combned'"),
+        (("preview", "--timezone", "Berlin", "a.log"), "--timezone: 'Berlin' is no time zone"),
+        (("preview", "--website", "abc", "a.log"), "--website: sites[0].website: 'abc' is no"),
+        (("preview", ""), "a path is empty"),
+        (("backfill", "--url", "x", "--website", WEBSITE, "a.log"), "--url: umami.url is no http"),
+        (("backfill", "a.log"), "Give --url and --website, or a configuration with -c FILE"),
+    ],
+)
+def test_a_mistake_is_told_by_the_flag_that_was_typed(
+    ingestor: Command, words: tuple[str, ...], told: str
+) -> None:
+    if words == ("backfill", "a.log") and Path("/etc/ingestor/config.yaml").exists():
+        pytest.skip("there is a configuration on this machine")
+    assert told in ingestor(*words, code=2).stderr
+
+
+def test_a_password_in_the_environment_is_no_reason_not_to_preview(
+    ingestor: Command, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(line("/a"))
+    shown = ingestor.json("preview", "access.log", INGESTOR_UMAMI_PASSWORD="x")  # noqa: S106 - no secret
+    assert shown["would_send"] == 1
+
+
+def test_one_look_promises_no_second_one(ingestor: Command, tmp_path: Path) -> None:
+    (tmp_path / "access.log").symlink_to(tmp_path / "nowhere.log")
+    done = ingestor("preview", "access.log", code=1)
+    assert "access.log: No such file or directory; check the path, or the link" in done.stderr
+    assert "again" not in done.stderr
