@@ -507,7 +507,7 @@ def _job(
     begin, end = moment("--since", since), moment("--until", until)
     if begin is not None and end is not None and begin >= end:
         raise UsageError(f"--since {since} is not before --until {until}: nothing lies between.")
-    return Job(tuple(sources), begin, end)
+    return Job(tuple(sources), begin, end, named=bool(named))
 
 
 def _finish(result: Any, *, json_: bool, quiet: bool = False) -> None:

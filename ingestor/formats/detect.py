@@ -32,6 +32,8 @@ _SHOWN = 160  # characters of a line in an explanation
 _OWN_WORDS = re.compile(
     rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] \d+#\d+: "  # nginx
     rb"|\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:.]+ \d{4}\] \[[\w:]*\] "  # Apache
+    rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d: \([\w./-]+\.c[.:]\d+\) "  # lighttpd
+    rb"|\[\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d[^\]]*\] (?:[A-Z]+: |PHP )"  # PHP
 )
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 

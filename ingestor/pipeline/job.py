@@ -44,6 +44,7 @@ class Job:
     sources: tuple[Source, ...]
     since: int | None = None
     until: int | None = None
+    named: bool = False  # a person typed the paths: one that names nothing is a mistake
     jobs: int = 1  # processes that scan; with 1, this one does
     allow_hidden: bool = False  # send what is older than a website's reset
     allow_overlap: bool = False  # send although others counted these days
@@ -142,12 +143,13 @@ def places(sources: Sequence[Source]) -> list[FollowSource]:
 def lines_of(config: Config, job: Job, registry: Registry | None) -> Lines:
     """Find the files of a job; without a registry, nothing is remembered.
 
-    Raises UsageError where a path names nothing.
+    Raises UsageError where a path that a person typed names nothing; of a configured source that
+    is a finding, and the others are read.
     """
     options = config.follow.read
     if job.is_stdin:
         return StandardInput(options)
-    found = discover(places(job.sources), generations=False, required=True)
+    found = discover(places(job.sources), generations=False, required=job.named)
     final = True if registry is None else None
     lines = Backfill(found.files, registry or MemoryRegistry(), options, final=final)
     lines.findings += found.findings

@@ -20,13 +20,13 @@ from ingestor.errors import FormatError
 from ingestor.formats import detect, format_named
 from ingestor.logfiles import END, discover, readable
 from ingestor.logfiles.reader import LogFile
-from ingestor.model import Hit
+from ingestor.model import Hit, Outcome
 from ingestor.observe import counted, human_bytes, printable
 from ingestor.pipeline.backfill import delivery_options
 from ingestor.pipeline.job import places
 from ingestor.pipeline.scanners import sample_lines
 from ingestor.pipeline.supervision import STANDING, standing_of
-from ingestor.pipeline.totals import by_source
+from ingestor.pipeline.totals import AMENDED, by_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -84,6 +84,7 @@ class Status:
     away_since: float | None  # None also while no daemon runs that could tell
     parked: list[str]
     totals: dict[str, int]
+    amended: int = 0  # page views among them that a source still counts as accepted
     max_lag: float | None = None
     error: None = None
     now: float = field(default_factory=time.time)
@@ -117,6 +118,7 @@ class Status:
             "away_since": self.away_since,
             "parked": self.parked,
             "totals": self.totals,
+            "amended": self.amended,
             "sources": [
                 {
                     "path": source.path,
@@ -150,6 +152,11 @@ class Status:
         yield f"in doubt      {self.in_doubt:,}"
         yield f"dead letters  {self.dead_letters:,}"
         yield f"totals        {_totals(self.totals)}"
+        if self.amended:
+            yield (
+                f"              (Umami took {self.amended:,} of them for a bot's later on; by "
+                "source they still stand under accepted)"
+            )
         for source in self.sources:
             yield ""
             archives = f" ({counted(source.archives, 'archive')})" if source.archives else ""
@@ -183,6 +190,7 @@ def status(config: Config, *, max_lag: float | None = None) -> Status:
         away_since=standing["away_since"] if Role.RUN in snapshot.alive else None,
         parked=standing["parked"] if Role.RUN in snapshot.alive else [],
         totals=dict(whole),
+        amended=totals.get(AMENDED, {}).get(Outcome.REFUSED_AS_BOT, 0),
         max_lag=max_lag,
     )
 

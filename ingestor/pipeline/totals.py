@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _DAY = 86_400  # seconds
 _WEBSITE = "website "
-_AMENDED = "(settled later)"  # user agents that Umami judged after their page views were counted
+AMENDED = "(settled later)"  # user agents that Umami judged after their page views were counted
 _FILES = 50_000  # of which the newest page view is remembered
 
 Counts = dict[str, int]
@@ -79,7 +79,7 @@ class Totals:
     def resettled(self, count: int) -> None:
         """Amend: so many page views that were accepted turned out to be dropped as a bot's."""
         amended = {str(Outcome.ACCEPTED): -count, str(Outcome.REFUSED_AS_BOT): count}
-        self._store.count(_AMENDED, amended)
+        self._store.count(AMENDED, amended)
 
     def doubted(self, website: str, count: int) -> None:
         """Count page views that may be in Umami although no answer said so."""

@@ -289,6 +289,22 @@ def test_a_path_that_is_not_there_is_wrong_usage(
     assert "nowhere.log" in done.stderr
 
 
+def test_a_configured_source_that_is_not_there_does_not_stop_the_others(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(line("/a"))
+    (tmp_path / "config.yaml").write_text(
+        f"umami: {{url: {sandbox.url}}}\n"
+        f"sites: [{{website: {WEBSITE}, hostname: example.com}}]\n"
+        f"sources: [{{path: {tmp_path}/gone.log}}, {{path: {tmp_path}/access.log}}]\n"
+        f"checkpoint: {{path: {tmp_path}/checkpoint.db}}\n"
+    )
+    done = ingestor("backfill", "-c", "config.yaml", code=1)
+    assert "gone.log: No such file or directory; check the path" in done.stderr
+    assert sandbox.rows() == ["/a"]
+    ingestor("backfill", "-c", "config.yaml", tmp_path / "gone.log", code=2)
+
+
 def test_a_wrong_format_does_not_use_a_log_up(
     ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:

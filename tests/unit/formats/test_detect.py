@@ -128,6 +128,9 @@ ERRORS = (
     b'2021/12/01 13:53:33 [error] 31#31: *46 "/usr/share/nginx/html/x" is not found, client: ::1',
     b"[Thu Oct 13 12:24:49.880562 2022] [auth_basic:error] [pid 10:tid 140] [client 192.0.2.1] x",
     b"[Wed Oct 11 14:32:52 2000] [error] [client 127.0.0.1] client denied: /export/home",
+    b"2026-11-22 10:11:12: (server.c.1939) server started (lighttpd/1.4.69)",
+    b"[22-Nov-2026 10:11:12] NOTICE: fpm is running, pid 1",
+    b"[22-Nov-2026 10:11:12 UTC] PHP Warning:  Undefined variable $x in /srv/x.php on line 3",
 )
 
 
