@@ -48,7 +48,7 @@ class Identity(NamedTuple):
 
     device: int
     inode: int
-    fingerprint: bytes  # BLAKE2b-128 of the first `fingerprint_length` decompressed bytes
+    fingerprint: bytes  # BLAKE2b-128 of the first `fingerprint_length` decompressed bytes, rungs
     fingerprint_length: int  # bytes, 0 for an empty file; grows with the file up to a maximum
 
 

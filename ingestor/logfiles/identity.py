@@ -8,7 +8,7 @@ and has grown past the offset again from one that was only appended to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
@@ -18,6 +18,10 @@ from ingestor.model import Chunk, Identity, KnownFile, Marker
 HEAD = 4096  # bytes of a file's head in a whole fingerprint
 WINDOW = 256  # bytes before an offset that a marker hashes
 DEEP = 65536  # bytes compared of two files with the same head, where an archive is one of them
+
+_DIGEST = 16  # bytes of a hash
+_RUNG = 4  # bytes of it that are kept for each line of a head
+_RUNGS = 64  # lines
 
 ReadAt = Callable[[int, int], bytes]
 
@@ -35,13 +39,39 @@ class Readable(Protocol):
 
 def digest(data: bytes) -> bytes:
     """BLAKE2b-128."""
-    return blake2b(data, digest_size=16).digest()
+    return blake2b(data, digest_size=_DIGEST).digest()
 
 
 def identity_of(device: int, inode: int, head: bytes) -> Identity:
-    """Name a file whose content starts with ``head`` (only its first `HEAD` bytes count)."""
+    """Name a file whose content starts with ``head`` (only its first `HEAD` bytes count).
+
+    The fingerprint is the hash of these bytes, and after it a rung for each line: the hash of all
+    bytes up to its end. So a small copy or archive is known for a beginning of a log although the
+    log grew, and is nowhere any more.
+    """
     head = head[:HEAD]
-    return Identity(device, inode, digest(head), len(head))
+    return Identity(device, inode, digest(head) + b"".join(_rungs(head)), len(head))
+
+
+def _rungs(head: bytes) -> Iterator[bytes]:
+    state, at = blake2b(digest_size=_DIGEST), 0
+    for _ in range(_RUNGS):
+        end = head.find(b"\n", at) + 1
+        if not end:
+            return
+        state.update(head[at:end])
+        at = end
+        yield state.digest()[:_RUNG]
+
+
+def is_beginning(head: bytes, identity: Identity) -> bool:
+    """Whether the whole lines of a short content are the first ones of a longer one."""
+    lines = head.count(b"\n")
+    if not 0 < lines <= _RUNGS or identity.fingerprint_length <= len(head):
+        return False
+    at = _DIGEST + (lines - 1) * _RUNG
+    rung = identity.fingerprint[at : at + _RUNG]
+    return rung == digest(head[: head.rfind(b"\n") + 1])[:_RUNG]
 
 
 def marker_of(before: bytes, offset: int) -> Marker:
@@ -95,7 +125,7 @@ class Fit(Enum):
 def has_head(identity: Identity, head: bytes) -> bool:
     """Whether content that starts with ``head`` has this fingerprint."""
     length = identity.fingerprint_length
-    return len(head) >= length and digest(head[:length]) == identity.fingerprint
+    return len(head) >= length and digest(head[:length]) == identity.fingerprint[:_DIGEST]
 
 
 def fit(known: KnownFile, content: Readable, head: bytes) -> Fit:
@@ -136,6 +166,7 @@ class Catalogue:
         self._by_inode: dict[tuple[int, int], list[KnownFile]] = {}
         self._by_head: dict[int, dict[bytes, list[KnownFile]]] = {}
         self._by_key: dict[int, KnownFile] = {}
+        self._by_line: dict[bytes, list[int]] = {}  # the first rung → keys
         for one in known:
             self.add(one)
 
@@ -145,7 +176,9 @@ class Catalogue:
         self._by_key[known.key] = known
         self._by_inode.setdefault((identity.device, identity.inode), []).append(known)
         heads = self._by_head.setdefault(identity.fingerprint_length, {})
-        heads.setdefault(identity.fingerprint, []).append(known)
+        heads.setdefault(identity.fingerprint[:_DIGEST], []).append(known)
+        if rung := identity.fingerprint[_DIGEST : _DIGEST + _RUNG]:
+            self._by_line.setdefault(rung, []).append(known.key)
 
     def get(self, key: int) -> KnownFile | None:
         """Look one up by its key."""
@@ -160,6 +193,14 @@ class Catalogue:
             and has_head(one.identity, head)
             for one in known
         )
+
+    def beginning_with(self, head: bytes) -> list[int]:
+        """Keys of longer contents whose first lines are those of ``head``: furthest read first."""
+        first = digest(head[: head.find(b"\n") + 1])[:_RUNG]
+        keys = dict.fromkeys(self._by_line.get(first, []))
+        known = map(self._by_key.__getitem__, keys)
+        found = [one for one in known if is_beginning(head, one.identity)]
+        return [one.key for one in sorted(found, key=_progress, reverse=True)]
 
     def candidates(self, device: int, inode: int, head: bytes) -> list[KnownFile]:
         """Known logs whose fingerprint ``head`` has: best first.

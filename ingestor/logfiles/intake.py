@@ -224,7 +224,7 @@ class Intake:
                     del self._roster.settling[found.id]
                 return False
             case Relation.CUT if known.key in self._roster.logs or not self._unread(
-                known.key, file
+                known.key, len(head) if file.length is None else file.length
             ):
                 self._set_aside(known.key, found, file, cut=True)
                 return False
@@ -259,8 +259,8 @@ class Intake:
         known = self._roster.known().get(key)
         return known is not None and known.identity[:2] == found.id
 
-    def _unread(self, key: int, file: LogFile) -> list[tuple[int, int]]:
-        return self._roster.registry.unread(key, file.length or 0)
+    def _unread(self, key: int, length: int) -> list[tuple[int, int]]:
+        return self._roster.registry.unread(key, length)
 
     def _take_in(self, found: Found, file: LogFile, head: bytes) -> bool:
         """Register new content, and read it from 0; or as `start` says at the first start."""

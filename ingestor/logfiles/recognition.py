@@ -263,7 +263,8 @@ def _beginning(
     """Find the log of which a small file is a beginning: a copy that is not whole, or was cut."""
     if not head:
         return None
-    for key in around.with_longer_head(head, found.path):
+    longer = [*around.with_longer_head(head, found.path), *catalogue.beginning_with(head)]
+    for key in dict.fromkeys(longer):
         known = catalogue.get(key)
         if key in out or known is None:
             continue

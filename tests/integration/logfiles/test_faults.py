@@ -552,3 +552,38 @@ def test_a_source_that_does_not_exist_yet_is_found_later(tmp_path: Path, daemon:
     log.parent.mkdir()
     log.write_bytes(lines(0, 3))
     assert len(daemon.turn()) == 3
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_fault_04_a_copy_of_the_first_lines_is_known_when_the_log_is_gone(
+    tmp_path: Path, log: Path, daemon: Any, suffix: str
+) -> None:
+    """As when a server writes on into a file that was copied or compressed, and removed."""
+    log.write_bytes(lines(0, 10))
+    daemon.start(tmp_path)
+    rest = lines(0, 10)
+    append(log, lines(10, 14))
+    daemon.turn()
+    log.unlink()
+    daemon.stop()
+    archive = tmp_path / f"access.log.1{suffix}"
+    archive.write_bytes(gzip.compress(rest) if suffix else rest)
+    daemon.start(tmp_path)
+    assert daemon.lines == lines(0, 14).splitlines()
+    log.write_bytes(lines(20, 24))
+    assert daemon.turn() == lines(20, 24).splitlines()
+
+
+def test_fault_28_a_log_that_begins_as_one_that_is_gone_is_read_when_it_differs(
+    tmp_path: Path, log: Path, daemon: Any
+) -> None:
+    head = b"#Fields: date time cs-uri-stem\n" * 3
+    log.write_bytes(head + lines(0, 10))
+    daemon.start(tmp_path)
+    log.unlink()
+    daemon.stop()
+    (tmp_path / "keeps its inode").touch()
+    log.write_bytes(head)
+    daemon.start(tmp_path)
+    append(log, lines(20, 24))
+    assert daemon.turn()[-4:] == lines(20, 24).splitlines()

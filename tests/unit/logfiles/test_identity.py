@@ -137,3 +137,16 @@ def test_marks_are_bounded() -> None:
     for i in range(10_000):
         marks.note([Chunk(1, i, i + 1, b"x")], b"x", b"x", i)
     assert len(marks._marks) <= Marks.LIMIT
+
+
+def test_a_short_content_is_known_for_a_beginning_of_a_longer_one_that_is_gone() -> None:
+    data = b"".join(b"line %d\n" % number for number in range(2000))
+    log = known(1, data, 3000)
+    catalogue = Catalogue([log, known(2, data.replace(b"line 7\n", b"line x\n"), 9000)])
+    assert catalogue.beginning_with(data[:60]) == [1]
+    assert catalogue.beginning_with(data[:63] + b"half of") == [1]
+    assert catalogue.beginning_with(data[:40]) == [2, 1]
+    assert catalogue.beginning_with(b"line 0") == []
+    assert catalogue.beginning_with(b"line 0\nother\n") == []
+    assert catalogue.beginning_with(data[:HEAD]) == []  # as long as a fingerprint
+    assert catalogue.beginning_with(data[:2000]) == []  # more lines than have rungs
