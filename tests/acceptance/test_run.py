@@ -83,6 +83,13 @@ def test_appended_lines_arrive_and_a_partial_line_waits_for_its_newline(
     until(lambda: sandbox.rows() == ["/one", "/three", "/two"])
 
 
+def test_with_poll_nothing_is_watched(follow: Callable[..., Running]) -> None:
+    running = follow()
+    links = Path(f"/proc/{running.process.pid}/fd").iterdir()
+    watches = any("inotify" in str(link.readlink()) for link in links)
+    assert watches is ("--poll" not in list(running.process.args))
+
+
 def test_at_the_very_first_start_old_lines_are_left_to_a_backfill(
     follow: Callable[..., Running],
     ingestor: Command,
