@@ -92,13 +92,13 @@ def test_a_verdict_for_each_line(ingestor: Command, tmp_path: Path, line: Line) 
 def test_preview_warns_where_the_format_does_not_tell_what_counts(
     ingestor: Command, tmp_path: Path
 ) -> None:
-    (tmp_path / "access.log").write_bytes(b"[22/Nov/2026:10:11:12 +0100] 203.0.113.7 /page\n")
+    (tmp_path / "access.log").write_bytes(b"[22/Nov/2024:10:11:12 +0100] 203.0.113.7 /page\n")
     definition = "[$time_local] $remote_addr $request_uri"
     warned = ingestor("preview", "--format", definition, "access.log").stderr
     assert "has no user agent" in warned
     assert "no status (every line counts as 200) and no method (every line counts as GET)" in warned
     (tmp_path / "access.log").write_bytes(
-        b"[22/Nov/2026:10:11:12 +0100] 203.0.113.7 GET /page 200\n"
+        b"[22/Nov/2024:10:11:12 +0100] 203.0.113.7 GET /page 200\n"
     )
     definition = "[$time_local] $remote_addr $request_method $request_uri $status"
     warned = ingestor("preview", "--format", definition, "access.log").stderr
@@ -170,7 +170,7 @@ def test_since_and_until_bound_what_is_sent(
     day = 86400
     content = b"".join(line(f"/{i}", i * day) for i in range(4))  # 6th to 9th November
     (tmp_path / "access.log").write_bytes(content)
-    span = ["--since", "2026-11-07", "--until", "2026-11-09"]
+    span = ["--since", "2024-11-07", "--until", "2024-11-09"]
     counts = ingestor.json("backfill", *span, *flags(sandbox, "access.log"))
     assert sandbox.rows() == ["/1", "/2"]
     assert counts["filtered"] == {"date": 2}

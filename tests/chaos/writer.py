@@ -195,7 +195,7 @@ class Log:
                 return line[:-1] + b"x" * (3 * MAX_LINE) + b'"\n'
             case "tls":
                 return (
-                    b'192.0.2.1 - - [01/Jan/2026:00:00:00 +0000] "\\x16\\x03\\x01" 400 0 "-" "-"\n'
+                    b'192.0.2.1 - - [01/Jan/2024:00:00:00 +0000] "\\x16\\x03\\x01" 400 0 "-" "-"\n'
                 )
             case "bytes":
                 return bytes(range(11, 256)) + b"\n\n\r\n"
