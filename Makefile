@@ -1,13 +1,14 @@
 # Everything a person or CI does with the project; the first two need nothing prepared:
 #   make demo    the main job on sample_logs/, with an embedded sandbox in Umami's place
 #   make test    all tests but the long ones
-# Others: make check (what CI runs), check-full, test-poll, chaos, bench, lock, clean.
+# Others: make check (what CI runs), check-full, test-poll, chaos, soak, bench, lock, clean.
 
 PYTHON ?= python3
 BIN    := .venv/bin
 SEEDS  ?= 20
+MINUTES ?= 15
 
-.PHONY: demo test test-poll check check-full format lint types contract coverage chaos bench bench-compare \
+.PHONY: demo test test-poll check check-full format lint types contract coverage chaos soak bench bench-compare \
         lock clean \
         system-packages
 
@@ -57,6 +58,9 @@ coverage: $(BIN)/.ready
 
 chaos: $(BIN)/.ready system-packages
 	@$(BIN)/python tests/chaos/run.py --seeds $(SEEDS)
+
+soak: $(BIN)/.ready
+	@$(BIN)/python tests/chaos/soak.py --minutes $(MINUTES)
 
 bench: $(BIN)/.ready
 	@$(BIN)/python benchmarks/run.py $(BENCH)
