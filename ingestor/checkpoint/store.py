@@ -207,6 +207,9 @@ class Store(Registry):
         many. Raises CheckpointUnavailable.
         """
         with self._disk.guard, self._memory, self._disk.speaking():
+            left = "SELECT 1 FROM journal WHERE role = ? AND bodies IS NOT NULL LIMIT 1"
+            if self._disk.connection.execute(left, (self.role.other,)).fetchone() is None:
+                return 0  # nearly always, and it is asked again and again
             guard = self._disk.lock_other()
             if guard is None:
                 return 0

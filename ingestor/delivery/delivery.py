@@ -283,6 +283,11 @@ class Delivery:
         """Seconds between two signs, at most, while page views are under way."""
         return self._options.timeout + self._options.retry_max + _SLACK
 
+    def take_up(self) -> None:
+        """Take up what another run left in doubt meanwhile."""
+        if self._lookup is not None:
+            self._doubts.take_up()
+
     async def _begin_exactly_once(self) -> None:
         """See whether it is possible, and take up what earlier runs left in doubt."""
         if self._lookup is None:

@@ -142,9 +142,14 @@ class _Daemon:
             config = await self._follow(hangup, reload)
             await self._change_to(config)
 
-    def _say_in_doubt(self) -> None:
+    def _say_in_doubt(self) -> bool:
         websites = {site.website for site in self._config.sites}
-        self._ledger.say_in_doubt(websites, looked_up=self._delivery.looks_up)
+        return self._ledger.say_in_doubt(websites, looked_up=self._delivery.looks_up)
+
+    def _take_up(self) -> None:
+        """Look up what a backfill left in doubt that died beside this daemon."""
+        if self._delivery.looks_up and self._say_in_doubt():
+            self._delivery.take_up()
 
     def _begin_following(self) -> None:
         loop = asyncio.get_running_loop()
@@ -317,6 +322,7 @@ class _Daemon:
                 say_findings(self._watcher.check(self._follower.directories()))
             self._try_formats_again()
             self._ledger.set_markers(self._follower.marker_at)
+            self._take_up()
             self._prune()
             self._strangers.tell()
         if self._follower.poll():

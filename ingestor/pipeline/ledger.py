@@ -58,6 +58,8 @@ class Ledger:
         self._doubtful: dict[str, int] = {}  # by website: of the open ones, perhaps stored already
         self._marked: dict[int, int] = {}  # file → watermark whose marker was set
         self._proved: set[int] = set()  # files with a marker of this run
+        self._told: set[int] = set()  # batches that earlier runs left in doubt …
+        self._handed_on: set[int] = set()  # … and delivery has taken up
 
     # What the reading side tells.
 
@@ -71,18 +73,22 @@ class Ledger:
             self._store.ack([scanned.finished])
             self._prove(scanned.chunk.file, scanned.chunk.data, scanned.chunk.end)
 
-    def say_in_doubt(self, websites: Collection[str] = (), *, looked_up: bool = False) -> None:
+    def say_in_doubt(self, websites: Collection[str] = (), *, looked_up: bool = False) -> bool:
         """Tell what a crash left unanswered: it is read and sent again, and may be double.
 
         ``looked_up``: delivery asks Umami for what it can send again by itself, and only the rest
-        is read again. ``websites``: those that this process sends for.
+        is read again. ``websites``: those that this process sends for. Gives whether there is
+        more for a look-up than at the last call.
         """
         if self._store is None:
-            return
+            return False
         self._adopt(websites)
         known = {file.key for file in self._store.known()}
         count = kept = 0
         for entry in self._store.in_doubt():
+            if entry.id in self._told:
+                continue
+            self._told.add(entry.id)
             if looked_up and entry.bodies and known.issuperset(_files(entry)):
                 kept += entry.count
                 continue
@@ -103,6 +109,7 @@ class Ledger:
                 count,
                 count,
             )
+        return kept > 0
 
     def _adopt(self, websites: Collection[str]) -> None:
         """Take over what a dead process of the other role could send again."""
@@ -206,10 +213,11 @@ class Ledger:
             self._store.mark_in_doubt(batch.id)
 
     def left_in_doubt(self) -> list[Left]:
-        """Give what earlier runs left for a look-up; its lines count as read in this one."""
+        """Give what earlier runs left for a look-up, each once; its lines count as read now."""
         if self._store is None:
             return []
-        entries = self._store.in_doubt()
+        entries = [entry for entry in self._store.in_doubt() if entry.id not in self._handed_on]
+        self._handed_on.update(entry.id for entry in entries)
         count = sum(entry.count for entry in entries)
         self.counts.lines += count
         self.counts.page_views += count

@@ -198,9 +198,7 @@ class Play:
             self._restart_unarmed()
         self._wait_until_following()
         self._end_beside()
-        # What stood there at the first start is a backfill's; and so is, until the next start of
-        # anybody, what a killed one left in doubt.
-        if self.knobs.get("start") == "end" or self.supervisor.cut_short:
+        if self.knobs.get("start") == "end":  # what stood there at the first is a backfill's
             self.supervisor.start_beside()
             self._end_beside()
         if self._wait(self._missing):

@@ -65,7 +65,6 @@ class Supervisor:
     process: subprocess.Popen[bytes] | None = None
     beside: subprocess.Popen[bytes] | None = None  # a backfill with the same checkpoint
     _life: int = 0
-    cut_short: bool = False  # the last backfill beside was killed: its owner runs it again
     _beside_armed: bool = False
     _beside_life: int = 0
     _armed: str | None = None
@@ -121,7 +120,7 @@ class Supervisor:
         self.check()
         if self.process is None or self.beside is None:
             return
-        backfill, self.beside, self.cut_short = self.beside, None, True
+        backfill, self.beside = self.beside, None
         self.process.kill()
         backfill.kill()
         backfill.wait()
@@ -136,14 +135,14 @@ class Supervisor:
             self.beside.kill()
             self.beside.wait()
             self.crashes += 1
-            self.beside, self.cut_short = None, True
+            self.beside = None
 
     def _check_beside(self) -> None:
         """Notice that the backfill ended: by itself, or at its point."""
         code = None if self.beside is None else self.beside.poll()
         if code is None:
             return
-        self.beside, self.cut_short = None, code == -signal.SIGKILL
+        self.beside = None
         said = self._words_of(self._beside_life)
         if code == -signal.SIGKILL and self._beside_armed:
             self.crashes += 1

@@ -149,6 +149,23 @@ def test_the_other_command_takes_up_what_a_dead_one_left(opened: Callable[..., S
     assert [left.id for left in ledger.left_in_doubt()] == [batch.id]
 
 
+def test_what_a_backfill_leaves_beside_a_running_daemon_is_taken_up_once(
+    opened: Callable[..., Store], tmp_path: Path
+) -> None:
+    store = opened(Role.RUN)
+    ledger = ledger_of(store)
+    assert not ledger.say_in_doubt({SITE}, looked_up=True)
+    backfill = Store.open(CheckpointOptions(tmp_path / "checkpoint.db"), Role.BACKFILL)
+    key, batch = left_behind(backfill)
+    assert not ledger.say_in_doubt({SITE}, looked_up=True)  # it lives, and may send it itself
+    backfill._disk.close()  # as by SIGKILL
+    assert ledger.say_in_doubt({SITE}, looked_up=True)
+    assert [left.id for left in ledger.left_in_doubt()] == [batch.id]
+    assert not ledger.say_in_doubt({SITE}, looked_up=True)
+    assert ledger.left_in_doubt() == []
+    assert store.unread(key, 40) == [(30, 40)]
+
+
 async def test_a_reload_hands_on_what_can_be_looked_up_and_repeats_the_rest(
     opened: Callable[..., Store],
 ) -> None:
