@@ -53,7 +53,7 @@ class TextFormat(Format):
         captured = named_fields(parts, definition)
         columns = _columns(captured)
         clock = clock_named(_clock_kind(captured, zone), zone)
-        escaped = escape is not Escape.NONE
+        escaped = self._escaped = escape is not Escape.NONE
         self.name, self.definition = name, definition
         self.columns = MappingProxyType(columns)
         self.fields = hit_fields(columns)
@@ -96,8 +96,8 @@ class TextFormat(Format):
         return Malformed.NO_MATCH if columns is None else self._build(columns, latest)
 
     def split(self, line: bytes) -> Columns | None:
-        """Give the raw columns; the matcher's, where no splitter could be made."""
-        return self.match(line)
+        """Give the raw columns by the matcher, where no splitter could be made; None: escapes."""
+        return None if self._escaped and b"\\" in line else self.match(line)
 
     def hit(self, columns: Columns, latest: int) -> Hit | Malformed:
         """Make a hit of columns."""

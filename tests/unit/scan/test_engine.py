@@ -208,6 +208,15 @@ def test_a_quote_that_swallows_a_newline_is_seen(scanner: Make) -> None:
     assert tally.filtered == {Reason.ASSET: 3}
 
 
+@pytest.mark.parametrize("name", ["combined", "combined_trailing", "main_trailing"])
+def test_escapes_are_undone_also_where_a_line_cannot_be_split(name: str, scanner: Make) -> None:
+    line_format, sample = ready(name)
+    block = sample.replace("www.example.org/", r"www.example.org/\x41").encode() + b"\n"
+    rules = Rules(PageViewOptions(), (Site(WEBSITE, "example.com"),))
+    (page_view,) = scanner(line_format, rules).scan(Chunk(1, 0, len(block), block)).page_views
+    assert page_view.payload["referrer"] == "https://www.example.org/A"
+
+
 def test_page_views_among_equal_lines_have_their_own_places(scanner: Make) -> None:
     page, asset = line("GET /page HTTP/1.1", tail=CHROME), line()
     block = b"garbage " + page + page + asset + page + asset + page[:-1]
