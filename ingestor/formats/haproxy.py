@@ -40,6 +40,11 @@ _NAMED = {
     "HV": "server_protocol",
     "ST": "status",
 }
+# Numbers, times and flags, which HAProxy never quotes.
+_BARE = frozenset(
+    "B Ta Tc Td Th Ti Tq Tr TR Tt Tu Tw U ac bc bp bq cp fc fp lc ms pid rc rt sc sp sq "
+    "ST T Tl Ts t tr trg trl ts tsc".split()
+)
 _SAMPLES = {
     "src": "remote_addr",
     "method": "request_method",
@@ -92,6 +97,8 @@ def _variable(match: re.Match[str], *, quoted: bool) -> str:
     name = _told_by(match["sample"]) if match["sample"] else _NAMED.get(match["name"])
     variable = f"${{{name or f'haproxy_{match.start()}'}}}"
     flags = match["flags"] or ""
+    if match["name"] in _BARE:
+        return variable
     return f'"{variable}"' if "+Q" in flags or (quoted and "-Q" not in flags) else variable
 
 

@@ -64,6 +64,21 @@ def test_quotes_for_all_that_follows_are_understood() -> None:
     assert hit.user_agent == AGENT
 
 
+def test_numbers_and_times_are_never_quoted() -> None:
+    """HAProxy's own definition of `option httplog clf`."""
+    definition = (
+        r"%{+Q}o\ %{-Q}ci\ -\ -\ [%trg]\ %r\ %ST\ %B\ \"\"\ \"\"\ %cp\ %ms\ %ft\ %b\ %s\ "
+        r"%TR\ %Tw\ %Tc\ %Tr\ %Ta\ %tsc\ %ac\ %fc\ %bc\ %sc\ %rc\ %sq\ %bq\ %CC\ %CS\ %hrl\ %hsl"
+    )
+    line = (
+        b'192.0.2.10 - - [22/Nov/2026:09:11:12 +0000] "GET /pricing HTTP/1.1" 200 2750 "" "" '
+        b'33317 655 "http-in" "static" "srv1" 10 0 30 69 109 ---- 1 1 1 1 0 0 0 "-" "-" '
+    )
+    hit = format_named(definition).parse(line + b'"www.example.com" "x"', LATEST)
+    assert isinstance(hit, Hit), hit
+    assert (hit.time, hit.target, hit.status) == (TIME, "/pricing", 200)
+
+
 def test_captured_headers_are_named_by_writing_them_out() -> None:
     definition = HTTPLOG.replace("%hr %hs", "{$host|$http_user_agent} %hs")
     line = (FRONT + REST.format(" {www.example.com|" + AGENT + "}")).encode()
