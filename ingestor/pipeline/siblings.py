@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from ingestor.formats import Format, detect
-from ingestor.formats.adaptive import is_explained
+from ingestor.formats.adaptive import is_explained, is_plausible
 from ingestor.formats.detect import is_text
 from ingestor.logfiles import Unsupported, discover
 from ingestor.logfiles.reader import LogFile
+from ingestor.model import Hit
 from ingestor.pipeline.job import places
 from ingestor.scan import sample_lines
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ingestor.config import Source
+    from ingestor.model import Malformed, Reason
 
 _SHORT = 20  # lines; a log with more of them speaks for itself
 _LOOKED_AT = 8  # logs of a source, the largest: 0.2 s
@@ -59,7 +61,7 @@ class Siblings:
         if not text:
             return formats[0] if len(formats) == 1 else None
         latest = int(self._clock()) + _DAY
-        scores = [sum(is_explained(f.parse(line, latest)) for line in text) for f in formats]
+        scores = [sum(_fits(f.parse(line, latest)) for line in text) for f in formats]
         best = max(scores, default=0)
         return formats[scores.index(best)] if best and best * 2 >= len(text) else None
 
@@ -85,3 +87,8 @@ class Siblings:
             if line_format is not None:
                 found.setdefault(line_format.name, line_format)
         return tuple(found.values())
+
+
+def _fits(verdict: Hit | Malformed | Reason) -> bool:
+    """Tell whether a line is explained, and its fields hold what their names say."""
+    return is_plausible(verdict) if isinstance(verdict, Hit) else is_explained(verdict)

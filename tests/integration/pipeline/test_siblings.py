@@ -1,0 +1,33 @@
+"""A log too short to tell its format, and what stands beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ingestor.config import Source
+from ingestor.pipeline.siblings import Siblings
+
+NOW = 1_796_083_200.0  # 2026-12-01T00:00:00Z
+AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+FRONT = '192.0.2.10 - - [22/Nov/2026:10:11:12 +0100] "GET /pricing HTTP/1.1" 200 12 '
+
+
+@pytest.fixture
+def siblings(tmp_path: Path) -> Siblings:
+    """A source whose one long log is written as combined."""
+    line = f'{FRONT}"https://www.example.org/" "{AGENT}"\n'
+    (tmp_path / "access.log").write_text(line * 60)
+    return Siblings([Source(path=str(tmp_path))], lambda: NOW)
+
+
+def test_a_short_log_is_read_as_the_long_one_beside_it(siblings: Siblings) -> None:
+    found = siblings.format_of(0, [f'{FRONT}"-" "{AGENT}"'.encode(), b"half a li"])
+    assert found is not None
+    assert found.name == "combined"
+
+
+def test_a_short_log_whose_fields_would_be_mixed_up_is_not(siblings: Siblings) -> None:
+    line = f'{FRONT}"{AGENT}" "https://www.example.org/"'.encode()
+    assert siblings.format_of(0, [line]) is None
