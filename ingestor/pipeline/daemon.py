@@ -50,6 +50,7 @@ log = logging.getLogger("ingestor")
 T = TypeVar("T")
 
 _STARTED = "run.started"  # the checkpoint's note that the very first start is behind us
+_QUIET = 10.0  # seconds without a new line, after which it is looked for half as often
 _PRUNE = 3600.0  # seconds between two looks for what the checkpoint may forget
 
 
@@ -303,10 +304,13 @@ class _Daemon:
 
     async def _look(self) -> None:
         pause = self._config.follow.poll_interval
+        grew = time.monotonic()
         while True:
             self._wake.clear()
-            await woken(self._wake, pause)
-            self._look_once()
+            quiet = time.monotonic() - grew > _QUIET
+            await woken(self._wake, 2 * pause if quiet else pause)
+            if self._look_once():
+                grew = time.monotonic()
             self._precedence.claim(behind=self._delivery.behind)
             self._supervision.came_round(LOOK)
             self._supervision.look(self._follower)
@@ -315,7 +319,8 @@ class _Daemon:
         self._follower.hint()
         self._wake.set()
 
-    def _look_once(self) -> None:
+    def _look_once(self) -> bool:
+        """Find what is new; whether anything is there to be read."""
         if self._follower.rescan_due():
             say_findings(self._follower.rescan())
             if self._watcher is not None:
@@ -325,8 +330,10 @@ class _Daemon:
             self._take_up()
             self._prune()
             self._strangers.tell()
-        if self._follower.poll():
+        is_readable = self._follower.poll()
+        if is_readable:
             self._readable.set()
+        return is_readable
 
     def _prune(self) -> None:
         """Let the checkpoint forget the oldest of what is gone, beyond its limit."""
