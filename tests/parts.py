@@ -109,14 +109,14 @@ class Command:
         loaded: dict[str, Any] = json.loads(self(*args, "--json", code=code, **env).stdout)
         return loaded
 
-    def start(self, *args: str | Path, **env: str) -> Running:
+    def start(self, *args: str | Path, stdin: int = subprocess.DEVNULL, **env: str) -> Running:
         """Start it in the background; it is killed at the end of the test."""
         n = len(self.started)
         stdout, stderr = self.directory / f"out-{n}", self.directory / f"err-{n}"
         with stdout.open("wb") as out, stderr.open("wb") as err:
             process = subprocess.Popen(
                 [sys.executable, "-m", "ingestor", *polling([*map(str, args)])],
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=out,
                 stderr=err,
                 env=environment(**env),

@@ -157,8 +157,11 @@ def _score(each: Format, place: int, sample: Sequence[bytes], latest: int) -> _S
     # A header explains itself only to the format that it belongs to.
     explained = frozenset(at for at, verdict in enumerate(verdicts) if is_explained(verdict))
     hits = [verdict for verdict in verdicts if isinstance(verdict, Hit)]
-    if not hits and all(verdicts[at] is Reason.DIRECTIVE for at in explained):
-        explained = frozenset()
+    if not hits:
+        directives = sum(verdicts[at] is Reason.DIRECTIVE for at in explained)
+        # A list of fields says nothing about lines that hold something else in each of them.
+        if directives == len(explained) or (not directives and each.definition.startswith("#")):
+            explained = frozenset()
     doubted = sum(hit.host is not None and is_address(hit.host) for hit in hits)
     return _Score(each, place, explained, len(hits), sum(map(is_plausible, hits)), doubted)
 

@@ -131,6 +131,9 @@ class Backfill:
             return b"", b""
         return start, end
 
+    def interrupt(self) -> None:
+        """Nothing here waits for anybody."""
+
     def settle(self) -> None:
         """Note which archives are acked whole, so that no later run has to look into them.
 

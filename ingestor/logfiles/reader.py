@@ -458,10 +458,17 @@ def head_of(file: LogFile) -> bytes:
     return file.read_at(0, HEAD)
 
 
-def read_descriptor(fd: int, key: int, options: ReadOptions) -> Iterator[Chunk]:
+class _GivenUp(Exception):
+    """Nobody waits any longer for what a pipe may bring."""
+
+
+def read_descriptor(
+    fd: int, key: int, options: ReadOptions, wait: Callable[[], bool] = lambda: True
+) -> Iterator[Chunk]:
     """Read a pipe (standard input) to its end: plain, or compressed by its first bytes.
 
-    Gives lines as soon as they come. Offsets count from the first byte read.
+    Gives lines as soon as they come. Offsets count from the first byte read. ``wait`` returns
+    when there is something to read, or False: then this ends, and half a line is left alone.
 
     Raises:
         Damage: the compressed data is incomplete or corrupt; whole lines before it were given.
@@ -469,27 +476,35 @@ def read_descriptor(fd: int, key: int, options: ReadOptions) -> Iterator[Chunk]:
 
     """
     reading = Reading(key, [(0, END)], options)
-    read = _pipe_reader(fd)
     rest = b""
-    while block := read():
-        rest += block
-        at = reading.position
-        yield from reading.feed(rest)
-        rest = rest[reading.position - at :]
+    try:
+        read = _pipe_reader(fd, wait)
+        while block := read():
+            rest += block
+            at = reading.position
+            yield from reading.feed(rest)
+            rest = rest[reading.position - at :]
+    except _GivenUp:
+        return
     while rest:
         at = reading.position
         yield from reading.feed(rest, final=True)
         rest = rest[reading.position - at :]
 
 
-def _pipe_reader(fd: int) -> Callable[[], bytes]:
+def _pipe_reader(fd: int, wait: Callable[[], bool]) -> Callable[[], bytes]:
+    def piece(length: int = PIECE) -> bytes:
+        if not wait():
+            raise _GivenUp
+        return os.read(fd, length)
+
     first = b""
-    while len(first) < _MAGIC_BYTES and (more := os.read(fd, PIECE)):
+    while len(first) < _MAGIC_BYTES and (more := piece()):
         first += more
     pending = [first]
 
     def read(length: int = PIECE, _at: int = 0) -> bytes:
-        return pending.pop() if pending else os.read(fd, length)
+        return pending.pop() if pending else piece(length)
 
     compression = compression_of(first)
     if compression is None:

@@ -122,6 +122,7 @@ class _Backfill:
             progress.end()
             self._result.interrupted = done is None
             if done is None:
+                lines.interrupt()
                 await delivery.drain(config.run.shutdown_timeout)
             else:
                 ledger.set_markers(lines.marker_at)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import select
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -127,6 +129,10 @@ class Lines(Protocol):
         """Everything handed out is acked."""
         ...
 
+    def interrupt(self) -> None:
+        """No more is wanted: whoever waits for it gives up."""
+        ...
+
 
 def places(sources: Sequence[Source]) -> list[FollowSource]:
     """Sources as the readers of logs take them."""
@@ -178,12 +184,23 @@ class StandardInput:
         self.findings: list[Finding] = []
         self._options = options
         self._first = b""
+        self._wake, self._woken = os.pipe()
+        self._either = select.poll()
+        for descriptor in (0, self._wake):
+            self._either.register(descriptor, select.POLLIN)
+
+    def interrupt(self) -> None:
+        """Have a thread that waits for more give up."""
+        os.write(self._woken, b"\0")
+
+    def _wait(self) -> bool:
+        return self._wake not in dict(self._either.poll())
 
     def __iter__(self) -> Iterator[Chunk]:
         """Read to the end; damage is a finding."""
         self.counts.files = 1
         try:
-            for chunk in read_descriptor(0, _STDIN_KEY, self._options):
+            for chunk in read_descriptor(0, _STDIN_KEY, self._options, self._wait):
                 self._first = self._first or chunk.data
                 self.counts.bytes += chunk.end - chunk.start
                 yield chunk

@@ -164,6 +164,19 @@ def test_standard_input_is_read_without_a_checkpoint_and_says_so(
     assert sandbox.rows() == ["/a", "/b"]
 
 
+def test_a_signal_ends_the_wait_for_a_silent_pipe(
+    ingestor: Command, sandbox: SandboxProcess, line: Line
+) -> None:
+    pipe, writer = os.pipe()
+    running = ingestor.start("backfill", *flags(sandbox, "-"), stdin=pipe)
+    os.write(writer, line("/a") + line("/half")[:-1])
+    until(lambda: sandbox.rows() == ["/a"])
+    assert running.stop() == 0
+    os.close(pipe)
+    os.close(writer)
+    assert sandbox.rows() == ["/a"]
+
+
 def test_since_and_until_bound_what_is_sent(
     ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:

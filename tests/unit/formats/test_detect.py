@@ -294,3 +294,13 @@ def test_what_looks_like_its_name_is_plausible(changed: dict[str, str]) -> None:
 )
 def test_what_does_not_look_like_its_name_is_not(changed: dict[str, str]) -> None:
     assert not is_plausible(ORDINARY._replace(**changed))
+
+
+def test_a_mail_log_is_no_list_of_fields() -> None:
+    line = b"2024-11-22 10:11:12 1abc-000-AB <= a@b.c H=host [192.0.2.1] P=esmtp S=123"
+    assert detect([line] * 30, latest=LATEST).format is None
+    told = b"#Fields: date time c-ip cs-method cs-uri-stem sc-status"
+    broken = b"2024-11-22 10:11:12 192.0.2.1 \x16\x03 /x 400"
+    found = detect([told, *[broken] * 30], latest=LATEST)
+    assert found.format is not None
+    assert found.format.name == "w3c"
