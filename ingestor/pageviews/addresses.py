@@ -31,6 +31,14 @@ _OCTETS_KEPT = 0xFFFFFF00
 _V6_KEPT = ((1 << 48) - 1) << 80
 _V6_BITS = 128
 _IPV4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}", re.ASCII)
+# IPv6 as RFC 5952 spells it, by far the most of it: whole, or with one `::` for two groups and
+# more, no other zeros beside it and no run of them elsewhere.
+_GROUP = r"(?:[1-9a-f][0-9a-f]{0,3}|0)"
+_IPV6 = re.compile(
+    rf"(?![0-9a-f:]*:0:0)(?!0:0)(?!(?:[0-9a-f:]*:)?0::)(?![0-9a-f:]*::0(?:$|:))"
+    rf"(?:{_GROUP}(?::{_GROUP}){{7}}|(?=(?:[0-9a-f]*:){{2,6}}[0-9a-f]*$)"
+    rf"{_GROUP}(?::{_GROUP}){{0,4}}::{_GROUP}(?::{_GROUP}){{0,4}})"
+)
 # In a line: what reads as an IPv4 address (a browser's version 138.0.0.0 stays as it is), and what
 # may be IPv6: a run with two colons. A run is looked at once, from its beginning.
 _V4_IN_LINE = re.compile(rb"(?<![0-9.])((?:[0-9]{1,3}\.){3})[0-9]{1,3}(?!\.?[0-9])")
@@ -49,7 +57,7 @@ class Addresses:
         self._include = networks(options.include_addresses, "pageviews.include_addresses")
         self._exclude = networks(options.exclude_addresses, "pageviews.exclude_addresses")
         self._anonymize = options.anonymize_ip
-        # Then an IPv4 address in its canonical spelling is its own answer.
+        # Then an address in its canonical spelling is its own answer.
         self._as_logged = not (self._trusted or self._exclude or self._anonymize)
         self._alone: Remembered[str, str | None] = Remembered(
             lambda logged: self._client(logged, None), limit=16384, longest=64
@@ -65,7 +73,9 @@ class Addresses:
         of X-Forwarded-For. Read from the right, the first address that is no trusted proxy is
         the visitor: what stands left of it was written by the visitor's side and may be invented.
         """
-        if self._as_logged and _IPV4.fullmatch(logged) is not None:
+        if self._as_logged and (
+            _IPV4.fullmatch(logged) is not None or _IPV6.fullmatch(logged) is not None
+        ):
             return logged
         if not forwarded_for or not self._trusted:
             return self._alone[logged]

@@ -58,6 +58,7 @@ _PLAIN_REQUEST = re.compile(
     rb"([A-Z]{1,32}) ((?:/|[A-Za-z][A-Za-z0-9+.-]{0,31}://(?![/?# ]))[!#-\[\]-~]*+)"
     rb" HTTP/\d(?:\.\d)?"
 )
+_BEHIND_TARGET = -len(" HTTP/1.1")
 _PLAIN_AGENT = re.compile(rb"[ !#-\[\]-~]*")
 _MAX_TIME = 8_640_000_000_000  # Unix seconds; Umami answers 500 for ever beyond
 _MAX_UNPLACED = 1000  # vhosts without a site that are remembered …
@@ -273,7 +274,11 @@ class Rules:
         }
 
     def _judge_request(self, request: bytes) -> RawVerdict:
-        if self._plain_asset is not None and self._plain_asset.fullmatch(request) is not None:
+        if (
+            self._plain_asset is not None
+            and b"." in request[:_BEHIND_TARGET]
+            and self._plain_asset.fullmatch(request) is not None
+        ):
             return Reason.ASSET
         match = _PLAIN_REQUEST.fullmatch(request)
         if match is None:

@@ -52,7 +52,7 @@ class RawValues:
             lambda raw: referrer(_text(raw)), limit=4096
         )
         self.urls: Remembered[bytes, str | None] = Remembered(
-            lambda raw: url(raw.split(b" ")[1].decode("ascii")), limit=8192, longest=256
+            lambda raw: url(raw.split(b" ")[1].decode("ascii")), limit=16384, longest=256
         )
         self.user_agents: Remembered[bytes, str] = Remembered(
             lambda raw: user_agent(_text(raw)), limit=8192

@@ -156,7 +156,7 @@ class _Backfill:
         await delivery.start()
         # What lives by now stays: the collector of garbage need not look at it again and again.
         gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        gc.set_threshold(200_000, 20, 50)
         size = 1 if self._job.is_stdin else self._config.delivery.batch_size
         gathering = Gathering(size)
         async with (

@@ -110,7 +110,7 @@ def begin(recipe: RulesRecipe) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = _Worker(recipe)
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(200_000, 20, 50)
 
 
 def scan(chunks: Sequence[Chunk], recipes: Mapping[int, Recipe]) -> list[Answer]:

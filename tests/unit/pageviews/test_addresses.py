@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ingestor.errors import ConfigError
 from ingestor.model import Hit, Reason
 from ingestor.pageviews import PageViewOptions, Rules
-from ingestor.pageviews.addresses import Addresses, mask_addresses, masked, parse
+from ingestor.pageviews.addresses import _IPV6, Addresses, mask_addresses, masked, parse
 
 PROXIES = ("10.0.0.0/8", "2001:db8:1::/48", "198.51.100.7")
 
@@ -194,3 +194,34 @@ def test_a_wrong_network_names_its_key_and_what_would_be_right(key: str) -> None
     assert caught.value.key == f"pageviews.{key}[1]"
     with pytest.raises(ConfigError, match=r"Did you mean '10\.0\.0\.0/8'"):
         Rules(PageViewOptions(**{key: ("10.1.2.3/8",)}), ())
+
+
+@given(
+    st.one_of(
+        st.ip_addresses(v=6),
+        st.lists(st.sampled_from([0, 0, 1, 0xFF, 0xFFFF]), min_size=8, max_size=8).map(
+            lambda groups: ipaddress.IPv6Address(":".join(f"{group:x}" for group in groups))
+        ),
+    )
+)
+def test_an_ipv6_address_in_its_canonical_spelling_is_its_own_answer(
+    address: ipaddress.IPv6Address,
+) -> None:
+    text = str(address)
+    found = Addresses(PageViewOptions()).client(text, None)
+    assert found == str(address.ipv4_mapped or address)
+    for other in (text.upper(), text.replace("::", ":0:", 1), text.replace(":", ":0", 1)):
+        try:
+            meant = ipaddress.IPv6Address(other)
+        except ValueError:
+            continue
+        expected = str(meant.ipv4_mapped or meant)
+        assert Addresses(PageViewOptions()).client(other, None) == expected
+
+
+def test_most_ipv6_addresses_need_no_parser() -> None:
+    for text in ("2001:db8::1", "2a02:8109:9a40:1f:0:5:6:7", "fe80::1:2:3", "2001:db8:1:2:3:4:5:6"):
+        assert _IPV6.fullmatch(text) is not None
+        assert str(ipaddress.ip_address(text)) == text
+    for text in ("2001:db8::0:1", "2001:db8:0:0:1::", "1:2:3:4:5:6::8", "::1", "1::2::3", "0:0::1"):
+        assert _IPV6.fullmatch(text) is None
