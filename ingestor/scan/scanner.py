@@ -140,7 +140,8 @@ class Scanner:
                             bots += 1
                             continue
                         if verdict is True:
-                            time = times.get(raw_time(columns)) or self._time_of(columns, latest)
+                            raw = raw_time(columns)
+                            time = times.get(raw) or self._new_time(raw, columns, latest)
                             verdict = None if shortcut is None else shortcut(columns, time)
                             if verdict is None:
                                 verdict = self._as_hit(columns, latest)
@@ -189,15 +190,15 @@ class Scanner:
     def _time_of(self, columns: Columns, latest: int) -> int:
         """Read the time in Unix seconds; beyond ``latest`` where there is none to believe."""
         raw = self._raw_time(columns)
-        time = self._times.get(raw)
-        if time is None:
-            time = self.format.time_of(columns)
-            if time is None or time < _EARLIEST:
-                time = latest + 1  # the judge has the word for it
-            else:
-                if len(self._times) >= _TIMES:
-                    self._times.clear()
-                self._times[raw] = time
+        return self._times.get(raw) or self._new_time(raw, columns, latest)
+
+    def _new_time(self, raw: Any, columns: Columns, latest: int) -> int:
+        time = self.format.time_of(columns)
+        if time is None or time < _EARLIEST:
+            return latest + 1  # the judge has the word for it
+        if len(self._times) >= _TIMES:
+            self._times.clear()
+        self._times[raw] = time
         return time
 
 
