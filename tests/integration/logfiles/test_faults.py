@@ -128,6 +128,40 @@ def test_fault_04_what_replaces_a_copy_is_read_from_its_start(
     assert daemon.turn() == lines(0, 200, "other").splitlines()
 
 
+@pytest.mark.parametrize("how", ["inode", "cut"])
+@pytest.mark.parametrize("count", [1, 12, 30])
+@pytest.mark.parametrize("down", [True, False])
+@pytest.mark.parametrize("before", [True, False])
+def test_fault_04_what_is_left_of_a_log_proves_no_copy(  # noqa: PLR0913 - every order of things
+    tmp_path: Path, log: Path, daemon: Any, how: str, count: int, down: bool, before: bool
+) -> None:
+    """All logs begin alike here: a shorter file at a log's place tells nothing of what was read."""
+    head = lines(0, 22)
+    log.write_bytes(head)
+    daemon.start(tmp_path)
+    append(log, lines(0, 40, "log"))
+    daemon.poll()
+    if down:
+        daemon.stop()
+    other = tmp_path / "other.log"
+    if before:
+        other.write_bytes(head + lines(0, count, "other"))
+    if how == "cut":
+        os.truncate(log, len(head))
+    elif not reuse_inode(log, head):
+        log.write_bytes(head)
+    if not before:
+        other.write_bytes(head + lines(0, count, "other"))
+    if down:
+        daemon.start(tmp_path)
+    for at in range(3):
+        daemon.turn()
+        append(other, lines(count + at, count + at + 1, "other"))
+    daemon.turn()
+    found = [line for line in daemon.lines if line.startswith(b"other")]
+    assert found == lines(0, count + 3, "other").splitlines()
+
+
 def test_fault_05_rotated_twice_while_down_is_read_oldest_first(log: Path, daemon: Any) -> None:
     log.write_bytes(lines(0, 50))
     daemon.start(log)
