@@ -132,7 +132,7 @@ def test_fault_04_what_replaces_a_copy_is_read_from_its_start(
 @pytest.mark.parametrize("count", [1, 12, 30])
 @pytest.mark.parametrize("down", [True, False])
 @pytest.mark.parametrize("before", [True, False])
-def test_fault_04_what_is_left_of_a_log_proves_no_copy(  # noqa: PLR0913 - every order of things
+def test_fault_04_what_is_left_of_a_log_proves_no_copy(
     tmp_path: Path, log: Path, daemon: Any, how: str, count: int, down: bool, before: bool
 ) -> None:
     """All logs begin alike here: a shorter file at a log's place tells nothing of what was read."""
