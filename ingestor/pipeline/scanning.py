@@ -43,6 +43,10 @@ class Files(NamedTuple):
     about: Callable[[Chunk, About], None]  # is told what format a file has
     unexplained: Callable[[Chunk, str], None]  # is told that none explains it, and why
 
+    async def made(self, chunk: Chunk) -> Scanner | None:
+        """Give this process's own scanner; making it reads the file, so it is done in a thread."""
+        return self.known(chunk.file) or await asyncio.to_thread(self.scanner, chunk)
+
 
 class Alone:
     """One process does it all."""
@@ -64,9 +68,7 @@ class Alone:
                 if not chunk.data:
                     yield without_lines(chunk)
                     continue
-                scanner = self._files.known(chunk.file)
-                if scanner is None:
-                    scanner = await asyncio.to_thread(self._files.scanner, chunk)
+                scanner = await self._files.made(chunk)
                 if scanner is not None:
                     yield scanner.scan(chunk)
 
@@ -165,9 +167,7 @@ class Together:
         if not chunk.data:
             return without_lines(chunk)
         if answer.unexplained:  # to a process that knows this file alone
-            scanner = self._files.known(chunk.file)
-            if scanner is None:
-                scanner = await asyncio.to_thread(self._files.scanner, chunk)
+            scanner = await self._files.made(chunk)
             if scanner is not None:
                 return scanner.scan(chunk)
             self._files.unexplained(chunk, answer.unexplained)
@@ -178,9 +178,7 @@ class Together:
             self._alone.add(chunk.file)
         if answer.packed is None or chunk.file in self._alone:
             self._alone.add(chunk.file)
-            scanner = self._files.known(chunk.file)
-            if scanner is None:
-                scanner = await asyncio.to_thread(self._files.scanner, chunk)
+            scanner = await self._files.made(chunk)
             return None if scanner is None else scanner.scan(chunk)
         return unpack(answer.packed, chunk)
 
