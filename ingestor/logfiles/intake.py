@@ -213,11 +213,14 @@ class Intake:
             return self._take_in(found, file, head)
         was_copy = place.kind is PlaceKind.COPY and place.key == known.key and place.measured
         relation = verdict.relation
-        if relation is Relation.LONGER and self._has_nothing_new(known, file):
+        beyond = relation is Relation.LONGER and self._has_nothing_new(known, file)
+        if beyond:
             relation = Relation.COPY
         match relation:
             case Relation.COPY:
                 self._set_aside(known.key, found, file, cut=False)
+                if beyond:  # of what is left of the log, which proves nothing of the rest
+                    place.copied = None
                 place.measured = verdict.measured
                 place.retry_at = self._roster.clock() + self._roster.options.grace
                 if not verdict.measured:

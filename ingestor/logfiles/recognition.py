@@ -5,7 +5,7 @@ logs that merely start alike, a log that was cut and begins anew, a generation w
 repeats its predecessor's.
 """
 
-# ruff: noqa: PTH119, PTH120 - names are bytes, and pathlib takes only text
+# ruff: noqa: PTH116, PTH119, PTH120 - names are bytes, and pathlib takes only text
 from __future__ import annotations
 
 import os
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ingestor.logfiles.discovery import Found
+
+
+_SECOND = 1_000_000_000  # nanoseconds; compressors keep a file's time, not all to the nanosecond
 
 
 class Relation(Enum):
@@ -136,7 +139,7 @@ def _told(
     for known in told:
         home = around.home_of(known.key)
         if home is not None and home.id != found.id:
-            verdict = _beside(found, file, known, home)
+            verdict = _beside(found, file, known, home, around)
         else:
             verdict = _alone(found, file, head, known, around)
             if heads[known.identity[2:]] > 1 and not _is_proved(verdict, found, file):
@@ -179,14 +182,19 @@ def _is_whole_copy(verdict: Verdict) -> bool:
     return verdict.relation is Relation.COPY and verdict.measured
 
 
-def _beside(found: Found, file: LogFile, known: KnownFile, home: Home) -> Verdict | None:
+def _beside(
+    found: Found, file: LogFile, known: KnownFile, home: Home, around: Surroundings
+) -> Verdict | None:
     """Hold a file against a log that is alive elsewhere: it is a copy, or only similar."""
+    length = file.length  # before the bytes are compared: what comes later was not
     try:
         with home.open() as other:
             if not same_content(file, other):
                 return None
-            less = file.length is not None and _length_seen(other) > file.length
-            more = not less and _has_more(found, file, other, home)
+            less = length is not None and _length_seen(other) > length
+            more = not less and _has_more(found, file, length, other, home)
+            if more and not _has_what_was_read(file, known, around):
+                return None  # the other was cut: what is left of it tells nothing
     except OSError:
         return None
     if less and _is_successor(found.path, home):
@@ -196,25 +204,48 @@ def _beside(found: Found, file: LogFile, known: KnownFile, home: Home) -> Verdic
     return Verdict(Relation.LONGER if more else Relation.COPY, known)
 
 
+def _has_what_was_read(file: LogFile, known: KnownFile, around: Surroundings) -> bool:
+    """Whether a plain file has the marker of a log; true where it ends before it."""
+    marker = around.own_marker(known.key) or known.marker
+    if marker is None or file.length is None or file.length < marker.offset:
+        return True
+    return has_marker(marker, file)
+
+
 def _length_seen(file: LogFile) -> int:
     """How long a content is at least: of an archive, only the beginning is looked at."""
     return len(file.read_at(0, DEEP)) if file.length is None else file.length
 
 
-def _has_more(found: Found, file: LogFile, other: LogFile, home: Home) -> bool | None:
+def _has_more(
+    found: Found, file: LogFile, file_length: int | None, other: LogFile, home: Home
+) -> bool | None:
     """Whether a file has more of a log than the other: None while that cannot be told.
 
-    A plain file beside an archive that was not read so far has the precedence: it is easier.
+    ``file_length``: of a plain file, how much of it was compared. A plain file beside an archive that was not read so far has the precedence: it is easier.
     """
     length = other.length if other.compression is None else home.length
-    if file.length is not None:
-        return file.length > (length or 0)
-    if found.path.rpartition(b".")[0] == home.path:
-        return False  # what a compressor makes of the other
+    if file_length is not None:
+        return file_length > (length or 0)
+    if found.path.rpartition(b".")[0] == home.path and _is_its_source(other, found, home):
+        return False
     content = file.read_at(0, DEEP)
     if len(content) < DEEP:
         return len(content) > len(other.read_at(0, DEEP))
     return None if length is None else has_content_beyond(file, length)
+
+
+def _is_its_source(other: LogFile, found: Found, home: Home) -> bool:
+    """Whether an archive is what a compressor makes, or made, of the file that had its name.
+
+    Since the last look that name may have come to another file, which was compressed and removed.
+    """
+    try:
+        status = os.stat(home.path)
+        stands = (status.st_dev, status.st_ino) == home.id
+    except OSError:
+        stands = False
+    return stands or os.fstat(other.fd).st_mtime_ns // _SECOND == found.mtime_ns // _SECOND
 
 
 def _is_successor(path: bytes, home: Home) -> bool:
@@ -271,6 +302,8 @@ def _beginning(
         home = around.home_of(key)
         if home is None:
             return _cut(found, known)
-        if home.id != found.id and (verdict := _beside(found, file, known, home)) is not None:
+        if home.id != found.id and (
+            verdict := _beside(found, file, known, home, around)
+        ) is not None:
             return verdict
     return None

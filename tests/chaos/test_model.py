@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,8 @@ class Followed(RuleBasedStateMachine):
         self.flying: list[tuple[bytes, Span]] = []  # sent, not acked
         self.acked: list[bytes] = []  # acked, not committed
         self.proved: set[int] = set()  # files with a marker of this run
+        self.meanwhile: Iterator[None] = iter(())  # what goes on while the program looks
+        self.moments: list[int] = []  # so many times it asks the clock before the next of it
         self.options = FollowOptions()
         self.store: Store | None = None
         self.follower: Follower | None = None
@@ -178,7 +181,7 @@ class Followed(RuleBasedStateMachine):
             [source],
             self.store,
             self.options,
-            clock=lambda: self.now,
+            clock=self.clock,
             start="beginning",
             first_start=False,
         )
@@ -193,6 +196,66 @@ class Followed(RuleBasedStateMachine):
         if self.follower.rescan_due():
             self.follower.rescan()
             self.set_markers()
+
+    def clock(self) -> float:
+        """Between any two of the program's steps others do theirs."""
+        if self.moments:
+            self.moments[0] -= 1
+            if self.moments[0] < 0:
+                self.moments.pop(0)
+                next(self.meanwhile, None)
+        return self.now
+
+    @precondition(lambda self: self.follower is not None)
+    @rule(
+        acts=st.lists(
+            st.sampled_from(["write", "rename", "copytruncate", "copy", "compress"]),
+            min_size=1,
+            max_size=3,
+        ),
+        moments=st.lists(st.integers(0, 12), min_size=1, max_size=8),
+        count=st.integers(1, 12),
+    )
+    def look_while_others_act(self, acts: list[str], moments: list[int], count: int) -> None:
+        self.meanwhile = itertools.chain.from_iterable(self.steps(act, count) for act in acts)
+        self.moments = list(moments)
+        self.follower.hint()
+        self.look(0.1)
+        self.moments = []
+        for _ in self.meanwhile:
+            pass
+
+    def steps(self, act: str, count: int) -> Iterator[None]:
+        """One act of the writer's or the rotator's, step by step."""
+        match act:
+            case "write":
+                self.finish_line()
+                for _ in range(count):
+                    self.put(self.line(5) + b"\n")
+                    yield
+            case "rename":
+                target = self.shift()
+                yield
+                self.live.rename(target)
+                yield
+                self.writer.close()
+                self.writer = self.live.open("ab", buffering=0)
+                yield
+            case "copytruncate":
+                target = self.shift()
+                yield
+                whole = self.live.read_bytes()
+                for part in (whole[: len(whole) // 2], whole):
+                    target.write_bytes(part)
+                    yield
+                os.truncate(self.live, 0)
+                yield
+            case "copy":
+                self.copy()
+                yield
+            case "compress":
+                self.compress(count)
+                yield
 
     @precondition(lambda self: self.follower is not None)
     @rule(chunks=st.integers(1, 6))
@@ -575,6 +638,18 @@ def test_a_log_that_begins_as_the_one_before_is_told_from_it_by_the_marker(marke
         play.write_junk("nuls")
     play.write(9, 5)
     play.come_back()
+    play.teardown()
+
+
+def test_an_archive_of_a_file_that_took_over_a_name_unseen_is_read_to_its_end() -> None:
+    play = followed()
+    play.write_junk("long")
+    play.rename(0)
+    play.write_junk("long")
+    play.deliver(which=0, step=1, count=1)
+    play.rename(1)
+    play.restore(0)
+    play.compress(1)
     play.teardown()
 
 

@@ -1,0 +1,102 @@
+"""Races that no look at whole directories can time: files that change while they are compared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ingestor.logfiles.discovery import Found
+from ingestor.logfiles.identity import Catalogue, identity_of, marker_at
+from ingestor.logfiles.reader import LogFile
+from ingestor.logfiles.recognition import Home, Relation, recognize
+from ingestor.model import KnownFile, Marker
+
+HEAD = b"every log begins so\n" * 250  # more than a fingerprint tells apart
+
+
+class Written(LogFile):
+    """A file into which its server writes just after it was asked for its length so many times."""
+
+    rest = b""
+    asked = 1
+
+    @property
+    def length(self) -> int | None:
+        length = super().length
+        self.asked -= 1
+        if self.asked == 0:
+            with Path(os.fsdecode(self.path)).open("ab") as log:
+                log.write(self.rest)
+        return length
+
+
+class One:
+    """Surroundings in which one log is known, and where it is."""
+
+    def __init__(self, path: Path, read: int) -> None:
+        self.file = LogFile(os.fsencode(path))
+        head = self.file.read_at(0, 4096)
+        identity = identity_of(*self.file.id, head)
+        marker = marker_at(self.file, read)
+        self.head = head
+        self.known = KnownFile(7, identity, marker, self.file.path, 0, read, archived=False)
+
+    def home_of(self, key: int) -> Home | None:
+        return Home(self.file.id, self.file.path, self.file) if key == 7 else None
+
+    def own_marker(self, key: int) -> Marker | None:  # noqa: ARG002 - nothing since the registry's
+        return None
+
+    def with_longer_head(self, head: bytes, path: bytes) -> Iterable[int]:  # noqa: ARG002
+        return [7] if self.head.startswith(head) and len(self.head) > len(head) else []
+
+
+@pytest.fixture
+def around(tmp_path: Path) -> Iterator[One]:
+    path = tmp_path / "known.log"
+    path.write_bytes(HEAD + b"what one server wrote\n" * 100)
+    one = One(path, path.stat().st_size)
+    yield one
+    one.file.close()
+
+
+def look(path: Path, around: One, rest: bytes = b"", asked: int = 1) -> Relation | None:
+    status = path.stat()
+    place = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    with Written(os.fsencode(path)) as file:
+        head = file.read_at(0, 4096)
+        file.rest, file.asked = rest, asked
+        found = Found(os.fsencode(path), 0, *place)
+        return recognize(found, file, head, Catalogue([around.known]), around).relation
+
+
+@pytest.mark.parametrize("asked", range(1, 9))
+def test_a_log_that_grows_while_it_is_compared_is_not_taken_for_the_rest_of_another(
+    tmp_path: Path, around: One, asked: int
+) -> None:
+    new = tmp_path / "new.log"
+    new.write_bytes(HEAD)
+    assert look(new, around, b"what another wrote\n" * 500, asked) is not Relation.LONGER
+
+
+@pytest.mark.parametrize("lines", [100, 500])
+def test_a_log_is_not_the_rest_of_one_of_which_only_the_beginning_is_left(
+    tmp_path: Path, around: One, lines: int
+) -> None:
+    os.truncate(around.file.path, len(HEAD))
+    new = tmp_path / "new.log"
+    new.write_bytes(HEAD + b"what another server wrote\n" * lines)
+    assert look(new, around) is None
+
+
+def test_what_has_all_that_was_read_is_the_rest_of_a_log_that_was_cut(
+    tmp_path: Path, around: One
+) -> None:
+    new = tmp_path / "known.log.1"
+    whole = Path(os.fsdecode(around.file.path)).read_bytes()
+    new.write_bytes(whole + b"and some more\n")
+    os.truncate(around.file.path, len(HEAD))
+    assert look(new, around) is Relation.LONGER
