@@ -175,6 +175,7 @@ class Backfill:
     def _read_content(
         self, found: Found, file: LogFile, excluded: frozenset[int] = frozenset()
     ) -> Iterator[Chunk]:
+        length = file.length or 0  # what is written from now on is for a later run
         head = file.read_at(0, HEAD)
         if not head and file.compression is None:
             self.counts.skipped += 1
@@ -183,7 +184,7 @@ class Backfill:
         known, archived = verdict.known, file.compression is not None
         if known is None:
             known = self._register(found, head, archived=archived)
-        end = END if archived else file.length or 0
+        end = END if archived else length
         read = self._read.get(known.key)
         stretches = self._registry.unread(known.key, end)
         if read is not None:  # a copy, or the rest of what this run has begun elsewhere
@@ -207,7 +208,7 @@ class Backfill:
             yield from self._archive(found, file, known, read, excluded)
         else:
             self._remember_place(known, found, head)
-            yield from self._plain(found, file, read)
+            yield from self._plain(found, file, length, read)
 
     def _register(self, found: Found, head: bytes, *, archived: bool) -> KnownFile:
         identity = identity_of(found.device, found.inode, head)
@@ -222,9 +223,8 @@ class Backfill:
             identity = identity_of(found.device, found.inode, head)
             self._registry.update(known.key, identity=identity, path=found.path)
 
-    def _plain(self, found: Found, file: LogFile, read: _Read) -> Iterator[Chunk]:
+    def _plain(self, found: Found, file: LogFile, length: int, read: _Read) -> Iterator[Chunk]:
         reading = read.reading
-        length = file.length or 0  # what is written from now on is for a later run
         if not self._is_final(found):
             length = last_line_end(file, length)
         reading.end_at(length)

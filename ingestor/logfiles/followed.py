@@ -89,6 +89,7 @@ class Followed:
     changed_at: float = 0.0  # monotonic seconds
     deleted: bool = False
     present: bool = True  # found at the last rescan
+    cut: bool = False  # the file is only a beginning of it
     lost_home: bool = False  # truncated or gone: whatever is left of it is elsewhere
 
     @property

@@ -170,6 +170,7 @@ class Intake:
             place.kind, place.key = PlaceKind.DONE, key
             self._roster.done_before[found.id] = place
             return False
+        length = file.length  # before the head is read: what comes later was not looked at
         head = file.read_at(0, HEAD)
         if self._is_unfinished(found, file, head, place):
             self._roster.wait(place, self._roster.options.rescan_interval)
@@ -188,7 +189,7 @@ class Intake:
         if verdict.started_over is not None:
             what = "shorter than what was read of it: it is read from its start"
             self._roster.say(Finding(found.path, what))
-        return self._act(verdict, found, file, head)
+        return self._act(verdict, found, file, head, len(head) if length is None else length)
 
     def _is_unfinished(self, found: Found, file: LogFile, head: bytes, place: Place) -> bool:
         """Whether an archive is still too short to be recognised."""
@@ -207,7 +208,8 @@ class Intake:
             return isinstance(damage, Incomplete)
         return False
 
-    def _act(self, verdict: Verdict, found: Found, file: LogFile, head: bytes) -> bool:
+    def _act(self, verdict: Verdict, found: Found, file: LogFile, head: bytes, length: int) -> bool:
+        """Do what a verdict asks for; ``length``: bytes that it rests on."""
         place, known = self._roster.places[found.id], verdict.known
         if known is None:
             return self._take_in(found, file, head)
@@ -226,13 +228,20 @@ class Intake:
                 if not verdict.measured:
                     del self._roster.settling[found.id]
                 return False
-            case Relation.CUT if known.key in self._roster.logs or not self._unread(
-                known.key, len(head) if file.length is None else file.length
-            ):
+            case Relation.CUT if not self._is_all_that_is_left(known.key, length):
                 self._set_aside(known.key, found, file, cut=True)
                 return False
+            case Relation.CUT:
+                return self._attach(known, found, file, head, ends_at=length)
             case _:
                 return self._attach(known, found, file, head, was_copy=was_copy)
+
+    def _is_all_that_is_left(self, key: int, length: int) -> bool:
+        """Whether a beginning of a content has something unread that is nowhere else."""
+        log = self._roster.logs.get(key)
+        if log is not None:
+            return log.cut and log.lost_home
+        return bool(self._roster.registry.unread(key, length))
 
     def _has_nothing_new(self, known: KnownFile, file: LogFile) -> bool:
         """Whether a plain file ends where the log was read to, or before."""
@@ -261,9 +270,6 @@ class Intake:
         """Whether a plain file is where its content was followed last: it may go on there."""
         known = self._roster.known().get(key)
         return known is not None and known.identity[:2] == found.id
-
-    def _unread(self, key: int, length: int) -> list[tuple[int, int]]:
-        return self._roster.registry.unread(key, length)
 
     def _take_in(self, found: Found, file: LogFile, head: bytes) -> bool:
         """Register new content, and read it from 0; or as `start` says at the first start."""
@@ -303,9 +309,20 @@ class Intake:
         return not isinstance(self._start, str) and found.mtime_ns < self._start * 1_000_000_000
 
     def _attach(
-        self, known: KnownFile, found: Found, file: LogFile, head: bytes, *, was_copy: bool = False
+        self,
+        known: KnownFile,
+        found: Found,
+        file: LogFile,
+        head: bytes,
+        *,
+        was_copy: bool = False,
+        ends_at: int | None = None,
     ) -> bool:
-        """Read a content from this file from now on; whether the file was kept open."""
+        """Read a content from this file from now on; whether the file was kept open.
+
+        ``ends_at``: the file is only a beginning of the content. How it goes on is not known: when
+        it grows, it is recognised anew.
+        """
         key, place = known.key, self._roster.places[found.id]
         if key not in self._claimed:
             if not self._roster.registry.claim(key):
@@ -322,6 +339,7 @@ class Intake:
             log = self._follow(key, found)
         self._roster.leave_home(log, found.id)
         archived = file.compression is not None
+        log.cut = ends_at is not None
         self._place_at(log, known, found, head, archived=archived)
         place.kind, place.key, place.failures, place.copied = PlaceKind.FOLLOWED, key, 0, None
         if archived:
@@ -332,7 +350,9 @@ class Intake:
                 self._roster.archives.append(key)
             return False
         if log.reading.finished:  # an archive was at its end; a file may have more
-            log.reading.reopen()
+            log.reading.reopen(self._roster.registry.unread(key, END))
+        if ends_at is not None:
+            log.reading.end_at(ends_at)
         tail_of(file, log.reading)
         log.file = file
         self._roster.open[key] = log
@@ -362,6 +382,8 @@ class Intake:
         log.home, log.path, log.source = found.id, found.path, found.source
         log.archived, log.lost_home, log.present, log.deleted = archived, False, True, False
         log.head = head
+        if log.cut:
+            return  # the content is known by more than this
         identity = identity_of(found.device, found.inode, head)
         if (identity, found.path, archived) != (known.identity, known.path, known.archived):
             self._roster.registry.update(

@@ -216,9 +216,11 @@ class Reading:
         """Nothing follows: forget what remains of the stretches."""
         self._stretches.clear()
 
-    def reopen(self) -> None:
-        """Something may follow after all: everything from `position` on."""
-        self._stretches = [(self.position, END)]
+    def reopen(self, unread: Sequence[tuple[int, int]]) -> None:
+        """Something may follow after all: what is unread from `position` on."""
+        rest = [(max(start, self.position), end) for start, end in unread]
+        self._stretches = [stretch for stretch in rest if stretch[0] < stretch[1]]
+        self._begin_stretch()
 
     def end_at(self, length: int) -> None:
         """The content turned out to be ``length`` bytes long."""
@@ -227,6 +229,9 @@ class Reading:
 
     def _next_stretch(self) -> None:
         self._stretches.pop(0)
+        self._begin_stretch()
+
+    def _begin_stretch(self) -> None:
         if self._stretches and self._stretches[0][0] != self.position:
             start = self._stretches[0][0]
             self.cutter = LineCutter(self.key, start, self._options.max_line_bytes)

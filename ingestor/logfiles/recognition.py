@@ -222,7 +222,8 @@ def _has_more(
 ) -> bool | None:
     """Whether a file has more of a log than the other: None while that cannot be told.
 
-    ``file_length``: of a plain file, how much of it was compared. A plain file beside an archive that was not read so far has the precedence: it is easier.
+    ``file_length``: of a plain file, how much of it was compared. A plain file beside an
+    archive that was not read so far has the precedence: it is easier.
     """
     length = other.length if other.compression is None else home.length
     if file_length is not None:
@@ -302,8 +303,9 @@ def _beginning(
         home = around.home_of(key)
         if home is None:
             return _cut(found, known)
-        if home.id != found.id and (
-            verdict := _beside(found, file, known, home, around)
-        ) is not None:
+        if (
+            home.id != found.id
+            and (verdict := _beside(found, file, known, home, around)) is not None
+        ):
             return verdict
     return None

@@ -209,6 +209,11 @@ class Roster:
         if (place := self.places.get(log.home)) is not None and place.key == log.key:
             self.wait(place, 0.0)
 
+    def read_what_is_left(self, log: Followed) -> None:
+        """A plain file that is only a beginning of the content was read to its end."""
+        self.leave_home(log, _NOWHERE)
+        log.lost_home, log.size = True, log.reading.cutter.start
+
     def broke(self, log: Followed) -> None:
         """The file at this place has other content now: truncated, rewritten, or never it."""
         place = self.places.pop(log.home, None)

@@ -115,6 +115,8 @@ class Turns:
             return []
         if more:
             self._roster.ready[key] = None
+        if log.cut and log.reading.finished:
+            self._roster.read_what_is_left(log)
         return chunks
 
     def _older_generation(self, key: int) -> int:
@@ -147,7 +149,7 @@ class Turns:
 
     def _grow_head(self, log: Followed) -> None:
         """Let the fingerprint grow with the file, before what is read can be finished."""
-        if log.file is None or (len(log.head) >= HEAD and log.position > 0):
+        if log.file is None or log.cut or (len(log.head) >= HEAD and log.position > 0):
             return  # the bytes before the position tell more, unless it is 0
         head = log.file.read_at(0, HEAD)
         if not head.startswith(log.head):

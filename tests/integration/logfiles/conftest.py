@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ingestor.logfiles import Finding, Follower, FollowOptions, FollowSource, Start
+from ingestor.logfiles.reader import LogFile
 from ingestor.model import Chunk, Identity, KnownFile, Marker
 
 
@@ -179,6 +180,27 @@ class Daemon:
         if marker is not None:
             assert marker.offset <= watermark
             self.registry.update(chunk.file, marker=marker)
+
+
+@pytest.fixture
+def write_meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, bytes], None]:
+    """Have a server write into the next log that a module looks at, once its head was read."""
+
+    class WrittenMeanwhile(LogFile):
+        rest = b""
+
+        def read_at(self, offset: int, length: int) -> bytes:
+            data = super().read_at(offset, length)
+            rest, WrittenMeanwhile.rest = WrittenMeanwhile.rest, b""
+            with Path(os.fsdecode(self.path)).open("ab") as log:
+                log.write(rest)
+            return data
+
+    def write(module: str, rest: bytes) -> None:
+        WrittenMeanwhile.rest = rest
+        monkeypatch.setattr(f"ingestor.logfiles.{module}.LogFile", WrittenMeanwhile)
+
+    return write
 
 
 @pytest.fixture

@@ -258,3 +258,15 @@ def test_a_plain_copy_that_the_daemon_remembered_is_not_looked_into(
     status = copy.stat()
     registry.remember_copy(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, key)
     assert run(backfill(registry, copy), registry) == b""
+
+
+def test_a_log_that_begins_as_a_deleted_one_did_and_is_written_meanwhile_is_read_from_its_start(
+    tmp_path: Path, registry: Any, write_meanwhile: Any
+) -> None:
+    log = put(tmp_path / "access.log", lines(0, 50))
+    assert run(backfill(registry, tmp_path), registry) == lines(0, 50)
+    log.rename(tmp_path / ".away")
+    put(log, lines(0, 22))
+    write_meanwhile("backfill", lines(1000, 1200))
+    assert run(backfill(registry, tmp_path), registry) == b""  # as far as it was looked at
+    assert run(backfill(registry, tmp_path), registry) == lines(0, 22) + lines(1000, 1200)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ingestor.logfiles import FollowOptions, FollowSource
+from ingestor.logfiles import FollowOptions, FollowSource, marker_of
 
 
 def lines(start: int, stop: int, word: str = "line") -> bytes:
@@ -160,6 +160,53 @@ def test_fault_04_what_is_left_of_a_log_proves_no_copy(
     daemon.turn()
     found = [line for line in daemon.lines if line.startswith(b"other")]
     assert found == lines(0, count + 3, "other").splitlines()
+
+
+@pytest.mark.parametrize("acked", ["all", "but some of the beginning"])
+@pytest.mark.parametrize("read", [12, 100])
+def test_fault_04_a_log_that_begins_as_a_deleted_one_did_is_read_from_its_start(
+    tmp_path: Path, log: Path, daemon: Any, write_meanwhile: Any, acked: str, read: int
+) -> None:
+    """Also where it grows, past the place up to which that one was read, while it is looked at."""
+    head = lines(0, 22)
+    log.write_bytes(head + lines(0, read, "old"))
+    daemon.start(tmp_path)
+    daemon.stop()
+    log.rename(tmp_path / ".away")  # nowhere, and its inode is not used again
+    if acked != "all":  # a crash left a batch unanswered
+        (whole,) = daemon.registry.acked[1]
+        daemon.registry.acked[1] = [(0, len(lines(0, 5))), (len(lines(0, 9)), whole[1])]
+        daemon.registry.update(1, marker=marker_of(lines(0, 5), len(lines(0, 5))))
+    daemon.start(tmp_path)
+    log.write_bytes(head)
+    write_meanwhile("intake", lines(0, 200, "new"))
+    daemon.turn()
+    daemon.turn()
+    append(log, lines(200, 210, "new"))
+    daemon.turn()
+    found = [line for line in daemon.lines if line.startswith(b"new")]
+    assert found == lines(0, 210, "new").splitlines()
+
+
+def test_fault_06_what_is_unread_of_a_log_is_read_from_its_copy_as_that_grows(
+    tmp_path: Path, log: Path, daemon: Any
+) -> None:
+    whole = lines(0, 100)
+    log.write_bytes(whole)
+    daemon.start(tmp_path)
+    daemon.stop()
+    log.rename(tmp_path / ".away")
+    daemon.registry.acked[1] = [(0, len(lines(0, 5))), (len(lines(0, 9)), len(lines(0, 60)))]
+    daemon.registry.update(1, marker=marker_of(lines(0, 5), len(lines(0, 5))))
+    del daemon.lines[:]
+    copy = tmp_path / "access.log.1"
+    copy.write_bytes(lines(0, 22))
+    daemon.start(tmp_path)
+    assert daemon.lines == lines(5, 9).splitlines()
+    append(copy, lines(22, 40))
+    assert daemon.turn() == []
+    append(copy, lines(40, 100) + lines(100, 103))
+    assert daemon.turn() == lines(60, 103).splitlines()
 
 
 def test_fault_05_rotated_twice_while_down_is_read_oldest_first(log: Path, daemon: Any) -> None:
