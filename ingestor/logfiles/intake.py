@@ -114,10 +114,10 @@ class Intake:
         place.take(found, now)
         match place.kind:
             case PlaceKind.FOLLOWED:
-                parked = self._roster.parked.get(place.key)
-                if parked is None or unchanged:
+                log = self._roster.without_descriptor(place.key)
+                if log is None or unchanged:
                     return False
-                self._roster.gone(parked)  # no descriptor proves that it is still the same
+                self._roster.gone(log)  # nothing proves that it is still the same
                 return True
             case PlaceKind.CLOSED | PlaceKind.DONE:
                 if not unchanged:  # perhaps another file, with the same inode

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from ingestor.logfiles.discovery import lineage_of
 from ingestor.logfiles.generations import is_successor
 from ingestor.logfiles.identity import DEEP, Catalogue, Fit, fit, has_marker, same_content
 from ingestor.logfiles.reader import LogFile, has_content_beyond
@@ -255,7 +256,7 @@ def _is_successor(path: bytes, home: Home) -> bool:
     Copies are made of live files, and elsewhere.
     """
     if path == home.path:
-        return home.deleted
+        return home.deleted and lineage_of(path) == path
     name, other = os.path.basename(path), os.path.basename(home.path)
     together = os.path.dirname(path) == os.path.dirname(home.path)
     return together and is_successor(os.fsdecode(name), os.fsdecode(other))

@@ -209,6 +209,12 @@ class Roster:
         if (place := self.places.get(log.home)) is not None and place.key == log.key:
             self.wait(place, 0.0)
 
+    def without_descriptor(self, key: int) -> Followed | None:
+        """Give a content that is to be read from a file that is closed: parked, or an archive."""
+        log = self.logs.get(key)
+        queued = log is not None and key in self.archives and log.archive is None
+        return log if queued else self.parked.get(key)
+
     def read_what_is_left(self, log: Followed) -> None:
         """A plain file that is only a beginning of the content was read to its end."""
         self.leave_home(log, _NOWHERE)

@@ -188,7 +188,7 @@ class Turns:
 
     def _open_archive(self, log: Followed) -> bool:
         file = LogFile(log.path)
-        if file.id != log.home:
+        if file.id != log.home or file.compression is None:  # its inode may be another's now
             file.close()
             self._roster.archives.popleft()
             self._roster.gone(log)

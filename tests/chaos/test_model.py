@@ -28,15 +28,17 @@ from ingestor.model import Chunk, Span
 
 # Fast, and its inode numbers do not depend on what others do, so that a case can be played again.
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - made private
+# On a disk's file system a freed inode comes back at once.
+WHERE = None if "CHAOS_ON_DISK" in os.environ else MEMORY
 EXAMPLES = int(os.environ.get("CHAOS_EXAMPLES", "60"))
 
 
 class Followed(RuleBasedStateMachine):
     """One directory with one log, followed by a program that crashes."""
 
-    def __init__(self) -> None:
+    def __init__(self, where: str | None = WHERE) -> None:
         super().__init__()
-        self.directory = Path(tempfile.mkdtemp(prefix="chaos-model-", dir=MEMORY))
+        self.directory = Path(tempfile.mkdtemp(prefix="chaos-model-", dir=where))
         self.live = self.directory / "logs" / "access.log"
         self.live.parent.mkdir()
         self.writer = self.live.open("ab", buffering=0)
@@ -393,8 +395,10 @@ class Followed(RuleBasedStateMachine):
         self.nothing_comes_twice_that_was_committed()
 
 
-def followed(chunk_bytes: int = 64, max_open_files: int = 2, head: int = 0) -> Followed:
-    play = Followed()
+def followed(
+    chunk_bytes: int = 64, max_open_files: int = 2, head: int = 0, *, where: str | None = MEMORY
+) -> Followed:
+    play = Followed(where)
     play.begin(chunk_bytes, max_open_files, head)
     return play
 
@@ -638,6 +642,49 @@ def test_a_log_that_begins_as_the_one_before_is_told_from_it_by_the_marker(marke
         play.write_junk("nuls")
     play.write(9, 5)
     play.come_back()
+    play.teardown()
+
+
+def test_an_archive_that_has_the_inode_of_one_that_was_never_read_is_another() -> None:
+    play = followed(where=None)
+    play.rename(1)
+    play.crash()
+    play.come_back()
+    play.compress(0)
+    play.rename(1)
+    play.crash()
+    play.come_back()
+    play.restore(0)
+    play.compress(0)
+    play.teardown()
+
+
+def test_a_plain_log_may_have_the_inode_of_an_archive_that_was_never_read() -> None:
+    play = followed(where=None)
+    play.rename(1)
+    play.crash()
+    play.come_back()
+    play.compress(0)
+    play.crash()
+    play.rename(1)
+    play.come_back()
+    play.restore(0)
+    play.restore(1)
+    play.deliver(count=1, step=1, which=0)
+    play.teardown()
+
+
+def test_half_a_copy_at_the_place_of_a_log_that_was_replaced_is_not_read() -> None:
+    play = followed(where=None)
+    play.stop()
+    play.write(1, 0)
+    play.copy()
+    play.write_partly(1)
+    play.copy()
+    play.come_back()
+    play.restore(3)
+    play.copytruncate(reads=False, seen="half")
+    play.deliver(count=1, step=1, which=0)
     play.teardown()
 
 
