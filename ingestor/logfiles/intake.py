@@ -232,7 +232,8 @@ class Intake:
                 self._set_aside(known.key, found, file, cut=True)
                 return False
             case Relation.CUT:
-                return self._attach(known, found, file, head, ends_at=length)
+                ends_at = last_line_end(file, length) if file.compression is None else None
+                return self._attach(known, found, file, head, ends_at=ends_at)
             case _:
                 return self._attach(known, found, file, head, was_copy=was_copy)
 
@@ -320,8 +321,8 @@ class Intake:
     ) -> bool:
         """Read a content from this file from now on; whether the file was kept open.
 
-        ``ends_at``: the file is only a beginning of the content. How it goes on is not known: when
-        it grows, it is recognised anew.
+        ``ends_at``: a plain file is only a beginning of the content, up to this line's end. How it
+        goes on is not known: when it grows, it is recognised anew.
         """
         key, place = known.key, self._roster.places[found.id]
         if key not in self._claimed:

@@ -188,8 +188,9 @@ def test_fault_04_a_log_that_begins_as_a_deleted_one_did_is_read_from_its_start(
     assert found == lines(0, 210, "new").splitlines()
 
 
+@pytest.mark.parametrize("seen", [6, 7, 22])
 def test_fault_06_what_is_unread_of_a_log_is_read_from_its_copy_as_that_grows(
-    tmp_path: Path, log: Path, daemon: Any
+    tmp_path: Path, log: Path, daemon: Any, seen: int
 ) -> None:
     whole = lines(0, 100)
     log.write_bytes(whole)
@@ -200,11 +201,11 @@ def test_fault_06_what_is_unread_of_a_log_is_read_from_its_copy_as_that_grows(
     daemon.registry.update(1, marker=marker_of(lines(0, 5), len(lines(0, 5))))
     del daemon.lines[:]
     copy = tmp_path / "access.log.1"
-    copy.write_bytes(lines(0, 22))
+    copy.write_bytes(whole[: len(lines(0, seen)) - 3])  # … in the middle of a line
     daemon.start(tmp_path)
-    assert daemon.lines == lines(5, 9).splitlines()
-    append(copy, lines(22, 40))
-    assert daemon.turn() == []
+    assert daemon.lines == lines(5, min(seen - 1, 9)).splitlines()
+    append(copy, whole[copy.stat().st_size : len(lines(0, 40))])
+    assert daemon.turn() == lines(min(seen - 1, 9), 9).splitlines()
     append(copy, lines(40, 100) + lines(100, 103))
     assert daemon.turn() == lines(60, 103).splitlines()
 
