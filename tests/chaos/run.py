@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -45,6 +46,8 @@ def main() -> int:
         for outcome in pool.map(partial(_play, keep=options.keep), traces):
             outcomes.append(outcome)
             _say(outcome, options.verbose)
+            if outcome.wrong:
+                print(f"{outcome.name}: its directory is kept as {options.keep / outcome.name}")
     print(table(outcomes))
     print(f"{'time':<30} {time.monotonic() - began:.0f} s")
     failed = [outcome.name for outcome in outcomes if outcome.wrong]
@@ -63,7 +66,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trace", type=Path, help="play a saved trace")
     parser.add_argument("--times", type=int, default=1, help="… so many times")
     parser.add_argument("--show", action="store_true", help="print the steps, play nothing")
-    parser.add_argument("--keep", type=Path, help="where directories of failed runs are kept")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "chaos-failed",
+        help="where directories of failed runs are kept, with what the program said",
+    )
     parser.add_argument("--verbose", action="store_true", help="a line a run")
     parser.add_argument(
         "--no-shrink", dest="shrink", action="store_false", help="leave failing traces as they are"
@@ -71,8 +79,8 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _play(trace: Trace, keep: Path | None) -> Outcome:
-    return play(trace, None if keep is None else keep / trace.name)
+def _play(trace: Trace, keep: Path) -> Outcome:
+    return play(trace, keep / trace.name)
 
 
 def _say(outcome: Outcome, verbose: bool) -> None:

@@ -210,6 +210,22 @@ def test_fault_06_what_is_unread_of_a_log_is_read_from_its_copy_as_that_grows(
     assert daemon.turn() == lines(60, 103).splitlines()
 
 
+def test_fault_04_half_a_copy_of_what_is_nowhere_is_a_log_of_its_own_once_it_grows(
+    tmp_path: Path, log: Path, daemon: Any
+) -> None:
+    """A limit: nothing tells it from a log that begins alike, which must not be lost."""
+    log.write_bytes(lines(0, 100))
+    daemon.start(tmp_path)
+    daemon.stop()
+    log.rename(tmp_path / ".away")
+    copy = tmp_path / "access.log.1"
+    copy.write_bytes(lines(0, 22))
+    daemon.start(tmp_path)
+    assert len(daemon.lines) == 100
+    append(copy, lines(22, 100))
+    assert daemon.turn() == lines(0, 100).splitlines()
+
+
 def test_fault_05_rotated_twice_while_down_is_read_oldest_first(log: Path, daemon: Any) -> None:
     log.write_bytes(lines(0, 50))
     daemon.start(log)
