@@ -55,7 +55,7 @@ class Sieve:
             return None
         end = b"" if data.endswith(b"\n") else b"\n"
         matches = list(like.pattern.finditer(b"\n%b%b" % (data, end)))
-        if len(matches) != data.count(b"\n") + len(end):
+        if len(matches) != _newlines(data) + len(end):
             return None
         lines = [match for match in matches if match.lastindex]
         if len(lines) == len(matches) and not any(m.lastindex == like.plain for m in lines):
@@ -85,3 +85,8 @@ class Sieve:
         if self._vain >= _VAIN:
             self._vain = 0
             self._known.pop(self._key, None)
+
+
+def _newlines(data: bytes) -> int:
+    """Count them: `bytes.count` goes byte by byte, what takes them out leaps to the next."""
+    return len(data) - len(data.replace(b"\n", b""))
