@@ -275,6 +275,8 @@ class Play:
         late = [row["url_path"] for row in self.receiver.rows()[len(stored) :]]
         # What was in doubt when its line was destroyed nobody waited for: it may come now.
         rescued = self.world.destroyed.keys() - set(stored)
+        if self.supervisor.crashes:  # nor for a dead letter whose ack a crash took away
+            rescued |= oracle.buried(self.directory)
         more = [id_ for id_ in late if id_ not in rescued]
         if more:
             self.outcome.wrong.append(f"{len(more)} more came with another {again}: {more[:5]}")
