@@ -31,6 +31,13 @@ def reuse_inode(path: Path, data: bytes) -> bool:
     return path.stat().st_ino == inode
 
 
+def leave_unanswered(daemon: Any, end: int) -> None:
+    """As a crash leaves the first log: lines 5 to 8 are not acked, all others up to an offset."""
+    before = lines(0, 5)
+    daemon.registry.acked[1] = [(0, len(before)), (len(lines(0, 9)), end)]
+    daemon.registry.update(1, marker=marker_of(before, len(before)))
+
+
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     return tmp_path / "access.log"
@@ -174,9 +181,8 @@ def test_fault_04_a_log_that_begins_as_a_deleted_one_did_is_read_from_its_start(
     daemon.stop()
     log.rename(tmp_path / ".away")  # nowhere, and its inode is not used again
     if acked != "all":  # a crash left a batch unanswered
-        (whole,) = daemon.registry.acked[1]
-        daemon.registry.acked[1] = [(0, len(lines(0, 5))), (len(lines(0, 9)), whole[1])]
-        daemon.registry.update(1, marker=marker_of(lines(0, 5), len(lines(0, 5))))
+        ((_, end),) = daemon.registry.acked[1]
+        leave_unanswered(daemon, end)
     daemon.start(tmp_path)
     log.write_bytes(head)
     write_meanwhile("intake", lines(0, 200, "new"))
@@ -197,8 +203,7 @@ def test_fault_06_what_is_unread_of_a_log_is_read_from_its_copy_as_that_grows(
     daemon.start(tmp_path)
     daemon.stop()
     log.rename(tmp_path / ".away")
-    daemon.registry.acked[1] = [(0, len(lines(0, 5))), (len(lines(0, 9)), len(lines(0, 60)))]
-    daemon.registry.update(1, marker=marker_of(lines(0, 5), len(lines(0, 5))))
+    leave_unanswered(daemon, len(lines(0, 60)))
     del daemon.lines[:]
     copy = tmp_path / "access.log.1"
     copy.write_bytes(whole[: len(lines(0, seen)) - 3])  # … in the middle of a line
