@@ -114,6 +114,8 @@ class Play:
                 self.rotator.do(step.act, how)
             case "supervisor":
                 self._supervise(step.act, how)
+            case "umami" if step.act == "await":
+                self._await_fault(how["kind"])
             case "umami":
                 self.receiver.do(step.act, how)
             case "pause":
@@ -126,6 +128,14 @@ class Play:
         while (left := end - time.monotonic()) > 0:
             self.supervisor.check()
             time.sleep(min(left, 0.05))
+
+    def _await_fault(self, kind: str) -> None:
+        """Go on as soon as a fault of this kind hit something, however slow the machine is."""
+        end = time.monotonic() + _PATIENCE_S
+        while not self.receiver.all_fired()[kind]:
+            if time.monotonic() > end:
+                raise Hung(f"{kind} never fired")
+            self._pause(0.02)
 
     def _write(self, act: str, how: dict[str, Any]) -> None:
         log = self.logs[how.get("log", 0) % len(self.logs)]
