@@ -8,6 +8,7 @@ page view. Where anything is out of the ordinary, the judge decides: it is slow,
 from __future__ import annotations
 
 from collections import Counter
+from itertools import repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -213,16 +214,15 @@ def _tally(lines: int, tallied: Counter[Reason | Malformed]) -> Tally:
 
 def page_views_of(chunk: Chunk, found: Sequence[Found]) -> list[PageView]:
     """Give each page view the span from the one before to its own line's end."""
-    file, base, again, end = chunk.file, chunk.start, chunk.again, chunk.end
-    page_views: list[PageView] = []
-    piece = base
-    for start, line, (website, payload) in found:
-        start += base  # noqa: PLW2901 - its place in the file, from here on
-        stop = start + len(line) + 1
-        span = _new(Span, (file, piece, stop))
-        piece = stop
-        page_views.append(_new(PageView, (website, payload, span, start, line, again)))
-    if page_views:  # what follows the last page view is finished with it, and no newline more
-        last = page_views[-1]
-        page_views[-1] = last._replace(span=last.span._replace(end=end))
-    return page_views
+    if not found:
+        return []
+    base = chunk.start
+    places, lines, verdicts = zip(*found, strict=True)
+    websites, payloads = zip(*verdicts, strict=True)
+    starts = [base + place for place in places]
+    stops = [start + len(line) + 1 for start, line in zip(starts, lines, strict=True)]
+    pieces = [base, *stops[:-1]]
+    stops[-1] = chunk.end  # what follows the last page view is finished with it
+    spans = map(_new, repeat(Span), zip(repeat(chunk.file), pieces, stops))
+    rows = zip(websites, payloads, spans, starts, lines, repeat(chunk.again))
+    return list(map(_new, repeat(PageView), rows))
