@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 class Reason(StrEnum):
@@ -149,6 +152,10 @@ class PageView(NamedTuple):
     line_start: int  # offset of the line itself
     line: bytes  # the raw line without its newline; masked before it is kept anywhere
     again: bool = False  # its line was counted when it was read for the first time
+
+
+Ended: TypeAlias = "Mapping[Outcome, Sequence[PageView]]"
+"""Page views that came to an end, by their outcome; in the order of the log within each."""
 
 
 @dataclass(frozen=True, slots=True)

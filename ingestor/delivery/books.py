@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ingestor.delivery.answers import COUNTED, WORDS_MAX, Reading, Readings, Verdict, printable
 from ingestor.delivery.deadletters import DeadLetter, DeadLetters
-from ingestor.delivery.settling import agent_of
+from ingestor.delivery.settling import agent_of, agents_of
 from ingestor.model import Outcome, PageView
 
 if TYPE_CHECKING:
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
     from ingestor.delivery.batcher import Batcher
     from ingestor.delivery.ports import Journal, Report
     from ingestor.delivery.settling import Settling
-    from ingestor.model import Batch
+    from ingestor.model import Batch, Ended
 
 logger = logging.getLogger(__name__)
-
-_Finished = list[tuple[PageView, Outcome]]
 
 
 @dataclass(slots=True)
@@ -80,30 +78,31 @@ class Books:
 
     async def _enter_each(self, batch: Batch, readings: Readings, *, doubtful: bool) -> Rest:
         rest = Rest()
-        finished: _Finished = []
+        ended: dict[Outcome, list[PageView]] = {}
         rejected: list[tuple[PageView, str]] = []
         unsettled: Counter[str] = Counter()
         counted = self._judge_counted(batch, readings, _counted_agents(batch, readings))
         for page_view, reading in zip(batch.page_views, readings.readings, strict=True):
             verdict = reading.verdict
             if verdict is Verdict.COUNTED:
-                finished.append((page_view, self._outcome(page_view, counted, unsettled)))
+                outcome = self._outcome(page_view, counted, unsettled)
+                ended.setdefault(outcome, []).append(page_view)
                 rest.took += 1
             elif verdict is Verdict.REJECTED:
                 rejected.append((page_view, reading.words))
-                finished.append((page_view, Outcome.REJECTED))
+                ended.setdefault(Outcome.REJECTED, []).append(page_view)
             elif verdict in {Verdict.STORED, Verdict.BOT}:
-                finished.append((page_view, self._enter_alone(page_view, readings)))
+                ended.setdefault(self._enter_alone(page_view, readings), []).append(page_view)
                 rest.took += 1
             else:
                 _keep(rest, page_view, reading)
         if rejected:
             await self._bury(rejected, "Umami refuses it for ever")
         if doubtful and (rest.again or rest.suspects):
-            self._journal.unsent(finished)
+            self._journal.unsent(ended)
         else:
-            self._journal.answered(batch, finished)
-        self._count(batch.website, finished, unsettled)
+            self._journal.answered(batch, ended)
+        self._count(batch.website, ended, unsettled)
         self.stored += rest.took
         return rest
 
@@ -120,29 +119,28 @@ class Books:
     def _enter_counted(self, batch: Batch, readings: Readings) -> Rest:
         """Enter the usual answer, a batch without an error, by user agent."""
         views = batch.page_views
-        agents = Counter(map(agent_of, views))
+        agents = Counter(agents_of(views))
         counted = self._judge_counted(batch, readings, agents)
-        finished: _Finished = [(page_view, counted) for page_view in views]
+        ended: dict[Outcome, Sequence[PageView]] = {counted: views}
         unsettled: Counter[str] = Counter()
         if counted is Outcome.ACCEPTED:
-            verdicts = {agent: self._settling.verdict(agent) for agent in agents}
-            for agent, bot in verdicts.items():
-                if bot is None:
-                    unsettled[agent] = agents[agent]
-            if True in verdicts.values():
-                finished = [
-                    (view, Outcome.REFUSED_AS_BOT if verdicts[agent_of(view)] else counted)
-                    for view in views
-                ]
-        self._journal.answered(batch, finished)
-        self._count(batch.website, finished, unsettled)
+            bots, unknown = self._settling.verdicts(agents)
+            for agent in unknown:
+                unsettled[agent] = agents[agent]
+            if bots:
+                ended = {
+                    counted: [view for view in views if agent_of(view) not in bots],
+                    Outcome.REFUSED_AS_BOT: [view for view in views if agent_of(view) in bots],
+                }
+        self._journal.answered(batch, ended)
+        self._count(batch.website, ended, unsettled)
         self.stored += len(views)
         return Rest(took=len(views))
 
     async def enter_resolved(
         self,
         batch: Batch,
-        finished: _Finished,
+        finished: Ended,
         rejected: Sequence[tuple[PageView, str]],
         *,
         done: bool,
@@ -150,26 +148,28 @@ class Books:
         """End page views that waited aside; ``done``: they are the last of their batch."""
         if rejected:
             await self._bury(rejected, "Umami refuses it for ever")
-        ended = [*finished, *((page_view, Outcome.REJECTED) for page_view, _ in rejected)]
+        ended = dict(finished)
+        if rejected:
+            ended[Outcome.REJECTED] = [page_view for page_view, _ in rejected]
         if done:
             self._journal.answered(batch, ended)
         else:
             self._journal.unsent(ended)
         self._count(batch.website, ended, Counter(), aside=True)
-        self.stored += len(finished)
+        self.stored += sum(map(len, finished.values()))
 
     def enter_known_bots(self, website: str, page_views: Sequence[PageView]) -> None:
         """End page views whose user agent Umami is known to drop, without a request."""
-        finished = [(page_view, Outcome.REFUSED_AS_BOT) for page_view in page_views]
-        self._journal.unsent(finished)
-        self._count(website, finished, Counter())
+        ended = {Outcome.REFUSED_AS_BOT: page_views}
+        self._journal.unsent(ended)
+        self._count(website, ended, Counter())
 
     async def reject(self, page_view: PageView, reason: str, answer: str) -> None:
         """End a page view, of no batch in flight, that can never be stored."""
         await self._bury([(page_view, printable(answer, WORDS_MAX))], reason)
-        finished = [(page_view, Outcome.REJECTED)]
-        self._journal.unsent(finished)
-        self._count(page_view.website, finished, Counter())
+        ended = {Outcome.REJECTED: [page_view]}
+        self._journal.unsent(ended)
+        self._count(page_view.website, ended, Counter())
 
     def learn(self, user_agent: str, *, bot: bool) -> None:
         """Note Umami's verdict on a user agent, and amend what was counted without it."""
@@ -201,14 +201,14 @@ class Books:
         return Outcome.REFUSED_AS_BOT if bot else Outcome.ACCEPTED
 
     def _count(
-        self, website: str, finished: _Finished, unsettled: Counter[str], *, aside: bool = False
+        self, website: str, ended: Ended, unsettled: Counter[str], *, aside: bool = False
     ) -> None:
-        for outcome, count in Counter([outcome for _, outcome in finished]).items():
+        for outcome, page_views in ended.items():
             doubtful = unsettled.total() if outcome is Outcome.ACCEPTED else 0
-            self._report.finished(website, outcome, count, unsettled=doubtful)
+            self._report.finished(website, outcome, len(page_views), unsettled=doubtful)
         for user_agent, count in unsettled.items():
             self._settling.sent_unsettled(user_agent, count)
-        self._batcher.release(len(finished), aside=aside)
+        self._batcher.release(sum(map(len, ended.values())), aside=aside)
 
     async def _bury(self, rejected: Sequence[tuple[PageView, str]], reason: str) -> None:
         """Write dead letters. A full disk loses no line: it is still in its log, and named."""

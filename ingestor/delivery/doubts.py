@@ -110,7 +110,7 @@ class Doubts:
                 logger.warning(
                     "%s; the next start reads them from their log again", printable(str(error))
                 )
-                self._journal.answered(Batch(left.id, left.website, (), left.tag), ())
+                self._journal.answered(Batch(left.id, left.website, (), left.tag), {})
                 continue
             self._batcher.hold(len(views))
             self.unanswered(Batch(left.id, left.website, views, left.tag))

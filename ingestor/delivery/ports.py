@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ingestor.model import Batch, Outcome, PageView
+    from ingestor.model import Batch, Ended, Outcome, PageView
 
 
 class Left(NamedTuple):
@@ -56,11 +56,11 @@ class Journal(Protocol):
         """What earlier runs left behind with bodies; each is kept until it is ``answered``."""
         ...
 
-    def answered(self, batch: Batch, finished: Sequence[tuple[PageView, Outcome]]) -> None:
-        """Strike the batch off and ack the spans of ``finished`` (perhaps none of them)."""
+    def answered(self, batch: Batch, ended: Ended) -> None:
+        """Strike the batch off and ack the spans of ``ended`` (perhaps none of them)."""
         ...
 
-    def unsent(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+    def unsent(self, ended: Ended) -> None:
         """Ack page views: of known bots, given up as poison, or a part of a batch in doubt."""
         ...
 

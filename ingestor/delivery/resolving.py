@@ -70,11 +70,15 @@ class Doubt:
 
 
 @dataclass(slots=True)
-class Ended:
+class Round:
     """Page views that came to an end in one round."""
 
-    finished: list[tuple[PageView, Outcome]] = field(default_factory=list)
+    finished: dict[Outcome, list[PageView]] = field(default_factory=dict)
     rejected: list[tuple[PageView, str]] = field(default_factory=list)  # with Umami's words
+
+    def end(self, page_view: PageView, outcome: Outcome) -> None:
+        """Note the end of one."""
+        self.finished.setdefault(outcome, []).append(page_view)
 
 
 class _InDoubt(Exception):
@@ -124,7 +128,7 @@ class Resolver:
         True: a request left again and was not answered; False: it was answered by a 500. Raises
         TryAgain where nothing can be looked up now, and StoppedByUmami.
         """
-        ended = Ended()
+        ended = Round()
         try:
             missing = await self._look(doubt, ended)
         except CannotTell as why:
@@ -157,7 +161,7 @@ class Resolver:
 
     # -- what is stored ------------------------------------------------------------------------
 
-    async def _look(self, doubt: Doubt, ended: Ended) -> list[int]:
+    async def _look(self, doubt: Doubt, ended: Round) -> list[int]:
         """End what is stored; the places of what is missing."""
         reset = await self._lookup.reset_at(doubt.batch.website)
         visible = _visible(doubt, doubt.open, reset)
@@ -176,7 +180,7 @@ class Resolver:
         logger.debug("of %d page views in doubt, %d are stored", len(visible), len(found.found))
         for place in found.found:
             doubt.close(place, taken=True)
-            ended.finished.append((doubt.batch.page_views[place], Outcome.ACCEPTED))
+            ended.end(doubt.batch.page_views[place], Outcome.ACCEPTED)
         self._report_doubles(doubt, found)
         if len(found.found) == len(visible):
             self._outage.succeeded()  # its database answers, and had stored them
@@ -254,13 +258,13 @@ class Resolver:
 
     # -- what is missing -----------------------------------------------------------------------
 
-    async def _send_missing(self, doubt: Doubt, missing: list[int], ended: Ended) -> None:
+    async def _send_missing(self, doubt: Doubt, missing: list[int], ended: Round) -> None:
         """Send page views again, those that failed before last. Raises where it has to stop."""
         for place in sorted(missing, key=lambda place: (doubt.points[place], place)):
             view = doubt.batch.page_views[place]
             if self._settling.verdict_on(view) is True:
                 doubt.close(place)
-                ended.finished.append((view, Outcome.REFUSED_AS_BOT))
+                ended.end(view, Outcome.REFUSED_AS_BOT)
                 continue
             over = True  # Umami's work on it
             try:
@@ -276,7 +280,7 @@ class Resolver:
             if not await self._enter(doubt, place, reading, ended):
                 raise _Later if over else _InDoubt
 
-    async def _enter(self, doubt: Doubt, place: int, reading: Reading, ended: Ended) -> bool:
+    async def _enter(self, doubt: Doubt, place: int, reading: Reading, ended: Round) -> bool:
         """Enter the answer to one page view; False: it failed, and is in doubt again."""
         view = doubt.batch.page_views[place]
         verdict = reading.verdict
@@ -286,7 +290,7 @@ class Resolver:
             self._outage.succeeded()
             doubt.resent |= not bot
             doubt.close(place, taken=not bot)
-            ended.finished.append((view, Outcome.REFUSED_AS_BOT if bot else Outcome.ACCEPTED))
+            ended.end(view, Outcome.REFUSED_AS_BOT if bot else Outcome.ACCEPTED)
         elif verdict is Verdict.REJECTED or await self._is_guilty(doubt, place, verdict):
             doubt.close(place)
             ended.rejected.append((view, reading.words))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ingestor.model import PageView
 
@@ -38,6 +38,11 @@ class Probe(NamedTuple):
 def agent_of(page_view: PageView) -> str:
     """The user agent that Umami judges."""
     return page_view.payload.get("userAgent", "")  # type: ignore[return-value]  # a text by its key
+
+
+def agents_of(page_views: Sequence[PageView]) -> list[str]:
+    """The same for each of several."""
+    return [view.payload.get("userAgent", "") for view in page_views]  # type: ignore[misc]  # texts
 
 
 class Settling:
@@ -71,6 +76,24 @@ class Settling:
             self._remember(user_agent, known)
         return known.bot if known.until > self._clock() else None
 
+    def verdicts(self, user_agents: Iterable[str]) -> tuple[set[str], list[str]]:
+        """Which of these user agents are known to be bots, and which are not settled."""
+        young, now = self._young, self._clock()
+        bots: set[str] = set()
+        unknown: list[str] = []
+        for user_agent in user_agents:
+            known = young.get(user_agent)
+            if known is not None and known.until > now:
+                if known.bot:
+                    bots.add(user_agent)
+                continue
+            bot = self.verdict(user_agent)
+            if bot:
+                bots.add(user_agent)
+            elif bot is None:
+                unknown.append(user_agent)
+        return bots, unknown
+
     def verdict_on(self, page_view: PageView) -> bool | None:
         """Tell a bot's page view (True) from a person's (False), or None: not settled."""
         return self.verdict(agent_of(page_view))
@@ -79,7 +102,7 @@ class Settling:
         """Which of these page views' user agents are known to be bots."""
         if not self.knows_bots:
             return set()
-        return {agent for agent in set(map(agent_of, page_views)) if self.verdict(agent)}
+        return self.verdicts(set(agents_of(page_views)))[0]
 
     def learn(self, user_agent: str, *, bot: bool) -> int:
         """Note Umami's verdict; how many page views were accepted without it."""

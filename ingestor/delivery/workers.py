@@ -199,13 +199,13 @@ class Workers:
         except StoppedByUmami as error:
             return await self._refused(parcel, batch, error)
         except _MakeWay:
-            self._journal.answered(batch, ())
+            self._journal.answered(batch, {})
             return self._make_way(parcel)
         except (_InDoubt, _GiveUp) as end:
             if isinstance(end, _InDoubt):
                 self._doubts.unanswered(batch)
             elif parcel.website in self._parking:
-                self._journal.answered(batch, ())
+                self._journal.answered(batch, {})
                 self._hand_back(parcel.page_views)
             return []
         doubtful = batch.tag is not None
@@ -326,7 +326,7 @@ class Workers:
         if len(parcel.page_views) > 1:
             if refusal.by_size:
                 self._routes.too_large(len(body))
-            self._journal.answered(batch, ())
+            self._journal.answered(batch, {})
             return parcel.halves()
         verdict = Verdict.REJECTED if refusal.by_size else Verdict.SUSPECT
         return await self._take_as(verdict, refusal.words, parcel, batch)
@@ -335,7 +335,7 @@ class Workers:
         """Access was refused: to this program, or by a firewall to what the page views hold."""
         if isinstance(error, Forbidden) and await self._suspects.umami_works(parcel.website):
             return await self._take_as(Verdict.SUSPECT, str(error), parcel, batch)
-        self._journal.answered(batch, ())
+        self._journal.answered(batch, {})
         self._stopped(error, parcel)
         return []
 

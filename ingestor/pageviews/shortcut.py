@@ -15,6 +15,7 @@ from ingestor.pageviews.remembered import Remembered
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ingestor.pageviews.patterns import Patterns
     from ingestor.pageviews.rules import Payload, Verdict
     from ingestor.pageviews.sites import Place
 
@@ -31,6 +32,15 @@ class RawReferrer(NamedTuple):
     excluded: bool
     url: str
     host: str
+
+
+class _Start(NamedTuple):
+    """What page views of one place begin with."""
+
+    website: str
+    hostname: str
+    own: Patterns | None  # see `Place`
+    blank: Payload  # with what the place says
 
 
 class RawValues:
@@ -82,8 +92,8 @@ def shortcut(  # noqa: C901 - as below
     referrer_at, agent_at = columns.get("referrer"), columns.get("user_agent")
     addresses, referrers, urls = values.addresses, values.referrers, values.urls
     agents, languages = values.user_agents, values.languages
-    hosts: Remembered[bytes, Place | Reason] = Remembered(
-        lambda raw: place_of(_text(raw)), limit=1024
+    hosts: Remembered[bytes, _Start | Reason] = Remembered(
+        lambda raw: _start(place_of(_text(raw))), limit=1024
     )
     # All places for lines without a vhost have the same hosts of their own, others have none.
     owns: dict[str, bool] = {}
@@ -106,9 +116,7 @@ def shortcut(  # noqa: C901 - as below
             return Reason.REFERRER
         if (since is not None and time < since) or (until is not None and time >= until):
             return Reason.DATE
-        website, hostname, language, screen, title, own = place
-        if language_at is not None:
-            language = languages[line[language_at]] or language
+        website, hostname, own, blank = place
         if host:
             if own is not None:
                 is_own = owns.get(host)
@@ -120,21 +128,35 @@ def shortcut(  # noqa: C901 - as below
                     referrer = ""
             if host == hostname:
                 referrer = ""
-        payload: Payload = {
-            "website": website,
-            "hostname": hostname,
-            "language": language,
-            "referrer": referrer,
-            "screen": screen,
-            "title": title,
-            "url": url,
-            "ip": address,
-            "userAgent": agents[nothing if agent_at is None else line[agent_at]],
-            "timestamp": time,
-        }
+        payload = blank.copy()  # for half the price of putting together ten values
+        payload["url"] = url
+        payload["ip"] = address
+        payload["userAgent"] = agents[nothing if agent_at is None else line[agent_at]]
+        payload["timestamp"] = time
+        payload["referrer"] = referrer
+        if language_at is not None:
+            payload["language"] = languages[line[language_at]] or blank["language"]
         return website, payload
 
     return page_view
+
+
+def _start(place: Place | Reason) -> _Start | Reason:
+    if isinstance(place, Reason):
+        return place
+    values: Payload = {
+        "website": place.website,
+        "hostname": place.hostname,
+        "language": place.language,
+        "referrer": "",
+        "screen": place.screen,
+        "title": place.title,
+        "url": "",
+        "ip": "",
+        "userAgent": "",
+        "timestamp": 0,
+    }
+    return _Start(place.website, place.hostname, place.own, values)
 
 
 def _text(value: bytes) -> str:

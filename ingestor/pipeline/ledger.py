@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from ingestor.checkpoint import Committer, JournalEntry, Store
-    from ingestor.model import Batch, Marker, PageView, Scanned, Span
+    from ingestor.model import Batch, Ended, Marker, PageView, Scanned, Span
     from ingestor.observe import Counts
 
 log = logging.getLogger("ingestor")
@@ -168,10 +168,10 @@ class Ledger:
             self._store.set_marker(key, marker_of(before, offset))
             self._proved.add(key)
 
-    def _prove_by_lines(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
-        if self._proved.issuperset([page_view.span.file for page_view, _ in finished]):
+    def _prove_by_lines(self, page_views: Sequence[PageView]) -> None:
+        if self._proved.issuperset([page_view.span[0] for page_view in page_views]):
             return
-        for page_view, _ in finished:
+        for page_view in page_views:
             line = page_view.line + b"\n"
             self._prove(page_view.span.file, line, page_view.line_start + len(line))
 
@@ -225,23 +225,24 @@ class Ledger:
             Left(entry.id, entry.website, entry.tag or "", entry.bodies or b"") for entry in entries
         ]
 
-    def answered(self, batch: Batch, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+    def answered(self, batch: Batch, ended: Ended) -> None:
         """Strike the batch off and ack what is finished of it."""
         opened = self._open.pop(batch.id, None)
         self._note_doubted(batch.website, self._doubtful.pop(batch.website, 0))
         if self._store is not None:
-            self._store.answered(batch.id, [page_view.span for page_view, _ in finished])
+            self._store.answered(batch.id, _spans(ended))
             if opened is not None:  # what an earlier run left has masked lines
-                self._prove_by_lines(finished)
+                for page_views in ended.values():
+                    self._prove_by_lines(page_views)
         if self.totals is not None:
-            self.totals.finished(finished)
+            self.totals.finished(ended)
 
-    def unsent(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+    def unsent(self, ended: Ended) -> None:
         """Ack page views that were finished without a request."""
         if self._store is not None:
-            self._store.ack([page_view.span for page_view, _ in finished])
+            self._store.ack(_spans(ended))
         if self.totals is not None:
-            self.totals.finished(finished)
+            self.totals.finished(ended)
 
     # Delivery's report.
 
@@ -296,6 +297,10 @@ class Ledger:
         spans = self.held.pop(website, [])
         if spans and self.on_unparked is not None:
             self.on_unparked(merged(spans))
+
+
+def _spans(ended: Ended) -> list[Span]:
+    return [page_view.span for page_views in ended.values() for page_view in page_views]
 
 
 def _files(entry: JournalEntry) -> set[int]:

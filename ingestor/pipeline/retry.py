@@ -23,11 +23,11 @@ from ingestor.pipeline.scanners import Scanners
 from ingestor.pipeline.stopping import Stopping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from ingestor.config import Config
     from ingestor.delivery import DeadLetter
-    from ingestor.model import Batch
+    from ingestor.model import Batch, Ended
     from ingestor.pageviews import Payload
     from ingestor.scan import Scanner
 
@@ -115,19 +115,20 @@ class _Books(Ledger):
         self._marks = marks
         self._result = result
 
-    def answered(self, batch: Batch, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+    def answered(self, batch: Batch, ended: Ended) -> None:
         """Let those that are stored, or dropped as a bot's, leave the file."""
-        super().answered(batch, finished)
-        self._settle(finished)
+        super().answered(batch, ended)
+        self._settle(ended)
 
-    def unsent(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+    def unsent(self, ended: Ended) -> None:
         """Likewise."""
-        super().unsent(finished)
-        self._settle(finished)
+        super().unsent(ended)
+        self._settle(ended)
 
-    def _settle(self, finished: Iterable[tuple[PageView, Outcome]]) -> None:
-        done = [view.span.start for view, outcome in finished if outcome is not Outcome.REJECTED]
-        self._resending.settled([self._marks[number] for number in done])
+    def _settle(self, ended: Ended) -> None:
+        for outcome, page_views in ended.items():
+            if outcome is not Outcome.REJECTED:
+                self._resending.settled([self._marks[view.span.start] for view in page_views])
 
 
 class _Retry:

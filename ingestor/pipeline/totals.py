@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ingestor.checkpoint import Store
-    from ingestor.model import PageView, Scanned
+    from ingestor.model import Ended, PageView, Scanned
 
 _DAY = 86_400  # seconds
 _WEBSITE = "website "
@@ -52,21 +52,17 @@ class Totals:
             self._store.count(source, {"lines": scanned.tally.lines})
             self._store.count_tally(source, scanned.tally)
 
-    def finished(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+    def finished(self, ended: Ended) -> None:
         """Count page views that came to an end."""
-        by_outcome: dict[Outcome, list[PageView]] = {}
-        for page_view, outcome in finished:
-            ended = by_outcome.get(outcome)
-            if ended is None:
-                ended = by_outcome[outcome] = []
-            ended.append(page_view)
-        for outcome, ended in by_outcome.items():
-            for file, count in _counted([page_view.span.file for page_view in ended]).items():
+        for outcome, page_views in ended.items():
+            if not page_views:
+                continue
+            for file, count in _counted([page_view.span[0] for page_view in page_views]).items():
                 self._store.count(self._source_of(file), {outcome: count})
-            times = _times(ended)
+            times = _times(page_views)
             self.newest_done = max(self.newest_done, *times)
             if outcome is Outcome.ACCEPTED:
-                self._count_days(ended, times)
+                self._count_days(page_views, times)
 
     def _count_days(self, accepted: Sequence[PageView], times: Sequence[int]) -> None:
         first, last = min(times) // _DAY, max(times) // _DAY

@@ -18,7 +18,7 @@ import pytest
 
 from ingestor.delivery import Delivery, DeliveryOptions, Left, UmamiOptions
 from ingestor.delivery.bodies import unpack
-from ingestor.model import Batch, Outcome, PageView, Span
+from ingestor.model import Batch, Ended, Outcome, PageView, Span
 
 WEBSITE = "aaaaaaaa-0000-4000-8000-000000000001"
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -243,9 +243,9 @@ class Ledger:
         self.batches.append(batch)
         self.in_flight[batch.id] = batch
 
-    def answered(self, batch: Batch, finished: Sequence[tuple[PageView, Outcome]]) -> None:
+    def answered(self, batch: Batch, ended: Ended) -> None:
         del self.in_flight[batch.id]
-        self._end(finished)
+        self._end(ended)
 
     def put_in_doubt(self, batch: Batch) -> None:
         assert batch.tag
@@ -258,13 +258,14 @@ class Ledger:
             self.in_flight[left.id] = Batch(left.id, left.website, views, left.tag)
         return self.left
 
-    def unsent(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
-        self._end(finished)
+    def unsent(self, ended: Ended) -> None:
+        self._end(ended)
 
-    def _end(self, finished: Sequence[tuple[PageView, Outcome]]) -> None:
-        for view, outcome in finished:
-            assert view.line_start not in self.ended, "a page view ended twice"
-            self.ended[view.line_start] = outcome
+    def _end(self, ended: Ended) -> None:
+        for outcome, views in ended.items():
+            for view in views:
+                assert view.line_start not in self.ended, "a page view ended twice"
+                self.ended[view.line_start] = outcome
         self.changed.set()
 
     def finished(self, website: str, outcome: Outcome, count: int, *, unsettled: int = 0) -> None:

@@ -107,8 +107,8 @@ def test_what_can_be_looked_up_is_kept_and_not_read_again(opened: Callable[..., 
     (left,) = ledger.left_in_doubt()
     assert left == (batch.id, SITE, batch.tag, b"bodies")
     assert (ledger.counts.lines, ledger.counts.in_flight, ledger.counts.doubted) == (3, 3, 0)
-    ledger.unsent([(batch.page_views[0], Outcome.ACCEPTED)])
-    ledger.answered(batch, [(view, Outcome.ACCEPTED) for view in batch.page_views[1:]])
+    ledger.unsent({Outcome.ACCEPTED: batch.page_views[:1]})
+    ledger.answered(batch, {Outcome.ACCEPTED: batch.page_views[1:]})
     store.commit()
     after = opened()
     assert after.in_doubt() == []
