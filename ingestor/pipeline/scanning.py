@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ingestor")
 
-_BUNDLE = 512 * 1024  # bytes that are scanned in one go: handing over costs as much as 50 lines
-_AHEAD = 2  # bundles that wait, beside those that are being scanned
+_BUNDLE = 1024 * 1024  # bytes that are scanned in one go: handing over costs as much as 50 lines
+_AHEAD = 4  # bundles that wait, beside those that are being scanned
 _RECIPES = 64  # kept for processes that did not get them yet
 
 

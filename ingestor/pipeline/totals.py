@@ -53,7 +53,7 @@ class Totals:
             self._store.count_tally(source, scanned.tally)
 
     def finished(self, ended: Ended) -> None:
-        """Count page views that came to an end."""
+        """Count page views of one website that came to an end."""
         for outcome, page_views in ended.items():
             if not page_views:
                 continue
@@ -65,10 +65,10 @@ class Totals:
                 self._count_days(page_views, times)
 
     def _count_days(self, accepted: Sequence[PageView], times: Sequence[int]) -> None:
+        website = accepted[0].website
         first, last = min(times) // _DAY, max(times) // _DAY
-        days = [first] * len(times) if first == last else [moment // _DAY for moment in times]
-        websites = [page_view.website for page_view in accepted]
-        for (website, number), count in _counted([*zip(websites, days, strict=True)]).items():
+        days = {first: len(times)} if first == last else Counter([t // _DAY for t in times])
+        for number, count in days.items():
             day = _day(number)
             self._store.count(f"{_WEBSITE}{website} {day[:-3]}", {day: count})
 
