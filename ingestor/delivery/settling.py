@@ -78,11 +78,11 @@ class Settling:
 
     def verdicts(self, user_agents: Iterable[str]) -> tuple[set[str], list[str]]:
         """Which of these user agents are known to be bots, and which are not settled."""
-        young, now = self._young, self._clock()
+        now = self._clock()
         bots: set[str] = set()
         unknown: list[str] = []
         for user_agent in user_agents:
-            known = young.get(user_agent)
+            known = self._young.get(user_agent)
             if known is not None and known.until > now:
                 if known.bot:
                     bots.add(user_agent)

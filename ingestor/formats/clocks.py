@@ -30,7 +30,6 @@ MONTHS = {
 _SECONDS = {f"{second:02d}".encode(): second for second in range(61)}
 _LOCAL = re.compile(rb"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(?: ?([+-]\d{4}|Z))?")
 _ISO = re.compile(rb"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d): ?(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?")
-_FRACTION = re.compile(rb"^[.,]\d*")
 _EPOCH = re.compile(rb"-?\d{1,19}(?:\.\d{0,12})?")
 
 
@@ -73,9 +72,11 @@ def _minute_clock(head: int, minute_of: Callable[[bytes], int | None]) -> Clock:
             return None
         key = raw[:head] + raw[tail:]
         minute = minutes.get(key)
+        if minute is None and raw[tail : tail + 1] in {b".", b","}:
+            key = raw[:head] + raw[tail + 1 :].lstrip(b"0123456789")
+            minute = minutes.get(key)
         if minute is None:
-            key = raw[:head] + _FRACTION.sub(b"", raw[tail:], 1)
-            minute = minutes.get(key) or minute_of(key)
+            minute = minute_of(key)
             if minute is None:
                 return None
             if len(minutes) >= _KEPT:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("ingestor")
 
 _BUNDLE = 1024 * 1024  # bytes that are scanned in one go: handing over costs as much as 50 lines
+_CHUNKS = 64  # … at most: many small files would be more than a process can keep scanners of
 _AHEAD = 4  # bundles that wait, beside those that are being scanned
 _RECIPES = 64  # kept for processes that did not get them yet
 
@@ -190,6 +191,6 @@ def _next_bundle(chunks: Iterator[Chunk], enough: int) -> list[Chunk]:
     for chunk in chunks:
         bundle.append(chunk)
         size += len(chunk.data)
-        if size >= enough:
+        if size >= enough or len(bundle) >= _CHUNKS:
             break
     return bundle

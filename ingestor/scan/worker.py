@@ -69,10 +69,10 @@ class _Worker:
 
     def learn(self, recipes: Mapping[int, Recipe]) -> None:
         """Note what scanners are made from."""
+        if len(self._recipes) + len(recipes) > _SCANNERS:  # never in the midst of a bundle's
+            for known in (self._recipes, self._scanners, self._unexplained):
+                known.clear()
         for key, recipe in recipes.items():
-            if len(self._recipes) >= _SCANNERS:
-                for known in (self._recipes, self._scanners, self._unexplained):
-                    known.clear()
             self._recipes.setdefault(key, recipe)
 
     def scan(self, chunk: Chunk) -> Answer:

@@ -105,6 +105,19 @@ async def test_several_processes_give_what_one_gives(logs: Callable[[], Logs]) -
     assert set(several.own) == {1, 4}  # of those that change, this process took over
 
 
+async def test_many_small_files_are_all_scanned_by_the_others(
+    sample_logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scanning, "_BUNDLE", 1024 * 1024)
+    data = b"".join((sample_logs / "combined.log").read_bytes().splitlines(keepends=True)[:5])
+    ours = Logs([data] * 1200)
+    together = Together(ours.files(), RulesRecipe(PageViewOptions(), (SITE,), None, None), 2)
+    found = await all_of(ours, together)
+    assert [each.chunk.file for each in found] == [*range(1200)]
+    assert {each.tally.lines for each in found} == {5}
+    assert not ours.own, "this process had to scan some itself"
+
+
 async def test_a_process_that_dies_loses_nothing(
     logs: Callable[[], Logs], caplog: pytest.LogCaptureFixture
 ) -> None:
