@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import time
 from contextlib import AsyncExitStack, aclosing
@@ -25,6 +24,7 @@ from ingestor.pipeline.progress import Progress
 from ingestor.pipeline.scanners import Scanners
 from ingestor.pipeline.scanning import Alone, Files, Together
 from ingestor.pipeline.stopping import Stopping
+from ingestor.scan.collector import collect_rarely
 from ingestor.scan.worker import RulesRecipe
 
 if TYPE_CHECKING:
@@ -154,9 +154,7 @@ class _Backfill:
 
     async def _read(self, lines: Lines, ledger: Ledger, delivery: Delivery) -> bool:
         await delivery.start()
-        # What lives by now stays: the collector of garbage need not look at it again and again.
-        gc.freeze()
-        gc.set_threshold(200_000, 20, 50)
+        collect_rarely()
         size = 1 if self._job.is_stdin else self._config.delivery.batch_size
         gathering = Gathering(size)
         async with (

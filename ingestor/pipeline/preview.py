@@ -15,6 +15,7 @@ from ingestor.observe import Counts, printable
 from ingestor.pipeline.job import Job, Result, lines_of, say_findings
 from ingestor.pipeline.scanners import Scanners, without_lines
 from ingestor.pipeline.strangers import Strangers
+from ingestor.scan.collector import collect_rarely
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,7 @@ def preview(config: Config, job: Job, *, show: Show = None) -> Result:
     rules = config.rules(since=job.since, until=job.until)
     scanners = Scanners(config, job.sources, rules)
     lines = lines_of(config, job, None)
+    collect_rarely()
     for chunk in lines:
         if not chunk.data:
             result.counts.scanned(without_lines(chunk))

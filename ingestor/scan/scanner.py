@@ -125,12 +125,12 @@ class Scanner:
         requests, statuses, agents = rules.requests, rules.statuses, rules.agents
         no_status, no_agent = statuses[b"200"], agents[b""]
         times, raw_time, shortcut = self._times, self._raw_time, self._shortcut
-        matches, _, plain, read, escapes = sifted
+        matches, _, plain, read, escaped = sifted
         bot, bots = Reason.BOT, 0
         verdict: Any
         for match in matches:
             verdict = None
-            if match.lastindex == plain and not (escapes and b"\\" in match[0]):
+            if match.lastindex == plain and not (escaped and match.start() in escaped):
                 columns = read(match)  # of which time, address and status are sound
                 verdict = requests[columns[request_at]]
                 if verdict is True:

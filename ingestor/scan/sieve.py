@@ -8,6 +8,7 @@ from ingestor.formats.blocks import PlainLines
 
 if TYPE_CHECKING:
     import re
+    from collections.abc import Collection
 
     from ingestor.formats import Format
     from ingestor.formats.blocks import LinesLike
@@ -27,7 +28,7 @@ class Sifted(NamedTuple):
     assets: int  # lines that were taken out
     plain: int  # `lastindex` of the plain ones, whose time is believable …
     read: Read  # … and whose columns this gives
-    escapes: bool  # some line has a backslash: none with one is plain
+    escaped: Collection[int]  # where lines with a backslash begin: none of them is plain
 
 
 class Sieve:
@@ -60,7 +61,7 @@ class Sieve:
         lines = [match for match in matches if match.lastindex]
         if len(lines) == len(matches) and not any(m.lastindex == like.plain for m in lines):
             self._found_nothing()
-        return Sifted(lines, len(matches) - len(lines), like.plain, like.read, b"\\" in data)
+        return Sifted(lines, len(matches) - len(lines), like.plain, like.read, _escaped(data))
 
     def _like(self, data: bytes, latest: int) -> LinesLike | None:
         """Give the expression for the period of the first line that has a time."""
@@ -90,3 +91,14 @@ class Sieve:
 def _newlines(data: bytes) -> int:
     """Count them: `bytes.count` goes byte by byte, what takes them out leaps to the next."""
     return len(data) - len(data.replace(b"\n", b""))
+
+
+def _escaped(data: bytes) -> Collection[int]:
+    """Find the lines with a backslash: few, so that to look for them in each would cost more."""
+    starts: set[int] = set()
+    at = data.find(b"\\")
+    while at >= 0:
+        starts.add(data.rfind(b"\n", 0, at) + 1)
+        end = data.find(b"\n", at)
+        at = -1 if end < 0 else data.find(b"\\", end)
+    return starts

@@ -7,7 +7,6 @@ marked, so that whoever asked can go on alone in the lines' order.
 
 from __future__ import annotations
 
-import gc
 import logging
 import multiprocessing
 import os
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.errors import FormatError
 from ingestor.pageviews import PageViewOptions, Rules, Site
+from ingestor.scan.collector import collect_rarely
 from ingestor.scan.packing import pack
 
 if TYPE_CHECKING:
@@ -109,8 +109,7 @@ def begin(recipe: RulesRecipe) -> None:
     logging.getLogger("ingestor").addHandler(logging.NullHandler())  # the parent says it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = _Worker(recipe)
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 50)
+    collect_rarely()
 
 
 def scan(chunks: Sequence[Chunk], recipes: Mapping[int, Recipe]) -> list[Answer]:
