@@ -40,8 +40,12 @@ def configure(directory: Path, url: str, extra: str = "") -> None:
 
 
 def letters(directory: Path) -> list[dict[str, Any]]:
-    path = directory / "dead-letters.jsonl"
-    return [json.loads(text) for text in path.read_text().splitlines()] if path.exists() else []
+    """The letters in the file, whole ones: another may be on its way into it."""
+    try:
+        text = (directory / "dead-letters.jsonl").read_text()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in text.split("\n")[:-1]]
 
 
 def reject(
