@@ -1,4 +1,4 @@
-"""The collector of garbage comes rarely while lines are scanned: a tenth of the time was its."""
+"""The collector of garbage comes rarely while lines are scanned: a third of the time was its."""
 
 from __future__ import annotations
 
