@@ -8,14 +8,14 @@ only by a path whose extension stands as it is. All other lines are left for the
 
 It begins at the newline before a line and ends before the one after it, since `re` looks for a
 literal first byte fast. A quoted value is matched up to the next quote, newlines and backslashes
-included, for that is fast as well: whoever uses it looks for both (see `LinesLike`).
+included, for that is fast as well: whoever uses it looks for both (see `LinesLike`). What may be
+missing is written as one of two branches, and digits as a range: `(?:…)?` and `\d` cost more.
 """
 
 from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections import Counter
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 _DAY = 86_400  # seconds
 _WIDEST_ZONE = 16 * 3_600  # seconds
 _FIRST_YEAR = 1996
-_CLOCK = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
-_ZONE = rb"[+-](?:0\d|1[0-5])[0-5]\d"
-_ISO_ZONE = rb"(?:\.\d{1,9})?(?:Z|[+-](?:0\d|1[0-5]):[0-5]\d)"
+_CLOCK = rb"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+_ZONE = rb"[+-](?:0[0-9]|1[0-5])[0-5][0-9]"
+_ISO_ZONE = rb"(?:\.[0-9]{1,9}|)(?:Z|[+-](?:0[0-9]|1[0-5]):[0-5][0-9])"
 _LOCAL_MONTH = re.compile(rb"\d\d/(?P<month>[A-Z][a-z]{2})/(?P<year>\d{4}):")
 _ISO_MONTH = re.compile(rb"(?P<year>\d{4})-(?P<month>\d\d)-\d\dT")
 _EPOCH_DIGITS = 4  # of the ten that Unix seconds have: 11 days
@@ -49,8 +49,11 @@ _QUOTED = rb'[^"]*+(?<!\\)'
 _ANY = rb'[^"]*+'
 # Words: character sets without anything that could end or begin another value.
 _ADDRESS = b"0-9a-fA-F.:"
-_WORD = rb"\w.:/+%-"
-_TARGET = rb"/[\w/~@!$&'()*+,=:.-]*+%b(?:\?[!#-\[\]-~]*+)?"
+_WORD = rb"0-9A-Za-z_.:/+%-"
+_IN_PATH = b"0-9A-Za-z_/~@!$&'()*+,=:.-"
+_TARGET = b"/[" + _IN_PATH + rb"]*\.%b(?:\?[!#-\[\]-~]*+|)"
+_ENDED = b"(?![" + _IN_PATH + b"])"  # the path does not go on behind its extension
+_PROTOCOL = rb"HTTP/(?:1\.[01]|[0-9](?:\.[0-9]|))"
 
 
 class LinesLike(NamedTuple):
@@ -62,7 +65,8 @@ class LinesLike(NamedTuple):
     """
 
     pattern: re.Pattern[bytes]
-    plain: int  # the `lastindex` of a plain line; that of an asset is None, others' another
+    asset: int | None  # the `lastindex` of an asset, …
+    plain: int  # … and of a plain line; that of others is another
     read: Read  # the match of a plain line → its columns
 
 
@@ -86,13 +90,13 @@ class PlainLines:
         self._is_possible = bool(names and verbs)
         if not self._is_possible:
             return
-        target = _TARGET % _endings(names)
+        target = _TARGET % choice(names)
         self._kinds = {
             Role.TIME: _TIME,
-            Role.REQUEST: choice(verbs) + b" " + target + rb" HTTP/\d(?:\.\d)?",
+            Role.REQUEST: choice(verbs) + b" " + target + b" " + _PROTOCOL,
             Role.METHOD: choice(verbs),
-            Role.TARGET: target,
-            Role.STATUS: rb"\d\d\d",
+            Role.TARGET: target + _ENDED,
+            Role.STATUS: b"[0-9][0-9][0-9]",
         }
         if isinstance(line_format, TextFormat):
             times = [part for part in line_format.captured if part.meaning.role is Role.TIME]
@@ -118,16 +122,16 @@ class PlainLines:
             kinds = {
                 **self._kinds,
                 Role.ADDRESS: b"[" + _ADDRESS + b"]++",
-                Role.PROTOCOL: rb"HTTP/\d(?:\.\d)?",
+                Role.PROTOCOL: _PROTOCOL,
             }
             template = self._json.lines_like(line, kinds)
         pattern = None if template is None else _time(self._clock, time, latest)
         if template is None or pattern is None:
             return None
-        lines = [rb"(?:%b)\r?+(?=\n)" % each for each in template[:2] if each]
-        expression = rb"\n(?:" + b"|".join([*lines, rb"([^\n]++)"]) + b")"
-        compiled = _compiled(expression.replace(_TIME, pattern))
-        return LinesLike(compiled, compiled.groups - 1, template.reader())
+        line = rb"%b(?:%b)\r?+(?=\n)" % (template.start, b"|".join(filter(None, template[1:3])))
+        compiled = _compiled(rb"\n(?:%b|([^\n]++))" % line.replace(_TIME, pattern))
+        asset = re.compile(template.start).groups or None
+        return LinesLike(compiled, asset, compiled.groups - 1, template.reader())
 
 
 @lru_cache(maxsize=64)
@@ -138,23 +142,31 @@ def _compiled(pattern: bytes) -> re.Pattern[bytes]:
 def _template(line_format: TextFormat, kinds: Mapping[Role, bytes]) -> Template | None:
     """Write a definition as expressions; None where it has no lines that are sure."""
     parts = line_format.parts
-    asset = plain = b""
+    assets: list[bytes] = []
+    plain: list[bytes] = []
+    alike = 0  # parts before the first that assets and plain lines have otherwise
     is_whole = False  # the request is one value, between quotes
     for at, part in enumerate(parts):
         captured = any(part is kept for kept in line_format.captured)
-        piece = _piece(parts, at, kinds if captured else {})
-        if piece is None:
+        strict = _piece(parts, at, kinds if captured else {})
+        if strict is None:
             return None
-        asset += piece
+        # Without a backslash in the line, nothing is escaped.
+        piece = _ANY if strict == _QUOTED else strict
         if captured and isinstance(part, Field) and part.meaning.role is Role.REQUEST:
             is_whole = _is_quoted(parts, at)
             piece = _ANY
-        elif piece == _QUOTED:
-            piece = _ANY  # without a backslash in the line, nothing is escaped
-        plain += b"(" + piece + b")" if captured else piece
+        alike += alike == at and piece == strict
+        assets.append(strict)
+        plain.append(b"(" + piece + b")" if captured else piece)
     if not is_whole:
-        return Template(asset)
-    return Template(asset, plain, range(1, len(line_format.captured) + 1))
+        return Template(b"", b"".join(assets))
+    return Template(
+        b"".join(plain[:alike]),
+        b"".join(assets[alike:]),
+        b"".join(plain[alike:]),
+        range(1, len(line_format.captured) + 1),
+    )
 
 
 def _piece(parts: Sequence[Part], at: int, kinds: Mapping[Role, bytes]) -> bytes | None:
@@ -215,7 +227,7 @@ def _epoch(start: bytes, latest: int) -> bytes | None:
     span = 10 ** (10 - _EPOCH_DIGITS)
     if start[:1] == b"0" or (int(start) + 1) * span > latest:
         return None
-    return start + rb"\d{%d}(?:\.(?!9{6})\d{1,12})?" % (10 - _EPOCH_DIGITS)
+    return start + rb"[0-9]{%d}(?:\.(?!9{6})[0-9]{1,12}|)" % (10 - _EPOCH_DIGITS)
 
 
 def _of_month(clock: str, example: bytes, last: datetime) -> bytes | None:
@@ -240,16 +252,6 @@ def _of_month(clock: str, example: bytes, last: datetime) -> bytes | None:
 # ── one of several words ──────────────────────────────────────────────────────────────────────
 
 
-def _endings(extensions: Collection[str]) -> bytes:
-    """Look back at one of these extensions; the length that most of them have comes first."""
-    lengths = Counter(map(len, extensions))
-    forms = [
-        rb"(?<=\." + choice([each for each in extensions if len(each) == length]) + b")"
-        for length, _ in lengths.most_common()
-    ]
-    return b"(?:" + b"|".join(forms) + b")"
-
-
 def choice(words: Collection[str]) -> bytes:
     """Give an expression for one of these words, the longest that fits: a tree of letters."""
     tree: _Tree = {}
@@ -272,5 +274,5 @@ def _branches(tree: _Tree) -> str:
     if not forms:
         return ""
     if "" in tree:
-        return f"(?:{'|'.join(forms)})?"
+        return f"(?:{'|'.join(forms)}|)"
     return forms[0] if len(forms) == 1 else f"(?:{'|'.join(forms)})"

@@ -34,9 +34,9 @@ _LONGEST = 16_384  # bytes of a line that a shape is made of
 _MOST = 200  # values in it
 
 _TEXT = rb"[ !#-\[\]-~]*+"
-_NUMBER = rb"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,18})?(?:[eE][+-]?\d{1,2})?"
-_WHOLE = rb"(?:0|[1-9]\d{0,14})"
-_MOMENT = _WHOLE + rb"(?:\.(?!9{6})\d{1,12})?"  # so many nines a parser might round up
+_NUMBER = rb"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,18}|)(?:[eE][+-]?[0-9]{1,2}|)"
+_WHOLE = rb"(?:0|[1-9][0-9]{0,14})"
+_MOMENT = _WHOLE + rb"(?:\.(?!9{6})[0-9]{1,12}|)"  # so many nines a parser might round up
 _FILLED = rb'(?!-?")'  # neither empty nor a hyphen, which stands for nothing
 _OF_REQUEST = (Role.REQUEST, Role.METHOD, Role.TARGET, Role.PATH, Role.QUERY, Role.PROTOCOL)
 _NEEDED = {Role.STATUS, *_OF_REQUEST}
@@ -46,10 +46,11 @@ _NO_KINDS: Mapping[Role, bytes] = MappingProxyType({})
 class Template(NamedTuple):
     """Lines of one shape as expressions, without a carriage return.
 
-    ``asset`` is for assets alone and captures nothing, ``plain`` for any of them, empty where
-    such lines are for the splitter.
+    All begin with ``start``; ``asset`` is how assets go on, and captures nothing, ``plain`` how
+    any of them does, empty where such lines are for the splitter.
     """
 
+    start: bytes
     asset: bytes
     plain: bytes = b""
     columns: Sequence[int] = ()  # the groups of ``plain``, in the columns' order
@@ -147,7 +148,7 @@ class _Shape:
             text + self._plain(path, value, filled) for text, path, value, filled in self._pieces()
         )
         match = re.compile(pattern + rb"\r?()").fullmatch
-        read = self._read(roles, b"", pattern).reader()
+        read = self._read(roles, b"", b"", pattern).reader()
         return lambda line: None if (found := match(line)) is None else read(found)
 
     def template(self, kinds: Mapping[Role, bytes], roles: Sequence[Role]) -> Template:
@@ -157,24 +158,32 @@ class _Shape:
         whole = Role.REQUEST in placed or {Role.METHOD, Role.TARGET, Role.PROTOCOL} <= placed
         if not needed <= placed or not whole:
             raise _NoShapeError
-        asset = plain = b""
+        start = asset = plain = b""
+        is_start = True
         for text, path, value, filled in self._pieces():
-            asset += text + self._of_a_kind(kinds, path, value)
-            plain += text + self._plain(path, value, filled, kinds)
-        return self._read(roles, asset, plain + b"()")
+            role = self._places.get(path)
+            of_asset = text + self._of_a_kind(kinds, path, value)
+            of_any = text + self._plain(path, value, filled, kinds)
+            is_start = is_start and (role is None or role in kinds.keys() - set(_OF_REQUEST))
+            if is_start:
+                start += of_any
+            else:
+                asset += of_asset
+                plain += of_any
+        return self._read(roles, start, asset, plain + b"()")
 
-    def _read(self, roles: Sequence[Role], asset: bytes, plain: bytes) -> Template:
+    def _read(self, roles: Sequence[Role], start: bytes, asset: bytes, plain: bytes) -> Template:
         """Tell where the columns are, the last group being empty."""
         groups = self._groups
         nothing = len(groups) + 1
         columns = [groups.get(role, nothing) for role in roles]
         if Role.REQUEST in groups:
-            return Template(asset, plain, columns)
+            return Template(start, asset, plain, columns)
         target = groups.get(Role.TARGET) or groups.get(Role.PATH)
         if target is None or Role.METHOD not in groups or Role.PROTOCOL not in groups:
             raise _NoShapeError
         parts = (groups[Role.METHOD], target, groups[Role.PROTOCOL])
-        return Template(asset, plain, columns, parts, roles.index(Role.REQUEST))
+        return Template(start, asset, plain, columns, parts, roles.index(Role.REQUEST))
 
     def _pieces(self) -> Iterator[tuple[bytes, Path, bytes, bool]]:
         """Give the line as texts, each with the value behind it; the last value is none."""
@@ -210,7 +219,7 @@ class _Shape:
     def _group(self, role: Role, text: bytes, *, filled: bool) -> bytes:
         if text[:1] == b'"':
             if role is Role.PROTOCOL:
-                return rb'"(HTTP/\d(?:\.\d{1,2})?)"'
+                return rb'"(HTTP/[0-9](?:\.[0-9]{1,2}|))"'
             return b'"' + (_FILLED if filled or role in _NEEDED else b"") + b"(" + _TEXT + b')"'
         if text[:1].isdigit() and role in {Role.TIME, Role.STATUS}:
             return b"(" + (_MOMENT if role is Role.TIME else _WHOLE) + b")"

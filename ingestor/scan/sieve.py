@@ -58,7 +58,8 @@ class Sieve:
         matches = list(like.pattern.finditer(b"\n%b%b" % (data, end)))
         if len(matches) != _newlines(data) + len(end):
             return None
-        lines = [match for match in matches if match.lastindex]
+        asset = like.asset
+        lines = [match for match in matches if match.lastindex != asset]
         if len(lines) == len(matches) and not any(m.lastindex == like.plain for m in lines):
             self._found_nothing()
         return Sifted(lines, len(matches) - len(lines), like.plain, like.read, _escaped(data))

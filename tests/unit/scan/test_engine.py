@@ -238,7 +238,7 @@ def test_the_sieve_takes_ordinary_assets(name: str) -> None:
     asset = sample.replace("/pricing", "/static/app.min.css?v=1")
     block = f"\n{asset}\n{sample}\n{sample[1:]} \n".encode()
     kinds = [match.lastindex for match in like.pattern.finditer(block)]
-    assert kinds == [None, like.plain, like.plain + 1]
+    assert kinds == [like.asset, like.plain, like.plain + 1]
 
 
 @pytest.mark.parametrize("name", ["combined", "main", "json", "caddy", "traefik_json"])
