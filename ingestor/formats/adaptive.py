@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ingestor.formats.hits import Columns
+    from ingestor.formats.layouts import Layout
 
 _ADDRESS = re.compile(
     r"\[?(?:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]+|\d{1,3}(?:\.\d{1,3}){3})\]?(?:%[\w.]+)?(?::\d{1,5})?"
@@ -114,6 +115,10 @@ class Adaptive(Format):
     def time_of(self, columns: Columns) -> int | None:
         """Read the time of the first format's columns."""
         return self.first.time_of(columns)
+
+    def layout(self, line: bytes) -> Layout | None:
+        """Describe lines of the first format."""
+        return self.first.layout(line)
 
     def reach(self, line: bytes) -> tuple[int, str]:
         """Tell how far the current format explains a line."""

@@ -22,6 +22,7 @@ from ingestor.formats.fields import (
 )
 from ingestor.formats.format import Format
 from ingestor.formats.hits import builder, hit_fields, time_reader
+from ingestor.formats.layouts import text_layout
 from ingestor.formats.matcher import Matcher, columns_of
 from ingestor.formats.splitter import splitter
 from ingestor.model import Hit, Malformed, Reason
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from ingestor.formats.hits import Columns
+    from ingestor.formats.layouts import Layout
 
 
 class TextFormat(Format):
@@ -106,6 +108,13 @@ class TextFormat(Format):
     def time_of(self, columns: Columns) -> int | None:
         """Read the time of columns."""
         return self._time_of(columns)
+
+    def layout(self, line: bytes) -> Layout | None:
+        """Describe ordinary lines of the month and zone of this one."""
+        columns = self.split(line) if self.is_simple else None
+        if columns is None:
+            return None
+        return text_layout(self.parts, self.captured, columns[self.columns[Role.TIME]])
 
     def reach(self, line: bytes) -> tuple[int, str]:
         """Tell how many bytes of a line are explained, and what was expected there."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ingestor.formats.hits import Columns
+    from ingestor.formats.layouts import Layout
     from ingestor.model import Hit, Malformed, Reason
 
 
@@ -44,6 +45,11 @@ class Format(ABC):
     @abstractmethod
     def time_of(self, columns: Columns) -> int | None:
         """Read the time of ``split``'s columns (Unix seconds), believable or not; None: none."""
+
+    def layout(self, line: bytes) -> Layout | None:
+        """Describe lines like this one, so that they can be read by blocks; None: they cannot."""
+        del line
+        return None
 
     @property
     def changed(self) -> bool:

@@ -21,9 +21,10 @@ from ingestor.formats.fields import Escape, Field, Part, Role
 from ingestor.formats.format import Format
 from ingestor.formats.hits import builder, hit_fields, time_reader
 from ingestor.formats.keys import KEYS
+from ingestor.formats.layouts import layout_of
 from ingestor.formats.matcher import Matcher, captured_groups
 from ingestor.formats.nginx import nginx_parts
-from ingestor.formats.shapes import lines_like, shape_of
+from ingestor.formats.shapes import pieces_like, shape_of
 from ingestor.model import Hit, Malformed, Reason
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from ingestor.formats.hits import Columns
-    from ingestor.formats.shapes import Shape, Template
+    from ingestor.formats.layouts import Layout
+    from ingestor.formats.shapes import Shape
 
 _BARE = re.compile(r'"(?:[^"\\]|\\.)*"|\$(?:\{[A-Za-z0-9_]+\}|[A-Za-z0-9_]+)')
 _HEX = re.compile(rb"(?<!\\)((?:\\\\)*)\\x([0-9A-Fa-f]{2})")
@@ -169,12 +171,15 @@ class JsonFormat(Format):
         same = all(again[at] == columns[at] for at in range(len(columns)) if at not in alike)
         return shape if same else None
 
-    def lines_like(self, line: bytes, kinds: Mapping[Role, bytes]) -> Template | None:
-        """Give the expressions for lines of this line's shape, with values of these kinds."""
+    def layout(self, line: bytes) -> Layout | None:
+        """Describe lines of this line's shape."""
         columns = self._split(line)
         if columns is None or self._shape_of(line, columns) is None:
             return None
-        return lines_like(line, self._plain_plan(), self._roles, self._notes, kinds)
+        time = columns[self.columns[Role.TIME]]
+        pieces = pieces_like(line, self._plain_plan(), self._notes, time)
+        needed = {Role.ADDRESS, Role.STATUS}.intersection(self._roles)
+        return None if pieces is None else layout_of(pieces, needed, printable=True)
 
     def _plain_plan(self) -> dict[Role, list[Source]]:
         return {role: [source.plain for source in plan] for role, plan in self._plan.items()}

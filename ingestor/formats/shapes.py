@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import re
 from operator import methodcaller
-from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ingestor.formats.fields import Role
+from ingestor.formats.layouts import Kind, Value, time_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ingestor.formats.extractor import Path, Source
+    from ingestor.formats.layouts import Piece
 
     Columns = tuple[bytes, ...]
     Shape = Callable[[bytes], Columns | None]
@@ -40,36 +41,7 @@ _MOMENT = _WHOLE + rb"(?:\.(?!9{6})[0-9]{1,12}|)"  # so many nines a parser migh
 _FILLED = rb'(?!-?")'  # neither empty nor a hyphen, which stands for nothing
 _OF_REQUEST = (Role.REQUEST, Role.METHOD, Role.TARGET, Role.PATH, Role.QUERY, Role.PROTOCOL)
 _NEEDED = {Role.STATUS, *_OF_REQUEST}
-_NO_KINDS: Mapping[Role, bytes] = MappingProxyType({})
-
-
-class Template(NamedTuple):
-    """Lines of one shape as expressions, without a carriage return.
-
-    All begin with ``start``; ``asset`` is how assets go on, and captures nothing, ``plain`` how
-    any of them does, empty where such lines are for the splitter.
-    """
-
-    start: bytes
-    asset: bytes
-    plain: bytes = b""
-    columns: Sequence[int] = ()  # the groups of ``plain``, in the columns' order
-    parts: Sequence[int] = ()  # the groups of method, target and protocol, …
-    at: int = 0  # … which together are this column
-
-    def reader(self) -> Read:
-        """Give what takes the columns out of a match."""
-        if not self.parts:
-            return methodcaller("group", *self.columns)
-        columns_of = methodcaller("group", *self.columns)
-        parts_of = methodcaller("group", *self.parts)
-        at = self.at
-
-        def read(match: re.Match[bytes]) -> Columns:
-            columns = columns_of(match)
-            return (*columns[:at], b"%b %b %b" % parts_of(match), *columns[at + 1 :])
-
-        return read
+_FILLED_ROLES = {Role.ADDRESS, *_NEEDED}
 
 
 class _NoShapeError(Exception):
@@ -93,20 +65,15 @@ def shape_of(
         return None
 
 
-def lines_like(
-    line: bytes,
-    plan: Mapping[Role, Sequence[Source]],
-    roles: Sequence[Role],
-    literal: Sequence[str],
-    kinds: Mapping[Role, bytes],
-) -> Template | None:
-    """Give the expressions for lines of this shape in which some roles have values of a kind.
+def pieces_like(
+    line: bytes, plan: Mapping[Role, Sequence[Source]], literal: Sequence[str], time: bytes
+) -> list[Piece] | None:
+    """Describe lines of this shape, with all that has to be there so that a line counts.
 
-    ``kinds`` has expressions for these roles; those among them that are columns have to be there.
-    None where lines like this are for the parser.
+    ``time`` is the line's own. None where lines like this are for the parser.
     """
     try:
-        return _Shape(line, plan, literal).template(kinds, roles)
+        return _Shape(line, plan, literal).pieces(time_kind(time))
     except _NoShapeError:
         return None
 
@@ -145,61 +112,55 @@ class _Shape:
     def reader(self, roles: Sequence[Role]) -> Shape:
         """Give the function for a line."""
         pattern = b"".join(
-            text + self._plain(path, value, filled) for text, path, value, filled in self._pieces()
+            re.escape(text) + self._plain(path, value, filled)
+            for text, path, value, filled in self._texts()
         )
         match = re.compile(pattern + rb"\r?()").fullmatch
-        read = self._read(roles, b"", b"", pattern).reader()
+        read = self._read(roles)
         return lambda line: None if (found := match(line)) is None else read(found)
 
-    def template(self, kinds: Mapping[Role, bytes], roles: Sequence[Role]) -> Template:
-        """Give the expressions with these roles' values of a kind."""
-        placed = set(self._places.values())
-        needed = {role for role in kinds if role in roles and role is not Role.REQUEST}
-        whole = Role.REQUEST in placed or {Role.METHOD, Role.TARGET, Role.PROTOCOL} <= placed
-        if not needed <= placed or not whole:
-            raise _NoShapeError
-        start = asset = plain = b""
-        is_start = True
-        for text, path, value, filled in self._pieces():
-            role = self._places.get(path)
-            of_asset = text + self._of_a_kind(kinds, path, value)
-            of_any = text + self._plain(path, value, filled, kinds)
-            is_start = is_start and (role is None or role in kinds.keys() - set(_OF_REQUEST))
-            if is_start:
-                start += of_any
+    def pieces(self, time: Kind) -> list[Piece]:
+        """Give texts and values in the line's order; ``time`` is how its time is written."""
+        pieces: list[Piece] = []
+        for text, path, value, filled in self._texts():
+            pieces.append(text)
+            piece = self._piece(path, value, filled, time)
+            if isinstance(piece, bytes):
+                pieces[-1] = text + piece
+            elif value[:1] == b'"':
+                pieces[-1:] = [text + b'"', piece, b'"']
             else:
-                asset += of_asset
-                plain += of_any
-        return self._read(roles, start, asset, plain + b"()")
+                pieces.append(piece)
+        return pieces
 
-    def _read(self, roles: Sequence[Role], start: bytes, asset: bytes, plain: bytes) -> Template:
-        """Tell where the columns are, the last group being empty."""
+    def _read(self, roles: Sequence[Role]) -> Read:
+        """Give what takes the columns out of a match, whose last group is empty."""
         groups = self._groups
         nothing = len(groups) + 1
-        columns = [groups.get(role, nothing) for role in roles]
+        columns_of = methodcaller("group", *(groups.get(role, nothing) for role in roles))
         if Role.REQUEST in groups:
-            return Template(start, asset, plain, columns)
+            return columns_of
         target = groups.get(Role.TARGET) or groups.get(Role.PATH)
         if target is None or Role.METHOD not in groups or Role.PROTOCOL not in groups:
             raise _NoShapeError
-        parts = (groups[Role.METHOD], target, groups[Role.PROTOCOL])
-        return Template(start, asset, plain, columns, parts, roles.index(Role.REQUEST))
+        parts_of = methodcaller("group", groups[Role.METHOD], target, groups[Role.PROTOCOL])
+        at = roles.index(Role.REQUEST)
 
-    def _pieces(self) -> Iterator[tuple[bytes, Path, bytes, bool]]:
+        def read(match: re.Match[bytes]) -> Columns:
+            columns = columns_of(match)
+            return (*columns[:at], b"%b %b %b" % parts_of(match), *columns[at + 1 :])
+
+        return read
+
+    def _texts(self) -> Iterator[tuple[bytes, Path, bytes, bool]]:
         """Give the line as texts, each with the value behind it; the last value is none."""
         at = 0
         for path, (start, end, filled) in self._values.items():
-            yield re.escape(self._line[at:start]), path, self._line[start:end], filled
+            yield self._line[at:start], path, self._line[start:end], filled
             at = end
-        yield re.escape(self._line[at:]), (), b"", False
+        yield self._line[at:], (), b"", False
 
-    def _plain(
-        self,
-        path: Path,
-        text: bytes,
-        filled: bool,  # noqa: FBT001 - of a piece
-        kinds: Mapping[Role, bytes] = _NO_KINDS,
-    ) -> bytes:
+    def _plain(self, path: Path, text: bytes, filled: bool) -> bytes:  # noqa: FBT001 - of a piece
         """Match a value, and capture it where it has a role."""
         role = self._places.get(path)
         if not text:
@@ -211,9 +172,6 @@ class _Shape:
         if text == b"null" and not filled:
             return text
         self._groups[role] = len(self._groups) + 1
-        kind = None if role in _OF_REQUEST else kinds.get(role)
-        if kind is not None:
-            return self._as_kind(b"(" + kind + b")", role, text)
         return self._group(role, text, filled=filled)
 
     def _group(self, role: Role, text: bytes, *, filled: bool) -> bytes:
@@ -225,24 +183,21 @@ class _Shape:
             return b"(" + (_MOMENT if role is Role.TIME else _WHOLE) + b")"
         raise _NoShapeError
 
-    def _of_a_kind(self, kinds: Mapping[Role, bytes], path: Path, text: bytes) -> bytes:
-        """Match a value of its role's kind, as it stands in an asset's line."""
-        if not text:
-            return b""
-        if path[0] in self._literal:
-            return re.escape(text)
+    def _piece(self, path: Path, text: bytes, filled: bool, time: Kind) -> Piece:  # noqa: FBT001 - of a piece
+        """Describe a value, or give it where it has to stay as it is."""
         role = self._places.get(path)
-        kind = None if role is None else kinds.get(role)
-        if role is None or kind is None:
-            return self._any(text)
-        return self._as_kind(kind, role, text)
-
-    def _as_kind(self, kind: bytes, role: Role, text: bytes) -> bytes:
-        if text[:1] == b'"':
-            return b'"' + kind + b'"'
-        if text[:1].isdigit() and role in {Role.TIME, Role.STATUS}:
-            return kind
-        raise _NoShapeError
+        if not text or path[0] in self._literal or (text == b"null" and role and not filled):
+            return text
+        quoted = text[:1] == b'"'
+        if role is None and not quoted:
+            return Value(Kind.KEYWORD if text.isalpha() else Kind.NUMBER)
+        if role is Role.TIME and quoted is (time in {Kind.LOCAL, Kind.ISO}):
+            return Value(time, role, text.strip(b'"'))
+        if role is Role.STATUS and (quoted or text.isdigit()):
+            return Value(Kind.DIGITS, role)
+        if not quoted or role is Role.TIME:
+            raise _NoShapeError
+        return Value(Kind.QUOTED, role or Role.NONE, filled=filled or role in _FILLED_ROLES)
 
     def _any(self, text: bytes) -> bytes:
         if text[:1] == b'"':

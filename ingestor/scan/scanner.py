@@ -1,7 +1,7 @@
 """The hot loop: a line is dropped on the first raw field that decides, cheapest first.
 
-One regular expression goes over whole blocks: it counts assets, and takes plain lines apart into
-columns (sieve.py). Their raw values the rules judge by look-up, and only what passes becomes a
+Whole blocks are taken apart at once (sieve.py): assets are only counted, and of plain lines it is
+known where their values stand. The rules judge these by look-up, and only what passes becomes a
 page view. Where anything is out of the ordinary, the judge decides: it is slow, and always right.
 """
 
@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ingestor.model import Chunk, Hit, Malformed, PageView, Reason, Scanned, Span, Tally
 from ingestor.scan.judge import Judge, Judged, lines_of
-from ingestor.scan.sieve import Sieve, Sifted
+from ingestor.scan.sieve import Sieve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ingestor.formats import Format
+    from ingestor.formats.blocks import Block
     from ingestor.formats.hits import Columns
+    from ingestor.formats.steps import Offsets
     from ingestor.pageviews import Payload, Rules, Site
     from ingestor.scan.judge import Verdict
 
@@ -31,6 +33,12 @@ _DAY = 86400  # seconds; a line may be this far ahead of our clock
 _EARLIEST = 788_918_400  # 1995-01-01, as formats have it
 _TIMES = 4096  # spellings of times remembered
 _NOTHING = frozenset({b"", b"-"})
+# What a shortcut looks at.
+_WANTED = frozenset(
+    {"request", "address", "forwarded_for", "purpose", "host", "accept_language", "referrer",
+     "user_agent"}
+)  # fmt: skip
+_place = itemgetter(0)
 _new = tuple.__new__  # a named tuple's own constructor costs twice that
 
 
@@ -76,13 +84,13 @@ class Scanner:
         lines = chunk.oversized
         if chunk.data:
             latest = self._latest()
-            sifted = self._sieve.sift(chunk.data, latest) if self._has_columns else None
-            if sifted is None:
+            block = self._sieve.sift(chunk.data, latest) if self._has_columns else None
+            if block is None:
                 lines += self._judge_lines(chunk.data, latest, tallied, found)
             else:
-                lines += sifted.assets + len(sifted.lines)
-                tallied[Reason.ASSET] = sifted.assets
-                self._judge_sifted(chunk.data, sifted, latest, tallied, found)
+                lines += block.lines
+                tallied[Reason.ASSET] = block.assets
+                self._judge_block(chunk.data, block, latest, tallied, found)
         if chunk.oversized:
             tallied[Malformed.OVERSIZED] += chunk.oversized
         return found, _tally(lines, tallied)
@@ -110,50 +118,104 @@ class Scanner:
             start += len(line) + 1
         return len(lines)
 
-    def _judge_sifted(
+    def _judge_block(
         self,
         data: bytes,
-        sifted: Sifted,
+        block: Block,
         latest: int,
         tallied: Counter[Reason | Malformed],
         found: list[Found],
     ) -> None:
-        """Judge plain lines by their columns, where the rules decide on raw values."""
-        columns_of, rules = self.format.columns, self._rules
-        request_at = columns_of["request"]
-        status_at, agent_at = columns_of.get("status"), columns_of.get("user_agent")
-        requests, statuses, agents = rules.requests, rules.statuses, rules.agents
-        no_status, no_agent = statuses[b"200"], agents[b""]
-        times, raw_time, shortcut = self._times, self._raw_time, self._shortcut
-        matches, _, plain, read, escaped = sifted
+        """Judge plain lines by their values, where the rules decide on these; then the others."""
+        passed, others = self._pass(block, tallied)
+        others += self._page_views(data, block, passed, latest, tallied, found)
+        # In the lines' order: some formats learn from them.
+        for start, end in sorted(block.others + others):
+            line = data[start:end]
+            verdict = self._judge_line(line, latest)
+            if isinstance(verdict, tuple):
+                found.append((start, line, verdict))
+            else:
+                tallied[verdict] += 1
+        found.sort(key=_place)
+
+    def _pass(
+        self, block: Block, tallied: Counter[Reason | Malformed]
+    ) -> tuple[Offsets, list[tuple[int, int]]]:
+        """Judge plain lines by request, status and user agent.
+
+        Gives the numbers of those that pass, and the places of those that need a closer look.
+        """
+        numbers, rules = block.plain, self._rules
+        requests, agents = rules.requests, rules.agents
         bot, bots = Reason.BOT, 0
-        verdict: Any
-        for match in matches:
-            verdict = None
-            if match.lastindex == plain and not (escaped and match.start() in escaped):
-                columns = read(match)  # of which time, address and status are sound
-                verdict = requests[columns[request_at]]
+        passed: list[int] = []
+        unsure: list[int] = []
+        agent_of = block.texts("user_agent", numbers)
+        lines = zip(block.texts("request", numbers), self._by_status(block), agent_of, strict=False)
+        for at, (request, status, agent) in enumerate(lines):
+            verdict = requests[request]
+            if verdict is True:
+                verdict = agents[agent] if status is True else status
+                if verdict is bot:
+                    bots += 1
+                    continue
                 if verdict is True:
-                    verdict = no_status if status_at is None else statuses[columns[status_at]]
-                    if verdict is True:
-                        verdict = no_agent if agent_at is None else agents[columns[agent_at]]
-                        if verdict is bot:
-                            bots += 1
-                            continue
-                        if verdict is True:
-                            raw = raw_time(columns)
-                            time = times.get(raw) or self._new_time(raw, columns, latest)
-                            verdict = None if shortcut is None else shortcut(columns, time)
-                            if verdict is None:
-                                verdict = self._as_hit(columns, latest)
+                    passed.append(at)
+                    continue
             if verdict is None:
-                verdict = self._judge_line(data[match.start() : match.end() - 1], latest)
-            if type(verdict) is tuple:
-                start, end = match.span()
-                found.append((start, data[start : end - 1], verdict))
+                unsure.append(at)
             else:
                 tallied[verdict] += 1
         tallied[bot] += bots
+        starts, ends = block.places(numbers[unsure])
+        return numbers[passed], list(zip(starts, ends, strict=True))
+
+    def _by_status(self, block: Block) -> Iterable[RawVerdict]:
+        """Judge the statuses of plain lines: each of the few that there are once."""
+        statuses = block.statuses(block.plain)
+        if statuses is None:
+            return repeat(self._rules.statuses[b"200"])
+        codes = statuses.tolist()
+        verdicts = {code: self._rules.statuses[b"%03d" % code] for code in set(codes)}
+        if all(verdict is True for verdict in verdicts.values()):
+            return repeat(True)
+        return [verdicts[code] for code in codes]
+
+    def _page_views(
+        self,
+        data: bytes,
+        block: Block,
+        numbers: Offsets,
+        latest: int,
+        tallied: Counter[Reason | Malformed],
+        found: list[Found],
+    ) -> list[tuple[int, int]]:
+        """Make page views of lines that passed; gives the places of those that it cannot judge."""
+        shortcut = self._shortcut
+        unsure: list[tuple[int, int]] = []
+        wanted = _WANTED if block.knows_zone else _WANTED | {"time"}
+        columns = zip(
+            *(
+                block.texts(name, numbers)
+                if name in wanted or shortcut is None
+                else repeat(b"", len(numbers))
+                for name in self.format.columns
+            ),
+            strict=True,
+        )
+        times: Iterable[int | None] = block.times(numbers) if block.knows_zone else repeat(None)
+        starts, ends = block.places(numbers)
+        for start, end, line, known in zip(starts, ends, columns, times, strict=False):
+            time = self._time_of(line, latest) if known is None else known
+            verdict = self._as_hit(line, latest) if shortcut is None else shortcut(line, time)
+            if verdict is None:
+                unsure.append((start, end))
+            elif isinstance(verdict, tuple):
+                found.append((start, data[start:end], verdict))
+            else:
+                tallied[verdict] += 1
+        return unsure
 
     def _judge_line(self, line: bytes, latest: int) -> Verdict:
         """Judge one line by its columns, if the rules can decide on each raw value.

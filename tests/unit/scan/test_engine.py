@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestor.formats import PRESETS, Format, compile_format, detect, format_named
-from ingestor.formats.blocks import PlainLines
+from ingestor.formats.blocks import Blocks
 from ingestor.model import Chunk, Malformed, Reason, Scanned
 from ingestor.pageviews import PageViewOptions, Rules, Site
 from ingestor.scan import Scanner
@@ -129,7 +129,7 @@ def ready(name: str) -> tuple[Format, str]:
 
 
 @pytest.mark.parametrize("name", [*STATELESS, *DEFINITIONS])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(data=st.data())
 def test_generated_and_damaged_lines(
     name: str, data: st.DataObject, all_rules: list[Rules], scanner: Make, check: Check
@@ -229,46 +229,122 @@ def test_page_views_among_equal_lines_have_their_own_places(scanner: Make) -> No
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["combined", "vhost_combined", "main", "ingress_nginx", "plesk"])
-def test_the_sieve_takes_ordinary_assets(name: str) -> None:
+def blocks_of(line_format: Format, line: bytes, **what: set[str]) -> Blocks | None:
+    """What reads blocks of lines like this one."""
+    layout = line_format.layout(line)
+    assets, methods = what.get("assets", {"css", "js"}), what.get("methods", {"GET"})
+    return None if layout is None else Blocks(layout, assets, methods)
+
+
+@pytest.mark.parametrize(
+    "name", ["combined", "vhost_combined", "main", "ingress_nginx", "plesk", "json", "caddy",
+             "traefik_json", "custom", "iso"]
+)  # fmt: skip
+def test_a_block_is_told_into_assets_plain_lines_and_others(name: str) -> None:
     line_format, sample = ready(name)
-    time = b"01/Nov/2026:00:00:00 +0000"
-    like = PlainLines(line_format, {"css", "js"}, {"GET"}).like(b"", time, NOW)
-    assert like is not None
+    reader = blocks_of(line_format, sample.encode())
+    assert reader is not None
     asset = sample.replace("/pricing", "/static/app.min.css?v=1")
-    block = f"\n{asset}\n{sample}\n{sample[1:]} \n".encode()
-    kinds = [match.lastindex for match in like.pattern.finditer(block)]
-    assert kinds == [like.asset, like.plain, like.plain + 1]
+    block = reader.read(f"{asset}\n{sample}\n{sample[1:]} \n{asset}\r\n".encode(), NOW)
+    assert (block.lines, block.assets, block.plain.tolist()) == (4, 2, [1])
+    last = len(sample) - 1
+    at = len(asset) + len(sample) + 2
+    assert block.others == [(at, at + last + 1)]
 
 
-@pytest.mark.parametrize("name", ["combined", "main", "json", "caddy", "traefik_json"])
-def test_the_sieve_reads_plain_lines_as_the_splitter_does(name: str) -> None:
+@pytest.mark.parametrize("name", ["combined", "main", "json", "caddy", "traefik_json", "custom"])
+def test_a_block_has_the_values_that_the_splitter_gives(name: str) -> None:
     line_format, sample = ready(name)
     line = sample.encode()
     columns = line_format.split(line)
+    reader = blocks_of(line_format, line)
     assert columns is not None
-    at = line_format.columns
-    like = PlainLines(line_format, {"css"}, {"GET"}).like(line, columns[at["time"]], NOW + 86_400)
-    assert like is not None
-    (match,) = like.pattern.finditer(b"\n" + line + b"\n")
-    assert match.lastindex == like.plain
-    assert list(like.read(match)) == list(line_format.split(line) or ())
+    assert reader is not None
+    block = reader.read(b"\n".join([line] * 3), NOW)
+    assert block.plain.tolist() == [0, 1, 2]
+    for role, at in line_format.columns.items():
+        assert block.texts(role, block.plain) == [columns[at]] * 3
+    assert block.knows_zone
+    assert block.times(block.plain) == [line_format.time_of(columns)] * 3
+    statuses = block.statuses(block.plain)
+    assert statuses is not None
+    assert statuses.tolist() == [200] * 3
 
 
-def test_no_sieve_is_made_where_something_else_decides_first() -> None:
-    def pattern(
-        line_format: Format, assets: set[str], methods: set[str], time: bytes, line: bytes = b""
-    ) -> object:
-        return PlainLines(line_format, assets, methods).like(line, time, NOW)
+@pytest.mark.parametrize(
+    ("methods", "assets", "target", "is_asset"),
+    [
+        ({"GET"}, {"css"}, "GET /a.css HTTP/1.1", True),
+        ({"GET"}, {"css"}, "GET /a.css?b=/c#d HTTP/2.0", True),
+        ({"GET", "POST"}, {"css"}, "POST /a.css HTTP/1.0", True),
+        ({"GET"}, {"css"}, "POST /a.css HTTP/1.1", False),
+        ({"GET"}, {"js"}, "GET /a.css HTTP/1.1", False),
+        ({"GET"}, {"css"}, "GET /a.css/b HTTP/1.1", False),
+        ({"GET"}, {"css"}, "GET /a;b.css HTTP/1.1", False),
+        ({"GET"}, {"css"}, "GET /a%2Fb.css HTTP/1.1", False),
+        ({"GET"}, {"css"}, "GET /a?b.css HTTP/1.1", False),
+        ({"GET"}, {"css"}, "GET /acss HTTP/1.1", False),
+        ({"GET"}, {"css"}, "GET a.css HTTP/1.1", False),
+        ({"GET"}, {"css"}, "GET /a.css", False),
+        (set(), {"css"}, "GET /a.css HTTP/1.1", False),
+        ({"GET"}, set(), "GET /a.css HTTP/1.1", False),
+        ({"GET"}, {"a-b", "."}, "GET /a.a-b HTTP/1.1", False),
+    ],
+)  # fmt: skip
+def test_only_what_nothing_else_decides_is_an_asset(
+    methods: set[str], assets: set[str], target: str, is_asset: bool
+) -> None:
+    text = line(target)
+    reader = blocks_of(format_named("combined"), text[:-1], methods=methods, assets=assets)
+    assert reader is not None
+    block = reader.read(text, NOW)
+    assert block.assets == is_asset
+    assert block.plain.tolist() == ([] if is_asset else [0])
 
-    combined, november = format_named("combined"), b"01/Nov/2026:00:00:00 +0000"
-    assert pattern(combined, {"css"}, {"GET"}, november) is not None
-    assert pattern(combined, {"css"}, set(), november) is None
-    assert pattern(combined, set(), {"GET"}, november) is None
-    for time in (b"01/Jan/2027:", b"01/Dec/1995:", b"01/nov/2026:", b"01/Xyz/2020:", b"-", b""):
-        assert pattern(combined, {"css"}, {"GET"}, time) is None
-    assert pattern(format_named("json"), {"css"}, {"GET"}, november) is None
-    assert pattern(compile_format(DEFINITIONS["no method"]), {"css"}, {"GET"}, november) is None
-    iso = format_named(DEFINITIONS["iso"])
-    assert pattern(iso, {"css"}, {"GET"}, b"2024-02-29T00:00:00Z") is not None
-    assert pattern(iso, {"css"}, {"GET"}, b"2024-13-01T00:00:00Z") is None
+
+def test_no_layout_is_known_where_a_value_could_reach_further() -> None:
+    local = b'192.0.2.1 [01/Nov/2026:00:00:00 +0000] "/x" 200 "-"'
+    assert compile_format(DEFINITIONS["no method"]).layout(local) is None
+    assert format_named("combined").layout(b"nonsense") is None
+    assert format_named("json").layout(b'{"a":1}') is None
+    zoneless = compile_format('$remote_addr [$time_local] "$request" $status')
+    assert zoneless.layout(b'192.0.2.1 [01/Nov/2026:00:00:00] "GET / HTTP/1.1" 200') is None
+    tabs = compile_format('$remote_addr\t[$time_local]\t"$request"\t$status')
+    line = b'192.0.2.1\t[01/Nov/2026:00:00:00 +0000]\t"GET / HTTP/1.1"\t200'
+    assert tabs.split(line) is not None
+    assert tabs.layout(line) is None
+
+
+@pytest.mark.parametrize(
+    ("time", "is_sure"),
+    [
+        ("01/Dec/2026:00:00:00 +0000", True), ("01/Dec/2026:00:00:01 +0000", False),
+        ("01/Dec/2026:01:00:00 +0100", True), ("30/Nov/2026:23:59:60 +0000", False),
+        ("31/Nov/2026:00:00:00 +0000", False), ("31/Dec/1994:23:59:59 +0000", False),
+        ("01/Xyz/2020:00:00:00 +0000", False), ("01/Nov/2020:00:00:00 +1600", False),
+        ("29/Feb/2024:12:34:56 -0730", True),
+    ],
+)  # fmt: skip
+def test_a_time_is_sure_in_its_month_and_zone_and_not_in_the_future(
+    time: str, is_sure: bool
+) -> None:
+    combined = format_named("combined")
+    text = line(time=time)
+    reader = blocks_of(combined, text[:-1])
+    assert reader is not None
+    block = reader.read(text, NOW)
+    assert block.lines == block.assets + len(block.others) == 1
+    assert block.assets == is_sure
+    other = reader.read(line(time="02/Jan/2010:00:00:00 +0000"), NOW)
+    assert other.others
+
+
+def test_a_time_without_zone_keeps_its_distance_from_the_future() -> None:
+    bare = compile_format('$remote_addr [$bare_time] "$request" $status', timezone=ZoneInfo("UTC"))
+    text = b'192.0.2.1 [%b] "GET /x HTTP/1.1" 200\n'
+    reader = blocks_of(bare, text[:-1] % b"01/Nov/2026:00:00:00")
+    assert reader is not None
+    block = reader.read(text % b"30/Nov/2026:07:59:59" + text % b"30/Nov/2026:08:00:01", NOW)
+    assert not block.knows_zone
+    assert block.plain.tolist() == [0]
+    assert len(block.others) == 1

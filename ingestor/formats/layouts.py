@@ -1,0 +1,146 @@
+"""What the ordinary lines of a format look like: texts that repeat, and values between them.
+
+A layout takes no chance: what it describes, splitter and matcher read alike. Whatever else a line
+may be, it is for them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from ingestor.formats.fields import Field, Literal, Part, Role, Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+_LOCAL = re.compile(rb"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d( [+-]\d{4})?")
+_ISO = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
+_EPOCH = re.compile(rb"[1-9]\d{9}(\.\d{1,12})?")
+_REQUEST = (Role.REQUEST, Role.METHOD, Role.TARGET, Role.PATH, Role.PROTOCOL)
+_FIRST = 0x2D  # "-": the lowest byte of a word
+
+
+class Kind(StrEnum):
+    """How far a value reaches, and what may stand in it."""
+
+    QUOTED = "quoted"  # anything up to the next quote
+    WORD = "word"  # visible ASCII from "-" on, without `Piece.stop`
+    NUMBER = "number"  # of JSON: digits, perhaps a fraction
+    KEYWORD = "keyword"  # of JSON: true, false, null
+    LOCAL = "local"  # 22/Nov/2026:10:11:12 +0100
+    BARE = "bare"  # the same without its zone
+    ISO = "iso"  # 2026-11-22T10:11:12.123+01:00
+    EPOCH = "epoch"  # Unix seconds, perhaps with a fraction
+    DIGITS = "digits"  # three of them: a status
+
+
+_TIMES = {Kind.LOCAL, Kind.BARE, Kind.ISO, Kind.EPOCH}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value of a line."""
+
+    kind: Kind
+    role: Role = Role.NONE
+    example: bytes = b""  # of a time: others share its month and zone
+    stop: int = 0  # a byte that ends a word; 0: none beside those that no word has
+    filled: bool = False  # neither empty nor a hyphen
+
+
+Piece = bytes | Value
+
+
+class Layout(NamedTuple):
+    """The pieces of a line, and how many quotes are in it.
+
+    ``printable``: nothing but visible ASCII and spaces may stand in it.
+    """
+
+    pieces: tuple[Piece, ...]
+    quotes: int
+    printable: bool
+
+
+def layout_of(
+    pieces: Sequence[Piece], needed: Collection[Role], *, printable: bool
+) -> Layout | None:
+    """Put pieces together; None where they do not tell a request and one time that can be read.
+
+    ``needed`` roles have to be there as well.
+    """
+    roles = [piece.role for piece in pieces if isinstance(piece, Value)]
+    target = Role.TARGET if Role.TARGET in roles else Role.PATH
+    parts = {Role.METHOD, target, Role.PROTOCOL}
+    times = [piece for piece in pieces if isinstance(piece, Value) and piece.role is Role.TIME]
+    if len(times) != 1 or times[0].kind not in _TIMES:
+        return None
+    if not (Role.REQUEST in roles or parts.issubset(roles)) or not set(needed).issubset(roles):
+        return None
+    quotes = sum(piece.count(b'"') for piece in pieces if isinstance(piece, bytes))
+    return Layout(tuple(pieces), quotes, printable)
+
+
+def time_kind(time: bytes) -> Kind:
+    """Tell by an example how times are written; WORD where it is none of these."""
+    local = _LOCAL.fullmatch(time)
+    if local is not None:
+        return Kind.BARE if local[1] is None else Kind.LOCAL
+    if _ISO.fullmatch(time) is not None:
+        return Kind.ISO
+    return Kind.EPOCH if _EPOCH.fullmatch(time) is not None else Kind.WORD
+
+
+def text_layout(parts: Sequence[Part], captured: Sequence[Field], time: bytes) -> Layout | None:
+    """Describe a definition's lines; None where it has values that could reach further.
+
+    ``time`` is a line's own, as logged.
+    """
+    kept = {id(field) for field in captured}
+    pieces: list[Piece] = []
+    for at, part in enumerate(parts):
+        if isinstance(part, Literal):
+            if b"\t" in part.text or b"|" in part.text:  # other rules hold between these
+                return None
+            pieces.append(part.text)
+            continue
+        role = part.meaning.role if id(part) in kept else Role.NONE
+        piece = _time(part, time) if role is Role.TIME else _piece(parts, at, part, role)
+        if piece is None:
+            return None
+        pieces.append(piece)
+    return layout_of(pieces, (), printable=False)
+
+
+def _time(field: Field, example: bytes) -> Value | None:
+    kind = time_kind(example)
+    return Value(kind, Role.TIME, example) if kind == field.meaning.clock else None
+
+
+def _piece(parts: Sequence[Part], at: int, field: Field, role: Role) -> Piece | None:
+    shape, after = field.meaning.shape, _text(parts, at + 1)
+    is_quoted = _text(parts, at - 1)[-1:] == b'"' == after[:1]
+    if role is Role.STATUS:
+        return Value(Kind.DIGITS, role)
+    if is_quoted:
+        return Value(Kind.QUOTED, role, filled=role is Role.ADDRESS)
+    if role in _REQUEST:
+        return None
+    if shape is Shape.TEXT:  # a user's name, say: mostly nothing, and then anything
+        return b"-" if role is Role.NONE else None
+    if shape in {Shape.TIME, Shape.TRAILING}:
+        return None
+    if not after and at + 1 < len(parts):
+        return None
+    stop = after[0] if after and after[0] >= _FIRST else 0
+    if not stop and shape in {Shape.ADDRESSES, Shape.LIST}:
+        stop = ord(";")
+    return Value(Kind.WORD, role, stop=stop, filled=role is Role.ADDRESS)
+
+
+def _text(parts: Sequence[Part], at: int) -> bytes:
+    part = parts[at] if 0 <= at < len(parts) else None
+    return part.text if isinstance(part, Literal) else b""
