@@ -136,7 +136,7 @@ def _piece(parts: Sequence[Part], at: int, field: Field, role: Role) -> Piece | 
     if not after and at + 1 < len(parts):
         return None
     stop = after[0] if after and after[0] >= _FIRST else 0
-    if not stop and shape in {Shape.ADDRESSES, Shape.LIST}:
+    if not stop and shape is Shape.LIST:
         stop = ord(";")
     return Value(Kind.WORD, role, stop=stop, filled=role is Role.ADDRESS)
 

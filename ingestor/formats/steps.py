@@ -14,40 +14,25 @@ import numpy as np
 
 from ingestor.formats.clocks import EARLIEST, MONTHS
 from ingestor.formats.fields import Role
-from ingestor.formats.layouts import Kind, Value
+from ingestor.formats.layouts import Kind as Reach
+from ingestor.formats.layouts import Value
+from ingestor.formats.marks import byte, outside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from ingestor.formats.layouts import Piece
+    from ingestor.formats.marks import Flags, Kind, Offsets, Words, Workspace
 
-    Offsets = NDArray[np.int64]
-    Words = NDArray[np.uint64]
-    Flags = NDArray[np.bool_]
     Word = tuple[np.uint64, np.uint64]  # which bits count, and what they are
-else:
-    Offsets = Words = Flags = Word = object
 
-ENDING = ord("\n")
 _WORD = 8  # bytes
 _WIDEST_ZONE = 16 * 3_600  # seconds
-_HYPHEN, _DOT, _ZERO = b"-.0"
-
-
-def repeated(byte: int) -> np.uint64:
-    """Give a word of eight times this byte."""
-    return np.uint64(int.from_bytes(bytes([byte]) * _WORD, "little"))
-
-
-_ONE = np.uint64(1)
-_THREE = np.uint64(3)
-_ONES, _HIGH = repeated(0x01), repeated(0x80)
-_NIBBLES, _DIGITS, _SIXES = repeated(0xF0), repeated(0x30), repeated(0x06)
-_TENTH_BITS = repeated(0x10)
-_BELOW_DOT = repeated(0x2E)
-_ABOVE_NINE = repeated(0x7F - 0x39)
+_HYPHEN, _DOT, _ZERO, _NINE, _QUOTE = b'-.09"'
+_FIRST, _LAST = 0x2D, 0x7E  # of a word
+_NIBBLE = np.uint64(15)
+_SIXES = np.uint64(0x0606_0606_0606_0606)
+_DIGITS = np.uint64(0x3030_3030_3030_3030)
 # The lower bytes of a word, by their number.
 _LOWER = np.array([(1 << (8 * count)) - 1 for count in range(_WORD + 1)], np.uint64)
 
@@ -58,68 +43,44 @@ def text_word(text: bytes) -> Word:
     return np.uint64(mask), np.uint64(int.from_bytes(text, "little"))
 
 
-def first_flag(flags: Words) -> Offsets:
-    """Number the first byte whose highest bit is set, 8 where there is none."""
-    flags = flags & _HIGH
-    lowest = (flags & (~flags + _ONE)) - _ONE
-    return (np.bitwise_count(lowest) >> np.uint8(3)).astype(np.int64)
-
-
 def lower(words: Words, lengths: Offsets) -> Words:
-    """Give the first bytes of words alone, at most eight; none for lengths beyond."""
+    """Give only the first bytes of words; none for more than eight."""
     return np.where(lengths <= _WORD, words & _LOWER[np.clip(lengths, 0, _WORD)], np.uint64(0))
 
 
-def one_of(words: Words, texts: Sequence[Word]) -> Flags:
-    """Whether words are one of these texts, or begin with it where it was cut before."""
-    found = np.zeros(len(words), np.bool_)
-    for _, value in texts:
-        found |= words == value
-    return found
+is_quote = byte(_QUOTE)
+is_no_word = outside(_FIRST, _LAST)
+_is_no_number = outside(_DOT, _NINE)
+_is_no_digit = outside(_ZERO, _NINE)
 
 
 class Cursor:
     """The ordinary lines of a block while they are read.
 
-    ``starts`` and ``ends`` (at the newline) of the lines, the block's quotes, and which of these
-    is the ``first`` of each line. ``limit`` is the highest offset to be read from.
+    ``starts`` and ``ends`` (at the newline) are those of the lines.
     """
 
-    def __init__(  # noqa: PLR0913 - a block's arrays
-        self,
-        padded: bytes,
-        octets: NDArray[np.uint8],
-        starts: Offsets,
-        ends: Offsets,
-        quotes: Offsets,
-        first: Offsets,
-        limit: int,
-    ) -> None:
-        self.octets = octets
-        # One word at each offset: they overlap.
-        self.words: Words = np.ndarray((len(padded) - _WORD + 1,), "<u8", padded, strides=(1,))
+    def __init__(self, space: Workspace, starts: Offsets, ends: Offsets) -> None:
+        self.octets, self.limit = space.octets, space.limit
+        self.rows, self.words = space.rows, space.words
         self.starts = starts
         self.ends = ends
-        self.stops = ends - (octets[np.maximum(ends - 1, 0)] == ord("\r"))
+        self.stops: Offsets = ends - (space.octets[np.maximum(ends - 1, 0)] == ord("\r"))
         self.at = starts
         self.sure: Flags = np.ones(len(starts), np.bool_)
         self.values: dict[Role, tuple[Offsets, Offsets]] = {}
         self.times: Offsets = np.zeros(len(starts), np.int64)
         self.knows_zone = True
         self.statuses: Offsets | None = None
-        self._quotes = quotes
-        self._first = first
-        self._limit = limit
-        self._passed = 0  # quotes
+        self._space = space
 
-    def move(self, to: Offsets, *, quotes: int = 0) -> None:
-        """Go on; a line that has lost its way stays within the block."""
-        self.at = np.minimum(to, self._limit)
-        self._passed += quotes
+    def next(self, kind: Kind, offsets: Offsets) -> Offsets:
+        """Find the next byte of a kind at or behind each offset; the block's end where none is."""
+        return self._space.marks(kind).next(offsets)
 
-    def next_quote(self) -> Offsets:
-        """Where each line has its next quote."""
-        return self._quotes[self._first + self._passed]
+    def move(self, width: int) -> None:
+        """Go on by so many bytes; a line that has lost its way stays within the block."""
+        self.at = np.minimum(self.at + width, self.limit)
 
     def take(self, value: Value, begins: Offsets, ends: Offsets) -> None:
         """Note a value, and hold it to what it has to be."""
@@ -139,7 +100,9 @@ class Cursor:
 class Step(Protocol):
     """One step along all lines; ``width`` is how many bytes it looks at where it stands."""
 
-    width: int
+    @property
+    def width(self) -> int:
+        """Bytes."""
 
     def read(self, cursor: Cursor) -> None:
         """Read on."""
@@ -160,6 +123,8 @@ def steps_of(pieces: Sequence[Piece]) -> list[Step]:
                 run = _Run()
             steps.append(_MOVING[piece.kind](piece))
     if run.width:
+        if run.is_text and steps and isinstance(steps[-1], _Quoted):
+            steps[-1].behind = run.width
         steps.append(run)
     return steps
 
@@ -174,41 +139,41 @@ class _Run:
         self._bytes = bytearray()  # what has to be there; of a digit its upper half
         self._mask = bytearray()
         self._digits = bytearray()  # 0xF0 where a digit is
-        self._quotes = 0
         self._values: list[tuple[Value, int, int]] = []
         self._moment: _Moment | None = None
+        self._moment_at: Sequence[int] = ()
         self._status_at: int | None = None
-        self._words: list[tuple[int, np.uint64, np.uint64, np.uint64]] = []
+        self._rows: tuple[Words, Words, Words] | None = None
 
     @property
     def width(self) -> int:
         return len(self._bytes)
 
+    @property
+    def is_text(self) -> bool:
+        """Whether no value is in it."""
+        return not self._values
+
     def text(self, text: bytes) -> None:
         self._bytes += text
         self._mask += b"\xff" * len(text)
         self._digits += bytes(len(text))
-        self._quotes += text.count(b'"')
 
     def digits(self, count: int) -> None:
         self._bytes += b"\x30" * count
         self._mask += b"\xf0" * count
         self._digits += b"\xf0" * count
 
-    def like(self, example: bytes, places: Sequence[int]) -> None:
-        """Take a text in which two digits stand at each of these places."""
-        at = 0
+    def moment(self, value: Value, moment: _Moment, places: Sequence[int]) -> None:
+        """Take a time like the example's, with two digits at each of these places."""
+        begin, at, text = self.width, 0, value.example
         for place in places:
-            self.text(example[at:place])
+            self.text(text[at:place])
             self.digits(2)
             at = place + 2
-        self.text(example[at:])
-
-    def moment(self, value: Value, moment: _Moment, places: Sequence[int]) -> None:
-        begin = self.width
-        self.like(value.example, places)
-        moment.places = [begin + place for place in places]
+        self.text(text[at:])
         self._moment = moment
+        self._moment_at = [begin + place for place in places]
         self._values.append((value, begin, self.width))
 
     def status(self, value: Value) -> None:
@@ -218,50 +183,64 @@ class _Run:
 
     def read(self, cursor: Cursor) -> None:
         at = cursor.at
-        for offset, mask, text, digits in self._words or self._in_words():
-            word = cursor.words[at + offset]
-            cursor.sure &= (word & mask) == text
-            if digits:
-                cursor.sure &= ((word + _SIXES) & digits) == (_DIGITS & digits)
+        if self.width == 1:
+            cursor.sure &= cursor.octets[at] == self._bytes[0]
+            cursor.move(1)
+            return
+        if self._rows is None:
+            self._rows = _in_words(self._bytes), _in_words(self._mask), _in_words(self._digits)
+        text, mask, digits = self._rows
+        rows = cursor.rows(at, len(text))
+        wrong = (rows ^ text) & mask
+        if self._values:
+            wrong |= ((rows + _SIXES) ^ _DIGITS) & digits
+        differs = wrong[:, 0]
+        for column in range(1, len(text)):
+            differs = differs | wrong[:, column]
+        cursor.sure &= differs == 0
         for value, begin, end in self._values:
             cursor.take(value, at + begin, at + end)
         if self._status_at is not None:
-            cursor.statuses = _number(cursor.words[at + self._status_at], 3)
+            cursor.statuses = _number(cursor.words(at + self._status_at), 3)
         if self._moment is not None:
-            self._moment.read(cursor, at)
-        cursor.move(at + self.width, quotes=self._quotes)
+            self._moment.read(cursor, [_pair(cursor, rows, at, place) for place in self._moment_at])
+        cursor.move(self.width)
 
-    def _in_words(self) -> list[tuple[int, np.uint64, np.uint64, np.uint64]]:
-        rows = self._mask, self._bytes, self._digits
-        for offset in range(0, self.width, _WORD):
-            mask, text, digits = (
-                np.uint64(int.from_bytes(row[offset : offset + _WORD], "little")) for row in rows
-            )
-            self._words.append((offset, mask, text, digits))
-        return self._words
+
+def _in_words(octets: bytearray) -> Words:
+    """Give bytes as words; zeros behind them."""
+    return np.frombuffer(bytes(octets) + bytes(-len(octets) % _WORD), "<u8")
+
+
+def _pair(cursor: Cursor, rows: Words, at: Offsets, place: int) -> Offsets:
+    """Read a number of two digits."""
+    column, byte = divmod(place, _WORD)
+    if byte == _WORD - 1:
+        return _number(cursor.words(at + place), 2)
+    return _number(rows[:, column] >> np.uint64(8 * byte), 2)
 
 
 def _number(words: Words, digits: int) -> Offsets:
     """Read a number from a word's first bytes."""
-    number = words & np.uint64(15)
+    number = words & _NIBBLE
     for place in range(1, digits):
-        number = number * np.uint64(10) + ((words >> np.uint64(8 * place)) & np.uint64(15))
-    return number.astype(np.int64)
+        number = number * np.uint64(10) + ((words >> np.uint64(8 * place)) & _NIBBLE)
+    return number.view(np.int64)
 
 
 class _Moment:
-    """A month's days, hours, minutes and seconds; ``base`` is the month's start (Unix seconds)."""
+    """A month's days, hours, minutes and seconds.
+
+    ``base`` is the start of the day before the month, in Unix seconds.
+    """
 
     def __init__(self, base: int, days: int, *, knows_zone: bool) -> None:
         self._base = base
         self._days = days
         self._knows_zone = knows_zone
-        self.places: Sequence[int] = ()
 
-    def read(self, cursor: Cursor, at: Offsets) -> None:
-        day, hour, minute, second = (
-            _number(cursor.words[at + place], 2) for place in self.places
-        )
+    def read(self, cursor: Cursor, numbers: Sequence[Offsets]) -> None:
+        day, hour, minute, second = numbers
         cursor.sure &= (day >= 1) & (day <= self._days) & (hour < 24) & (minute < 60)  # noqa: PLR2004 - a day's
         cursor.sure &= second < 60  # noqa: PLR2004 - leap seconds are rare
         cursor.times = ((day * 24 + hour) * 60 + minute) * 60 + second + self._base
@@ -282,7 +261,6 @@ def _month(year: bytes, month: int, zone: bytes) -> _Moment:
         if digits[:1] == b"-":
             ahead = -ahead
     first = int(datetime(number, month, 1, tzinfo=UTC).timestamp())
-    # The first day has the number 1, not 0.
     base = first - 86_400 - ahead
     return _Moment(base, monthrange(number, month)[1], knows_zone=bool(zone))
 
@@ -297,14 +275,14 @@ def _status(run: _Run, value: Value) -> None:
     run.status(value)
 
 
-_FIXED = {Kind.LOCAL: _local, Kind.BARE: _local, Kind.DIGITS: _status}
+_FIXED = {Reach.LOCAL: _local, Reach.BARE: _local, Reach.DIGITS: _status}
 
 
 # ── what reaches as far as its bytes do ───────────────────────────────────────────────────────
 
 
-class _Quoted:
-    """Anything up to the next quote."""
+class _Moving:
+    """A value that ends where its bytes say."""
 
     width = 0
 
@@ -312,86 +290,74 @@ class _Quoted:
         self._value = value
 
     def read(self, cursor: Cursor) -> None:
-        begins, ends = cursor.at, cursor.next_quote()
-        cursor.sure &= begins <= ends
+        begins = cursor.at
+        ends = self.ends(cursor)
         cursor.take(self._value, begins, ends)
-        cursor.move(ends)
+        cursor.at = ends
+
+    def ends(self, cursor: Cursor) -> Offsets:
+        """Where it ends in each line."""
+        raise NotImplementedError
 
 
-class _Word:
+class _Quoted(_Moving):
+    """Anything up to the next quote; the last one up to so many bytes before the line's end."""
+
+    behind = 0
+
+    def ends(self, cursor: Cursor) -> Offsets:
+        if self.behind:  # no quote is in between: the line has no more of them
+            ends = np.maximum(cursor.stops - self.behind, 0)
+            cursor.sure &= cursor.at <= ends
+            return ends
+        return cursor.next(is_quote, cursor.at)
+
+
+class _Word(_Moving):
     """Visible ASCII from the hyphen on, without a byte that ends it."""
 
-    width = 0
-
     def __init__(self, value: Value) -> None:
-        self._value = value
-        self._stop = repeated(value.stop) if value.stop else None
+        super().__init__(value)
+        self._stop = byte(value.stop) if value.stop else None
 
-    def read(self, cursor: Cursor) -> None:
-        begins = cursor.at
-        ends = _run_ends(cursor, self._flags)
-        cursor.take(self._value, begins, ends)
-        cursor.move(ends)
-
-    def _flags(self, words: Words) -> Words:
-        flags = ((words - _FIRSTS) & ~words) | words | (words + _ONES)
-        if self._stop is None:
-            return flags
-        others = words ^ self._stop
-        return flags | ((others - _ONES) & ~others)
+    def ends(self, cursor: Cursor) -> Offsets:
+        ends = cursor.next(is_no_word, cursor.at)
+        return ends if self._stop is None else np.minimum(ends, cursor.next(self._stop, cursor.at))
 
 
-_FIRSTS = repeated(0x2D)
+class _Keyword(_Moving):
+    """JSON's true, false or null."""
+
+    width = _WORD
+
+    def ends(self, cursor: Cursor) -> Offsets:
+        words = cursor.words(cursor.at)
+        four = ((words & _TRUE[0]) == _TRUE[1]) | ((words & _NULL[0]) == _NULL[1])
+        five = (words & _FALSE[0]) == _FALSE[1]
+        cursor.sure &= four | five
+        return np.minimum(cursor.at + 4 + five, cursor.limit)
 
 
-def _run_ends(cursor: Cursor, flags_of: object) -> Offsets:
-    """Where bytes end that are not flagged, from where the cursor stands."""
-    ends = cursor.at.copy()
-    waiting = np.arange(len(ends))
-    at = cursor.at
-    while len(waiting):
-        flags = first_flag(flags_of(cursor.words[at]))  # type: ignore[operator]
-        found = flags < _WORD
-        ends[waiting[found]] = at[found] + flags[found]
-        waiting, at = waiting[~found], at[~found] + _WORD
-    return ends
+_TRUE, _FALSE, _NULL = text_word(b"true"), text_word(b"false"), text_word(b"null")
 
 
-class _Number:
+class _Number(_Moving):
     """A number of JSON's without sign and exponent."""
 
-    width = 0
+    width = _WORD
     _longest = 24  # bytes
 
-    def __init__(self, value: Value) -> None:
-        self._value = value
-
-    def read(self, cursor: Cursor) -> None:
-        begins = cursor.at
-        ends = _run_ends(cursor, _no_number)
+    def ends(self, cursor: Cursor) -> Offsets:
+        begins, octets = cursor.at, cursor.octets
+        ends = cursor.next(_is_no_number, begins)
+        whole = cursor.next(_is_no_digit, begins)
         length = ends - begins
-        cursor.sure &= (length > 0) & (length <= self._longest)
-        dots = np.zeros(len(begins), np.uint8)
-        for offset in range(0, self._longest, _WORD):
-            here = np.minimum(begins + offset, ends)
-            words = cursor.words[here]
-            inside = _LOWER[np.clip(ends - here, 0, _WORD)]
-            other = (~words & _TENTH_BITS) & inside  # a dot or a slash: the digits have this bit
-            cursor.sure &= (((other >> np.uint64(4)) & words) & _ONES) == 0  # no slash
-            dots += np.bitwise_count(other)
-        first, second = cursor.octets[begins], cursor.octets[begins + 1]
-        last = cursor.octets[np.maximum(ends - 1, 0)]
-        cursor.sure &= (dots <= 1) & (first != _DOT) & (last != _DOT)
-        cursor.sure &= (first != _ZERO) | (length == 1) | (second == _DOT)
-        self._taken(cursor, begins, ends)
-        cursor.move(ends)
-
-    def _taken(self, cursor: Cursor, begins: Offsets, ends: Offsets) -> None:
-        cursor.take(self._value, begins, ends)
-
-
-def _no_number(words: Words) -> Words:
-    return ((words - _BELOW_DOT) & ~words) | words | (words + _ABOVE_NINE)
+        cursor.sure &= (whole > begins) & (length <= self._longest)
+        cursor.sure &= (octets[begins] != _ZERO) | (whole == begins + 1)
+        fraction = cursor.next(_is_no_digit, np.minimum(whole + 1, cursor.limit))
+        dotted = (octets[whole] == _DOT) & (fraction == ends) & (fraction > whole + 1)
+        cursor.sure &= (whole == ends) | dotted
+        return ends
 
 
 class _Epoch(_Number):
@@ -399,91 +365,57 @@ class _Epoch(_Number):
 
     width = 3 * _WORD
 
-    def _taken(self, cursor: Cursor, begins: Offsets, ends: Offsets) -> None:
-        words = cursor.words
+    def ends(self, cursor: Cursor) -> Offsets:
+        begins = cursor.at
+        ends = super().ends(cursor)
         whole = begins + 10
         cursor.sure &= (ends == whole) | (cursor.octets[whole] == _DOT)
         cursor.sure &= ends >= whole
         # A parser might round so many nines up.
-        nines = (words[whole + 1] & _NINES[0]) == _NINES[1]
+        nines = (cursor.words(whole + 1) & _NINES[0]) == _NINES[1]
         cursor.sure &= ~(nines & (ends >= whole + 7))
-        cursor.times = _eight(words[begins]) * 100 + _number(words[begins + _WORD], 2)
-        cursor.take(self._value, begins, ends)
+        first = _number(cursor.words(begins), 8)
+        cursor.times = first * 100 + _number(cursor.words(begins + _WORD), 2)
+        return ends
 
 
 _NINES = text_word(b"999999")
 
 
-def _eight(words: Words) -> Offsets:
-    """Read numbers of eight digits: pairs first, then pairs of pairs."""
-    words = (words & repeated(0x0F)) * np.uint64(2561) >> np.uint64(8)
-    words = (words & np.uint64(0x00FF00FF00FF00FF)) * np.uint64(6_553_601) >> np.uint64(16)
-    words = (words & np.uint64(0x0000FFFF0000FFFF)) * np.uint64(42_949_672_960_001) >> np.uint64(32)
-    return words.astype(np.int64)
-
-
-class _Keyword:
-    """JSON's true, false or null."""
-
-    width = _WORD
-
-    def __init__(self, value: Value) -> None:
-        self._value = value
-
-    def read(self, cursor: Cursor) -> None:
-        words = cursor.words[cursor.at]
-        four = ((words & _TRUE[0]) == _TRUE[1]) | ((words & _NULL[0]) == _NULL[1])
-        five = (words & _FALSE[0]) == _FALSE[1]
-        cursor.sure &= four | five
-        cursor.move(cursor.at + 4 + five)
-
-
-_TRUE, _FALSE, _NULL = text_word(b"true"), text_word(b"false"), text_word(b"null")
-
-
-class _Iso:
+class _Iso(_Moving):
     """A date and time by ISO 8601, its zone as in the example, a fraction of any length."""
 
     _clock = 19  # bytes before fraction and zone
     _most = 9  # digits of a fraction
 
     def __init__(self, value: Value) -> None:
+        super().__init__(value)
         text = value.example
-        self._value = value
-        self._run = _Run()
         zone = text[self._clock :].lstrip(b".0123456789")
         self._zone = text_word(zone)
         self._zone_length = len(zone)
+        self._run = _Run()
         moment = _month(text[:4], int(text[5:7]), zone)
         date = Value(value.kind, example=text[: self._clock])
         self._run.moment(date, moment, (8, 11, 14, 17))
         self.width = self._run.width + 2 * _WORD
 
-    def read(self, cursor: Cursor) -> None:
-        begins = cursor.at
+    def ends(self, cursor: Cursor) -> Offsets:
         self._run.read(cursor)
-        fractions = cursor.at
-        dotted = cursor.octets[fractions] == _DOT
-        length = _digits_at(cursor.words[fractions + 1])
-        length += np.where(length == _WORD, _digits_at(cursor.words[fractions + 1 + _WORD]), 0)
-        cursor.sure &= ~dotted | ((length >= 1) & (length <= self._most))
-        zones = np.where(dotted, fractions + 1 + length, fractions)
-        cursor.sure &= (cursor.words[zones] & self._zone[0]) == self._zone[1]
-        ends = zones + self._zone_length
-        cursor.take(self._value, begins, ends)
-        cursor.move(ends)
-
-
-def _digits_at(words: Words) -> Offsets:
-    """Count the digits that words begin with, at most eight."""
-    return first_flag(((words - _DIGITS) & ~words) | words | (words + _ABOVE_NINE))
+        clocks = cursor.at
+        dotted = cursor.octets[clocks] == _DOT
+        zones = np.where(dotted, cursor.next(_is_no_digit, clocks + dotted), clocks)
+        digits = zones - clocks - 1
+        cursor.sure &= ~dotted | ((digits >= 1) & (digits <= self._most))
+        cursor.sure &= (cursor.words(zones) & self._zone[0]) == self._zone[1]
+        return np.minimum(zones + self._zone_length, cursor.limit)
 
 
 _MOVING = {
-    Kind.QUOTED: _Quoted,
-    Kind.WORD: _Word,
-    Kind.NUMBER: _Number,
-    Kind.KEYWORD: _Keyword,
-    Kind.EPOCH: _Epoch,
-    Kind.ISO: _Iso,
+    Reach.QUOTED: _Quoted,
+    Reach.WORD: _Word,
+    Reach.NUMBER: _Number,
+    Reach.KEYWORD: _Keyword,
+    Reach.EPOCH: _Epoch,
+    Reach.ISO: _Iso,
 }

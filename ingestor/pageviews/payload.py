@@ -23,7 +23,7 @@ MAX_REFERRER_HOST = 253  # characters of a DNS name
 MAX_USER_AGENT = 1024  # characters
 
 _ABSOLUTE = re.compile(r"https?://[^/?#\\]*", re.IGNORECASE)
-# Nothing to encode, decode or repair: no %, no //, no ; with parameters.
+# No %, no //, no ; with parameters.
 _ORDINARY_PATH = re.compile(r"/(?!/)[A-Za-z0-9_~.!$&'()*+,=:@/-]{0,499}", re.ASCII)
 _ORDINARY_QUERY = re.compile(r"[A-Za-z0-9_~.!$'()*+,:@/?%;=&\[\]|-]*", re.ASCII)
 _ORDINARY_REFERRER = re.compile(
@@ -62,13 +62,13 @@ class Shaper:
         The target has been judged before: `path_of` gives a path for it.
         """
         path, mark, query = target.partition("?")
-        if _ORDINARY_PATH.fullmatch(path) is not None and path != "/undefined":
+        if is_ordinary_path(path):
             if not mark:
                 return path
             if self._queries.stays(query):
                 return target
         path, mark, query = origin_form(target).partition("?")
-        if _ORDINARY_PATH.fullmatch(path) is None or path == "/undefined":
+        if not is_ordinary_path(path):
             repaired = self._path(path, hostname)
             if repaired is None:
                 return None
@@ -123,6 +123,11 @@ class Shaper:
         if query:
             query = self._query(query)
         return Referrer(f"{start}{path}?{query}" if query else f"{start}{path}", host)
+
+
+def is_ordinary_path(path: str) -> bool:
+    """Whether a path is sent as it stands: nothing in it to encode, decode or repair."""
+    return _ORDINARY_PATH.fullmatch(path) is not None and path != "/undefined"
 
 
 def _parsed(logged: str) -> tuple[str, str, str, str] | None:

@@ -27,6 +27,7 @@ from ingestor.pageviews.payload import (
     MAX_USER_AGENT,
     Shaper,
     absolute_host,
+    is_ordinary_path,
     is_page_target,
     origin_form,
     plain_text,
@@ -58,6 +59,7 @@ _PLAIN_REQUEST = re.compile(
     rb"([A-Z]{1,32}) ((?:/|[A-Za-z][A-Za-z0-9+.-]{0,31}://(?![/?# ]))[!#-\[\]-~]*+)"
     rb" HTTP/\d(?:\.\d)?"
 )
+_PLAIN_QUERY = re.compile(rb"[!#-\[\]-~]*")
 _BEHIND_TARGET = -len(" HTTP/1.1")
 _PLAIN_AGENT = re.compile(rb"[ !#-\[\]-~]*")
 _MAX_TIME = 8_640_000_000_000  # Unix seconds; Umami answers 500 for ever beyond
@@ -142,10 +144,14 @@ class Rules:
         )
         self.statuses: Remembered[bytes, RawVerdict] = Remembered(self._judge_status, limit=1024)
         self.agents: Remembered[bytes, RawVerdict] = Remembered(self._judge_raw_agent, limit=8192)
+        self._queries_that_stay: Remembered[str, bool] = Remembered(
+            self._queries.stays, limit=4096, longest=128
+        )
+        self._paths_that_stay: Remembered[str, bool] = Remembered(is_ordinary_path, limit=16384)
         self._raw = RawValues(
             client=lambda logged: self._addresses.client(logged, None),
             referrer=self._raw_referrer,
-            url=self._plain_url,
+            url=self._raw_url,
             user_agent=lambda logged: self._agents[logged][0],
             language=self._shaper.language,
         )
@@ -274,6 +280,13 @@ class Rules:
         }
 
     def _judge_request(self, request: bytes) -> RawVerdict:
+        # What is asked of a path decides nothing, and paths come again more often.
+        before, mark, behind = request.partition(b"?")
+        if mark:
+            query, _, protocol = behind.rpartition(b" ")
+            if _PLAIN_QUERY.fullmatch(query) is None:
+                return None
+            return self.requests[b"%b %b" % (before, protocol)]
         if (
             self._plain_asset is not None
             and b"." in request[:_BEHIND_TARGET]
@@ -326,10 +339,15 @@ class Rules:
         url, host = self._shaper.referrer(logged) if logged else ("", "")
         return RawReferrer(excluded=False, url=url, host=host)
 
-    def _plain_url(self, target: str) -> str | None:
-        """The url of an ordinary target; None where the hit has to be looked at."""
-        ordinary = target.startswith("/") and not target.startswith("//")
-        return self._shaper.url(target, "") if ordinary else None
+    def _raw_url(self, request: bytes) -> str | None:
+        """Give the url of an ordinary request; None where the hit has to be looked at."""
+        target = request.split(b" ", 2)[1].decode("ascii")
+        path, mark, query = target.partition("?")
+        if not path.startswith("/") or path.startswith("//"):
+            return None
+        if mark and self._queries_that_stay[query] and self._paths_that_stay[path]:
+            return target
+        return self._shaper.url(target, "")
 
     def _judge_referrer(self, logged: str) -> bool:
         if logged in ("", "-"):

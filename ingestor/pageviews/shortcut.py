@@ -1,4 +1,4 @@
-"""Page views straight from the raw columns of a plain line, without the hit in between.
+"""Page views straight from the raw columns of plain lines, without the hit in between.
 
 What `Rules.page_view` says of a hit is looked up here by the bytes that the hit would be made
 of: addresses, referrers and user agents come again and again. Whatever is out of the ordinary is
@@ -7,20 +7,23 @@ left to the hit. A test holds both to the same verdicts.
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.model import Reason
 from ingestor.pageviews.remembered import Remembered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ingestor.pageviews.patterns import Patterns
     from ingestor.pageviews.rules import Payload, Verdict
     from ingestor.pageviews.sites import Place
 
-    Shortcut = Callable[[Sequence[bytes], int], Verdict | None]
-    """Columns and Unix seconds → the verdict, None: make a hit of them."""
+    Texts = Callable[[str], Sequence[bytes]]
+    """The name of a column → its value in each of some lines."""
+    Shortcut = Callable[[Texts, Sequence[int]], list[Verdict | None]]
+    """The lines' columns and Unix seconds → their verdicts, None: make a hit of this one."""
 
 _OWNS = 1024  # hosts remembered, and whether they are a site's own
 _NOTHING = frozenset({b"", b"-"})
@@ -51,7 +54,7 @@ class RawValues:
         *,
         client: Callable[[str], str | None],
         referrer: Callable[[str], RawReferrer],
-        url: Callable[[str], str | None],
+        url: Callable[[bytes], str | None],
         user_agent: Callable[[str], str],
         language: Callable[[str], str],
     ) -> None:
@@ -61,9 +64,7 @@ class RawValues:
         self.referrers: Remembered[bytes, RawReferrer] = Remembered(
             lambda raw: referrer(_text(raw)), limit=4096
         )
-        self.urls: Remembered[bytes, str | None] = Remembered(
-            lambda raw: url(raw.split(b" ")[1].decode("ascii")), limit=16384, longest=256
-        )
+        self.urls: Remembered[bytes, str | None] = Remembered(url, limit=16384, longest=256)
         self.user_agents: Remembered[bytes, str] = Remembered(
             lambda raw: user_agent(_text(raw)), limit=8192
         )
@@ -85,60 +86,79 @@ def shortcut(  # noqa: C901 - as below
 
     The request of a line has to be plain and judged already, as its status and user agent.
     """
-    request_at = columns["request"]
-    address_at = columns["address"] if "address" in columns else columns["forwarded_for"]
-    purpose_at = columns.get("purpose") if filter_prefetch else None
-    host_at, language_at = columns.get("host"), columns.get("accept_language")
-    referrer_at, agent_at = columns.get("referrer"), columns.get("user_agent")
-    addresses, referrers, urls = values.addresses, values.referrers, values.urls
-    agents, languages = values.user_agents, values.languages
+    address_name = "address" if "address" in columns else "forwarded_for"
+    urls, addresses = values.urls, values.addresses
+    referrers, agents, languages = values.referrers, values.user_agents, values.languages
     hosts: Remembered[bytes, _Start | Reason] = Remembered(
         lambda raw: _start(place_of(_text(raw))), limit=1024
     )
     # All places for lines without a vhost have the same hosts of their own, others have none.
     owns: dict[str, bool] = {}
-    nothing = b""
 
-    def page_view(  # noqa: C901 - one function, for a call costs as much as a look-up
-        line: Sequence[bytes], time: int
-    ) -> Verdict | None:
-        url = urls[line[request_at]]
-        if url is None or (purpose_at is not None and line[purpose_at] not in _NOTHING):
-            return None
-        place = hosts[nothing if host_at is None else line[host_at]]
-        if isinstance(place, Reason):
-            return place
-        address = addresses[line[address_at]]
-        if not address:
-            return Reason.BAD_ADDRESS if address is None else Reason.ADDRESS
-        excluded, referrer, host = referrers[nothing if referrer_at is None else line[referrer_at]]
-        if excluded:
-            return Reason.REFERRER
-        if (since is not None and time < since) or (until is not None and time >= until):
-            return Reason.DATE
-        website, hostname, own, blank = place
-        if host:
-            if own is not None:
-                is_own = owns.get(host)
-                if is_own is None:
-                    if len(owns) >= _OWNS:
-                        owns.clear()
-                    is_own = owns[host] = own.match(host)
-                if is_own:
+    def column(texts: Texts, name: str) -> Iterable[bytes]:
+        return texts(name) if name in columns else repeat(b"")
+
+    def page_views(  # noqa: C901 - one loop, for a call costs as much as a look-up
+        texts: Texts, times: Sequence[int]
+    ) -> list[Verdict | None]:
+        verdicts: list[Verdict | None] = []
+        add = verdicts.append
+        rows = zip(
+            times,
+            [urls[raw] for raw in texts("request")],
+            column(texts, "purpose") if filter_prefetch else repeat(b""),
+            column(texts, "host"),
+            [addresses[raw] for raw in texts(address_name)],
+            [referrers[raw] for raw in column(texts, "referrer")]
+            if "referrer" in columns
+            else repeat(referrers[b""]),
+            [agents[raw] for raw in column(texts, "user_agent")]
+            if "user_agent" in columns
+            else repeat(agents[b""]),
+            column(texts, "accept_language"),
+            strict=False,
+        )
+        for time, url, purpose, vhost, address, (excluded, referrer, host), agent, accepts in rows:
+            if url is None or purpose not in _NOTHING:
+                add(None)
+                continue
+            place = hosts[vhost]
+            if isinstance(place, Reason):
+                add(place)
+                continue
+            if not address:
+                add(Reason.BAD_ADDRESS if address is None else Reason.ADDRESS)
+                continue
+            if excluded:
+                add(Reason.REFERRER)
+                continue
+            if (since is not None and time < since) or (until is not None and time >= until):
+                add(Reason.DATE)
+                continue
+            website, hostname, own, blank = place
+            if host:
+                if own is not None:
+                    is_own = owns.get(host)
+                    if is_own is None:
+                        if len(owns) >= _OWNS:
+                            owns.clear()
+                        is_own = owns[host] = own.match(host)
+                    if is_own:
+                        referrer = ""
+                if host == hostname:
                     referrer = ""
-            if host == hostname:
-                referrer = ""
-        payload = blank.copy()  # for half the price of putting together ten values
-        payload["url"] = url
-        payload["ip"] = address
-        payload["userAgent"] = agents[nothing if agent_at is None else line[agent_at]]
-        payload["timestamp"] = time
-        payload["referrer"] = referrer
-        if language_at is not None:
-            payload["language"] = languages[line[language_at]] or blank["language"]
-        return website, payload
+            payload = blank.copy()  # for half the price of putting together ten values
+            payload["url"] = url
+            payload["ip"] = address
+            payload["userAgent"] = agent
+            payload["timestamp"] = time
+            payload["referrer"] = referrer
+            if accepts:
+                payload["language"] = languages[accepts] or blank["language"]
+            add((website, payload))
+        return verdicts
 
-    return page_view
+    return page_views
 
 
 def _start(place: Place | Reason) -> _Start | Reason:

@@ -8,6 +8,7 @@ page view. Where anything is out of the ordinary, the judge decides: it is slow,
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from itertools import repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -33,11 +34,6 @@ _DAY = 86400  # seconds; a line may be this far ahead of our clock
 _EARLIEST = 788_918_400  # 1995-01-01, as formats have it
 _TIMES = 4096  # spellings of times remembered
 _NOTHING = frozenset({b"", b"-"})
-# What a shortcut looks at.
-_WANTED = frozenset(
-    {"request", "address", "forwarded_for", "purpose", "host", "accept_language", "referrer",
-     "user_agent"}
-)  # fmt: skip
 _place = itemgetter(0)
 _new = tuple.__new__  # a named tuple's own constructor costs twice that
 
@@ -128,7 +124,7 @@ class Scanner:
     ) -> None:
         """Judge plain lines by their values, where the rules decide on these; then the others."""
         passed, others = self._pass(block, tallied)
-        others += self._page_views(data, block, passed, latest, tallied, found)
+        others += self._page_views(data, block, passed, tallied, found)
         # In the lines' order: some formats learn from them.
         for start, end in sorted(block.others + others):
             line = data[start:end]
@@ -187,31 +183,21 @@ class Scanner:
         data: bytes,
         block: Block,
         numbers: Offsets,
-        latest: int,
         tallied: Counter[Reason | Malformed],
         found: list[Found],
     ) -> list[tuple[int, int]]:
         """Make page views of lines that passed; gives the places of those that it cannot judge."""
-        shortcut = self._shortcut
         unsure: list[tuple[int, int]] = []
-        wanted = _WANTED if block.knows_zone else _WANTED | {"time"}
-        columns = zip(
-            *(
-                block.texts(name, numbers)
-                if name in wanted or shortcut is None
-                else repeat(b"", len(numbers))
-                for name in self.format.columns
-            ),
-            strict=True,
-        )
-        times: Iterable[int | None] = block.times(numbers) if block.knows_zone else repeat(None)
         starts, ends = block.places(numbers)
-        for start, end, line, known in zip(starts, ends, columns, times, strict=False):
-            time = self._time_of(line, latest) if known is None else known
-            verdict = self._as_hit(line, latest) if shortcut is None else shortcut(line, time)
+        verdicts: Sequence[Verdict | None]
+        if self._shortcut is not None and block.knows_zone:
+            verdicts = self._shortcut(partial(block.texts, numbers=numbers), block.times(numbers))
+        else:
+            verdicts = [None] * len(starts)
+        for start, end, verdict in zip(starts, ends, verdicts, strict=True):
             if verdict is None:
                 unsure.append((start, end))
-            elif isinstance(verdict, tuple):
+            elif type(verdict) is tuple:
                 found.append((start, data[start:end], verdict))
             else:
                 tallied[verdict] += 1
@@ -237,7 +223,10 @@ class Scanner:
                 if verdict is True:
                     verdict = rules.agents[b"" if agent_at is None else columns[agent_at]]
                 if verdict is True:
-                    verdict = None if self._shortcut is None else self._shortcut(columns, time)
+                    if self._shortcut is not None:
+                        (verdict,) = self._shortcut(lambda name: (columns[columns_of[name]],), (time,))
+                    else:
+                        verdict = None
                     if verdict is None:
                         verdict = self._as_hit(columns, latest)
         if verdict is None:

@@ -1,0 +1,169 @@
+"""Where the bytes of one kind stand in a block: a bit for each byte, so that the next is found fast.
+
+A number of a bit is an offset in the block. All look-ups are for many offsets at once. The bit
+tricks are those of "Bit Twiddling Hacks" (S. E. Anderson).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Offsets = NDArray[np.int64]
+    Words = NDArray[np.uint64]
+    Flags = NDArray[np.bool_]
+    Octets = NDArray[np.uint8]
+    Kind = Callable[[Octets, Flags, Octets], Flags]
+    """Marks a block's bytes in the flags, and may use the last array as it likes."""
+
+_BITS = 64  # of a word
+_SHIFT = 6  # what divides by it
+_ONE = np.uint64(1)
+_NEWLINE = ord("\n")
+_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+
+
+class Marks:
+    """Marked bytes of a block; from ``limit`` on everything is marked, so that a search ends."""
+
+    def __init__(self, marked: Flags, limit: int) -> None:
+        packed = np.packbits(marked, bitorder="little")
+        words = np.zeros(len(packed) // 8 + 2, "<u8")
+        words.view(np.uint8)[: len(packed)] = packed
+        last, rest = limit >> _SHIFT, limit & (_BITS - 1)
+        self._last, self._below = last, np.uint64((1 << rest) - 1)
+        words[last] |= ~self._below
+        words[last + 1 :] = _ALL
+        self._words: Words = words
+        self._before: Offsets | None = None
+
+    def next(self, offsets: Offsets) -> Offsets:
+        """Find the first marked byte at or behind each offset; the block's end where none is."""
+        at = offsets >> _SHIFT
+        words = self._words[at] >> (offsets & (_BITS - 1)).view(np.uint64)
+        found: Offsets = offsets + _lowest_bit(words)
+        waiting = np.flatnonzero(words == 0)
+        at = at[waiting]
+        while len(waiting):
+            at = at + 1
+            words = self._words[at]
+            has = words != 0
+            found[waiting[has]] = (at[has] << _SHIFT) + _lowest_bit(words[has])
+            waiting, at = waiting[~has], at[~has]
+        return found
+
+    def count_before(self, offsets: Offsets) -> Offsets:
+        """Count the marked bytes before each offset."""
+        if self._before is None:
+            counts = np.bitwise_count(self._words[:-1])
+            self._before = np.zeros(len(self._words), np.int64)
+            np.cumsum(counts, out=self._before[1:])
+        at = offsets >> _SHIFT
+        below = (_ONE << (offsets & (_BITS - 1)).view(np.uint64)) - _ONE
+        counted: Offsets = self._before[at] + np.bitwise_count(self._words[at] & below)
+        return counted
+
+    def all(self) -> Offsets:
+        """Give the offsets of all marked bytes before the block's end, in their order."""
+        words = self._words[: self._last + 1].copy()
+        words[-1] &= self._below
+        at = np.flatnonzero(words)
+        words = words[at]
+        found = [(at << _SHIFT) + _lowest_bit(words)]
+        while True:
+            words = words & (words - _ONE)  # without its lowest bit
+            more = words != 0
+            at, words = at[more], words[more]
+            if not len(at):
+                break
+            found.append((at << _SHIFT) + _lowest_bit(words))
+        return found[0] if len(found) == 1 else np.sort(np.concatenate(found))
+
+
+def _lowest_bit(words: Words) -> Octets:
+    """Number the lowest bit that is set, 64 where none is."""
+    counted: Octets = np.bitwise_count((words - _ONE) & ~words)
+    return counted
+
+
+class Workspace:
+    """The bytes of one block at a time, in memory that is used again.
+
+    What was taken from it is good until the next block: fresh memory would cost more than the
+    work that is done in it. ``padding`` is how many newlines stand behind a block.
+    """
+
+    def __init__(self, padding: int) -> None:
+        self.octets: Octets = np.empty(0, np.uint8)
+        self.limit = 0  # where the last line ends
+        self._padding = padding
+        self._all: Octets = self.octets
+        self._spare: Octets = self.octets
+        self._flags: Flags = np.empty(0, np.bool_)
+        self._marks: dict[Kind, Marks] = {}
+
+    def load(self, data: bytes) -> None:
+        """Take a block."""
+        self.limit = len(data) + (not data.endswith(b"\n"))
+        size = len(data) + self._padding
+        if size > len(self._all):
+            self._all, self._spare = np.empty(size, np.uint8), np.empty(size, np.uint8)
+            self._flags = np.empty(size, np.bool_)
+        self.octets = self._all[:size]
+        self.octets[: len(data)] = np.frombuffer(data, np.uint8)
+        self.octets[len(data) :] = _NEWLINE
+        self._marks.clear()
+
+    def marks(self, kind: Kind) -> Marks:
+        """Give the block's bytes of a kind."""
+        marks = self._marks.get(kind)
+        if marks is None:
+            size = len(self.octets)
+            marked = kind(self.octets, self._flags[:size], self._spare[:size])
+            marks = self._marks[kind] = Marks(marked, self.limit)
+        return marks
+
+    def rows(self, offsets: Offsets, count: int) -> Words:
+        """Give so many words of eight bytes from each offset on, a row each."""
+        width = 8 * count
+        length = len(self.octets) - width + 1
+        pieces = np.ndarray((length,), f"V{width}", self._all.data, strides=(1,))
+        return pieces[offsets].view("<u8").reshape(len(offsets), count)
+
+    def words(self, offsets: Offsets) -> Words:
+        """Give the word of eight bytes at each offset."""
+        return self.rows(offsets, 1)[:, 0]
+
+
+def byte(which: int) -> Kind:
+    """Give the kind of one byte."""
+
+    def mark(octets: Octets, flags: Flags, _: Octets) -> Flags:
+        return np.equal(octets, which, out=flags)
+
+    return mark
+
+
+def outside(first: int, last: int, but: int | None = None) -> Kind:
+    """Give the kind of what is not between two bytes, both included; ``but`` belongs to it, too.
+
+    And so does what differs from ``but`` by no more than the bit 0x04.
+    """
+
+    def mark(octets: Octets, flags: Flags, spare: Octets) -> Flags:
+        np.subtract(octets, first, out=spare)
+        np.greater(spare, last - first, out=flags)
+        if but is not None:
+            np.bitwise_or(octets, 0x04, out=spare)
+            also = spare.view(np.bool_)
+            np.equal(spare, but | 0x04, out=also)
+            np.logical_or(flags, also, out=flags)
+        return flags
+
+    return mark
