@@ -17,7 +17,7 @@ _FEW = 2  # a layout of which less than one line in so many is, is looked for an
 class Sieve:
     """The layout of one file's lines as they are written now."""
 
-    least = 65_536  # bytes; for less, an operation on all lines saves nothing
+    least = 32_768  # bytes; for less, an operation on all lines saves nothing
 
     def __init__(self, line_format: Format, rules: Rules) -> None:
         self._format = line_format
