@@ -28,7 +28,7 @@ from ingestor.formats.shapes import pieces_like, shape_of
 from ingestor.model import Hit, Malformed, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import tzinfo
 
     from ingestor.formats.hits import Columns

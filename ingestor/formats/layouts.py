@@ -127,13 +127,10 @@ def _piece(parts: Sequence[Part], at: int, field: Field, role: Role) -> Piece | 
         return Value(Kind.DIGITS, role)
     if is_quoted:
         return Value(Kind.QUOTED, role, filled=role is Role.ADDRESS)
-    if role in _REQUEST:
-        return None
-    if shape is Shape.TEXT:  # a user's name, say: mostly nothing, and then anything
-        return b"-" if role is Role.NONE else None
-    if shape in {Shape.TIME, Shape.TRAILING}:
-        return None
-    if not after and at + 1 < len(parts):
+    if shape is Shape.TEXT and role is Role.NONE:
+        return b"-"  # a user's name, say: mostly nothing, and then anything
+    beside = not after and at + 1 < len(parts)  # another value, without anything in between
+    if beside or role in _REQUEST or shape in {Shape.TEXT, Shape.TIME, Shape.TRAILING}:
         return None
     stop = after[0] if after and after[0] >= _FIRST else 0
     if not stop and shape is Shape.LIST:

@@ -1,6 +1,6 @@
-"""Where the bytes of one kind stand in a block: a bit for each byte, so that the next is found fast.
+"""Where the bytes of a kind stand in a block: a bit for each byte, so that the next is found fast.
 
-A number of a bit is an offset in the block. All look-ups are for many offsets at once. The bit
+The number of a bit is an offset in the block. All look-ups are for many offsets at once. The bit
 tricks are those of "Bit Twiddling Hacks" (S. E. Anderson).
 """
 

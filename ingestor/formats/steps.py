@@ -335,7 +335,8 @@ class _Keyword(_Moving):
         four = ((words & _TRUE[0]) == _TRUE[1]) | ((words & _NULL[0]) == _NULL[1])
         five = (words & _FALSE[0]) == _FALSE[1]
         cursor.sure &= four | five
-        return np.minimum(cursor.at + 4 + five, cursor.limit)
+        ends: Offsets = np.minimum(cursor.at + 4 + five, cursor.limit)
+        return ends
 
 
 _TRUE, _FALSE, _NULL = text_word(b"true"), text_word(b"false"), text_word(b"null")
@@ -408,7 +409,8 @@ class _Iso(_Moving):
         digits = zones - clocks - 1
         cursor.sure &= ~dotted | ((digits >= 1) & (digits <= self._most))
         cursor.sure &= (cursor.words(zones) & self._zone[0]) == self._zone[1]
-        return np.minimum(zones + self._zone_length, cursor.limit)
+        ends: Offsets = np.minimum(zones + self._zone_length, cursor.limit)
+        return ends
 
 
 _MOVING = {

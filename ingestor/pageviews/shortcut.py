@@ -16,7 +16,6 @@ from ingestor.pageviews.remembered import Remembered
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from ingestor.pageviews.patterns import Patterns
     from ingestor.pageviews.rules import Payload, Verdict
     from ingestor.pageviews.sites import Place
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     Shortcut = Callable[[Texts, Sequence[int]], list[Verdict | None]]
     """The lines' columns and Unix seconds → their verdicts, None: make a hit of this one."""
 
-_OWNS = 1024  # hosts remembered, and whether they are a site's own
 _NOTHING = frozenset({b"", b"-"})
 
 
@@ -42,7 +40,7 @@ class _Start(NamedTuple):
 
     website: str
     hostname: str
-    own: Patterns | None  # see `Place`
+    own: Remembered[str, bool] | None  # hosts of its own (see `Place`)
     blank: Payload  # with what the place says
 
 
@@ -73,7 +71,7 @@ class RawValues:
         )
 
 
-def shortcut(  # noqa: C901 - as below
+def shortcut(
     values: RawValues,
     columns: Mapping[str, int],
     place_of: Callable[[str], Place | Reason],
@@ -92,15 +90,11 @@ def shortcut(  # noqa: C901 - as below
     hosts: Remembered[bytes, _Start | Reason] = Remembered(
         lambda raw: _start(place_of(_text(raw))), limit=1024
     )
-    # All places for lines without a vhost have the same hosts of their own, others have none.
-    owns: dict[str, bool] = {}
 
     def column(texts: Texts, name: str) -> Iterable[bytes]:
         return texts(name) if name in columns else repeat(b"")
 
-    def page_views(  # noqa: C901 - one loop, for a call costs as much as a look-up
-        texts: Texts, times: Sequence[int]
-    ) -> list[Verdict | None]:
+    def page_views(texts: Texts, times: Sequence[int]) -> list[Verdict | None]:
         verdicts: list[Verdict | None] = []
         add = verdicts.append
         rows = zip(
@@ -118,44 +112,31 @@ def shortcut(  # noqa: C901 - as below
             column(texts, "accept_language"),
             strict=False,
         )
-        for time, url, purpose, vhost, address, (excluded, referrer, host), agent, accepts in rows:
+        for time, url, purpose, vhost, address, (excluded, referred, host), agent, accepts in rows:
             if url is None or purpose not in _NOTHING:
                 add(None)
                 continue
             place = hosts[vhost]
             if isinstance(place, Reason):
                 add(place)
-                continue
-            if not address:
+            elif not address:
                 add(Reason.BAD_ADDRESS if address is None else Reason.ADDRESS)
-                continue
-            if excluded:
+            elif excluded:
                 add(Reason.REFERRER)
-                continue
-            if (since is not None and time < since) or (until is not None and time >= until):
+            elif (since is not None and time < since) or (until is not None and time >= until):
                 add(Reason.DATE)
-                continue
-            website, hostname, own, blank = place
-            if host:
-                if own is not None:
-                    is_own = owns.get(host)
-                    if is_own is None:
-                        if len(owns) >= _OWNS:
-                            owns.clear()
-                        is_own = owns[host] = own.match(host)
-                    if is_own:
-                        referrer = ""
-                if host == hostname:
-                    referrer = ""
-            payload = blank.copy()  # for half the price of putting together ten values
-            payload["url"] = url
-            payload["ip"] = address
-            payload["userAgent"] = agent
-            payload["timestamp"] = time
-            payload["referrer"] = referrer
-            if accepts:
-                payload["language"] = languages[accepts] or blank["language"]
-            add((website, payload))
+            else:
+                website, hostname, own, blank = place
+                is_own = host and (host == hostname or (own is not None and own[host]))
+                payload = blank.copy()  # for half the price of putting together ten values
+                payload["url"] = url
+                payload["ip"] = address
+                payload["userAgent"] = agent
+                payload["timestamp"] = time
+                payload["referrer"] = "" if is_own else referred
+                if accepts:
+                    payload["language"] = languages[accepts] or blank["language"]
+                add((website, payload))
         return verdicts
 
     return page_views
@@ -176,7 +157,10 @@ def _start(place: Place | Reason) -> _Start | Reason:
         "userAgent": "",
         "timestamp": 0,
     }
-    return _Start(place.website, place.hostname, place.own, values)
+    own: Remembered[str, bool] | None = None
+    if place.own is not None:
+        own = Remembered(place.own.match, limit=1024)
+    return _Start(place.website, place.hostname, own, values)
 
 
 def _text(value: bytes) -> str:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from ingestor.formats import Format
     from ingestor.formats.blocks import Block
     from ingestor.formats.hits import Columns
-    from ingestor.formats.steps import Offsets
+    from ingestor.formats.marks import Offsets
     from ingestor.pageviews import Payload, Rules, Site
+    from ingestor.pageviews.rules import RawVerdict
     from ingestor.scan.judge import Verdict
 
 Found: TypeAlias = "tuple[int, bytes, tuple[str, Payload]]"
@@ -175,7 +176,7 @@ class Scanner:
         codes = statuses.tolist()
         verdicts = {code: self._rules.statuses[b"%03d" % code] for code in set(codes)}
         if all(verdict is True for verdict in verdicts.values()):
-            return repeat(True)
+            return repeat(True)  # noqa: FBT003 - a verdict
         return [verdicts[code] for code in codes]
 
     def _page_views(
@@ -197,7 +198,7 @@ class Scanner:
         for start, end, verdict in zip(starts, ends, verdicts, strict=True):
             if verdict is None:
                 unsure.append((start, end))
-            elif type(verdict) is tuple:
+            elif isinstance(verdict, tuple):
                 found.append((start, data[start:end], verdict))
             else:
                 tallied[verdict] += 1
@@ -224,7 +225,9 @@ class Scanner:
                     verdict = rules.agents[b"" if agent_at is None else columns[agent_at]]
                 if verdict is True:
                     if self._shortcut is not None:
-                        (verdict,) = self._shortcut(lambda name: (columns[columns_of[name]],), (time,))
+                        (verdict,) = self._shortcut(
+                            lambda name: (columns[columns_of[name]],), (time,)
+                        )
                     else:
                         verdict = None
                     if verdict is None:

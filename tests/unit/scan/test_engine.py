@@ -129,7 +129,7 @@ def ready(name: str) -> tuple[Format, str]:
 
 
 @pytest.mark.parametrize("name", [*STATELESS, *DEFINITIONS])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_generated_and_damaged_lines(
     name: str, data: st.DataObject, all_rules: list[Rules], scanner: Make, check: Check
