@@ -14,11 +14,13 @@ import multiprocessing
 from collections import deque
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ingestor.pipeline.scanners import without_lines
 from ingestor.scan.packing import unpack
-from ingestor.scan.worker import Answer, RulesRecipe, begin, scan
+from ingestor.scan.slots import Slot
+from ingestor.scan.worker import Answer, RulesRecipe, begin, scan, scan_slot
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("ingestor")
 
 _BUNDLE = 1024 * 1024  # bytes that are scanned in one go: handing over costs as much as 50 lines
+_SLOT = 5 * _BUNDLE // 2  # bytes: a bundle may have most of a chunk more than is enough
 _CHUNKS = 64  # … at most: many small files would be more than a process can keep scanners of
 _AHEAD = 4  # bundles that wait, beside those that are being scanned
 _RECIPES = 64  # kept for processes that did not get them yet
@@ -79,6 +82,7 @@ class _Bundle(NamedTuple):
 
     chunks: list[Chunk]
     answers: Future[list[Answer]]
+    slot: Slot | None  # that their data went through, and their answers will
 
 
 class Together:
@@ -93,6 +97,7 @@ class Together:
         self._recipes: dict[int, Recipe] = {}
         self._given: dict[int, int] = {}  # file → bundles that its recipe went along with
         self._alone: set[int] = set()  # files that only this process scans
+        self._slots: list[Slot] = []  # that no bundle is in
 
     async def __aenter__(self) -> Self:
         # Spawned, not forked: this process has threads.
@@ -102,12 +107,20 @@ class Together:
             initializer=begin,
             initargs=(self._rules,),
         )
+        try:
+            while len(self._slots) < self._jobs + _AHEAD:
+                self._slots.append(Slot(_SLOT))
+        except OSError as error:  # then it goes through pipes
+            log.debug("No memory to share with other processes: %s", error)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         executor, self._executor = self._executor, None
         if executor is not None:
             await asyncio.to_thread(executor.shutdown, cancel_futures=True)
+        for slot in self._slots:
+            slot.close()
+        self._slots.clear()
 
     async def scanned(self, chunks: Iterator[Chunk]) -> AsyncGenerator[Scanned, None]:
         """Scan all chunks; those of files that no format explains are left out."""
@@ -118,12 +131,12 @@ class Together:
                 bundle = await asyncio.to_thread(_next_bundle, chunks, _BUNDLE)
                 more = bool(bundle)
                 if bundle:
-                    waiting.append(_Bundle(bundle, await self._submit(bundle)))
+                    waiting.append(await self._submit(bundle))
             if waiting:
                 async for scanned in self._received(waiting.popleft()):
                     yield scanned
 
-    async def _submit(self, chunks: list[Chunk], *, again: bool = False) -> Future[list[Answer]]:
+    async def _submit(self, chunks: list[Chunk], *, again: bool = False) -> _Bundle:
         recipes: dict[int, Recipe] = {}
         for chunk in chunks:
             key = chunk.file
@@ -132,12 +145,24 @@ class Together:
                 recipes[key] = await self._recipe(chunk)
                 self._given[key] = given + 1
         assert self._executor is not None  # noqa: S101 - it was entered
+        slot = self._filled(chunks)
         try:
-            return self._executor.submit(scan, chunks, recipes)
+            if slot is None:
+                return _Bundle(chunks, self._executor.submit(scan, chunks, recipes), None)
+            lengths = [len(chunk.data) for chunk in chunks]
+            empty = [replace(chunk, data=b"") for chunk in chunks]
+            answers = self._executor.submit(scan_slot, slot.path, empty, lengths, recipes)
+            return _Bundle(chunks, answers, slot)
         except BrokenProcessPool as error:
             failed: Future[list[Answer]] = Future()
             failed.set_exception(error)
-            return failed
+            return _Bundle(chunks, failed, slot)
+
+    def _filled(self, chunks: list[Chunk]) -> Slot | None:
+        """Put the data of chunks into a free slot; None where there is none with room."""
+        if self._slots and self._slots[-1].write([chunk.data for chunk in chunks]):
+            return self._slots.pop()
+        return None
 
     async def _recipe(self, chunk: Chunk) -> Recipe:
         recipe = self._recipes.get(chunk.file)
@@ -150,10 +175,9 @@ class Together:
 
     async def _received(self, bundle: _Bundle) -> AsyncGenerator[Scanned, None]:
         try:
-            answers = await asyncio.wrap_future(bundle.answers)
+            answers = await self._answers(bundle)
             if any(answer.missing for answer in answers):
-                future = await self._submit(bundle.chunks, again=True)
-                answers = await asyncio.wrap_future(future)
+                answers = await self._answers(await self._submit(bundle.chunks, again=True))
         except BrokenProcessPool:
             if not self._is_broken:
                 self._is_broken = True
@@ -163,6 +187,23 @@ class Together:
             scanned = await self._take(chunk, answer)
             if scanned is not None:
                 yield scanned
+
+    async def _answers(self, bundle: _Bundle) -> list[Answer]:
+        """Wait for the answers, and give the slot free."""
+        slot = bundle.slot
+        try:
+            answers = await asyncio.wrap_future(bundle.answers)
+            if slot is None:
+                return answers
+            return [
+                answer
+                if answer.place is None
+                else answer._replace(packed=slot.read(*answer.place), place=None)
+                for answer in answers
+            ]
+        finally:
+            if slot is not None:
+                self._slots.append(slot)
 
     async def _take(self, chunk: Chunk, answer: Answer) -> Scanned | None:
         if not chunk.data:

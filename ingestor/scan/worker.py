@@ -13,13 +13,15 @@ import os
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.errors import FormatError
 from ingestor.pageviews import PageViewOptions, Rules, Site
 from ingestor.scan.collector import collect_rarely
 from ingestor.scan.packing import pack
+from ingestor.scan.slots import attached, write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +58,7 @@ class Answer(NamedTuple):
     about: About | None = None  # with the first chunk of a file that this process scans
     unexplained: str = ""  # no format explains the file: the words for it
     missing: bool = False  # this process knows no recipe for the file
+    place: tuple[int, int] | None = None  # where `packed` stands in the slot instead
 
 
 class _Worker:
@@ -117,6 +120,29 @@ def scan(chunks: Sequence[Chunk], recipes: Mapping[int, Recipe]) -> list[Answer]
     assert _worker is not None  # noqa: S101 - `begin` came first
     _worker.learn(recipes)
     return [_worker.scan(chunk) for chunk in chunks]
+
+
+def scan_slot(
+    path: str, chunks: Sequence[Chunk], lengths: Sequence[int], recipes: Mapping[int, Recipe]
+) -> list[Answer]:
+    """Scan chunks whose data stands in a slot, and leave there what became of them.
+
+    ``lengths`` are those of the data, one behind the other. What has no room is in the answers.
+    """
+    memory = attached(path)
+    whole = []
+    at = 0
+    for chunk, length in zip(chunks, lengths, strict=True):
+        whole.append(replace(chunk, data=memory[at : at + length]))
+        at += length
+    answers = scan(whole, recipes)
+    if not write(memory, [answer.packed or b"" for answer in answers]):
+        return answers
+    places = accumulate((len(answer.packed or b"") for answer in answers), initial=0)
+    return [
+        answer if answer.packed is None else answer._replace(packed=None, place=place)
+        for answer, place in zip(answers, pairwise(places), strict=True)
+    ]
 
 
 def _end_with_parent() -> None:
