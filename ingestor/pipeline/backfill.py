@@ -19,6 +19,7 @@ from ingestor.pipeline.forecast import foresee
 from ingestor.pipeline.gathering import Gathering
 from ingestor.pipeline.job import Job, Result, lines_of, say_findings, unread_bytes
 from ingestor.pipeline.ledger import Ledger
+from ingestor.pipeline.pool import Pool
 from ingestor.pipeline.precedence import Precedence
 from ingestor.pipeline.progress import Progress
 from ingestor.pipeline.scanners import Scanners
@@ -80,7 +81,6 @@ class _Backfill:
         self._rules = config.rules(since=job.since, until=job.until)
         self._scanners = Scanners(config, job.sources, self._rules)
         self._unexplained: set[int] = set()
-        self._whole = 0  # bytes, about, that there are to read
 
     async def do(self) -> None:
         """Open, read, drain, close: in this order, whatever happens in between."""
@@ -94,6 +94,9 @@ class _Backfill:
                 store = stack.enter_context(Store.open(config.checkpoint, Role.BACKFILL))
                 committer = await stack.enter_async_context(Committer(store))
                 log.info("The checkpoint is %s.", config.checkpoint.path)
+            pool = None
+            if store is not None and self._is_worth_processes(store):
+                pool = await stack.enter_async_context(Pool(self._rules_recipe(), self._job.jobs))
             progress = Progress(config, counts, store)
             if store is not None and await self._foresee(store, stopping, progress) is None:
                 self._result.interrupted = True
@@ -118,7 +121,7 @@ class _Backfill:
             ledger.say_in_doubt(websites, looked_up=delivery.looks_up)
             telling = asyncio.create_task(progress.tell())
             stack.callback(telling.cancel)
-            done = await stopping.interrupts(self._read(lines, ledger, delivery))
+            done = await stopping.interrupts(self._read(lines, ledger, delivery, pool))
             progress.end()
             self._result.interrupted = done is None
             if done is None:
@@ -147,20 +150,27 @@ class _Backfill:
         )
         if forecast is not None:
             progress.begin(forecast)
-            self._whole = forecast.whole
         # A scanner may have learnt from the end of a file what does not hold at its beginning.
         self._scanners = Scanners(self._config, self._job.sources, self._rules)
         return forecast
 
-    async def _read(self, lines: Lines, ledger: Ledger, delivery: Delivery) -> bool:
+    def _is_worth_processes(self, store: Store) -> bool:
+        """Whether several processes are wanted, and there is enough for them to do."""
+        return self._job.jobs > 1 and unread_bytes(self._job, store) >= _WORTH
+
+    def _rules_recipe(self) -> RulesRecipe:
+        config, job = self._config, self._job
+        return RulesRecipe(config.pageviews, config.sites, job.since, job.until)
+
+    async def _read(
+        self, lines: Lines, ledger: Ledger, delivery: Delivery, pool: Pool | None
+    ) -> bool:
         await delivery.start()
         collect_rarely()
         size = 1 if self._job.is_stdin else self._config.delivery.batch_size
         gathering = Gathering(size)
-        async with (
-            self._scanning(lines) as scanning,
-            aclosing(scanning.scanned(iter(lines))) as all_,
-        ):
+        scanning = self._scanning(lines, pool)
+        async with aclosing(scanning.scanned(iter(lines))) as all_:
             async for scanned in all_:
                 ledger.scanned(scanned)
                 if scanned.page_views:
@@ -170,8 +180,8 @@ class _Backfill:
         await delivery.drain(None)
         return True
 
-    def _scanning(self, lines: Lines) -> Alone | Together:
-        """Choose who scans: this process, or several where there is work for them."""
+    def _scanning(self, lines: Lines, pool: Pool | None) -> Alone | Together:
+        """Let this process scan, or those of a pool."""
         files = Files(
             self._scanners.get,
             partial(self._scanner, lines),
@@ -179,11 +189,9 @@ class _Backfill:
             partial(self._about, lines),
             partial(self._unexplains, lines),
         )
-        if self._job.jobs < 2 or self._whole < _WORTH:  # noqa: PLR2004 - "several"
+        if pool is None:
             return Alone(files, ahead=not self._job.is_stdin)
-        config, job = self._config, self._job
-        rules = RulesRecipe(config.pageviews, config.sites, job.since, job.until)
-        return Together(files, rules, job.jobs)
+        return Together(files, pool)
 
     def _name(self, lines: Lines, key: int) -> str:
         return readable(lines.path_of(key) or b"")

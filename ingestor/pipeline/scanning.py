@@ -10,31 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 from collections import deque
-from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
+from ingestor.pipeline.pool import AHEAD, BUNDLE
 from ingestor.pipeline.scanners import without_lines
 from ingestor.scan.packing import unpack
-from ingestor.scan.slots import Slot
-from ingestor.scan.worker import Answer, RulesRecipe, begin, scan, scan_slot
+from ingestor.scan.worker import Answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
     from ingestor.model import Chunk, Scanned
+    from ingestor.pipeline.pool import Bundle, Pool
     from ingestor.scan import Recipe, Scanner
     from ingestor.scan.worker import About
 
 log = logging.getLogger("ingestor")
 
-_BUNDLE = 1024 * 1024  # bytes that are scanned in one go: handing over costs as much as 50 lines
-_SLOT = 5 * _BUNDLE // 2  # bytes: a bundle may have most of a chunk more than is enough
-_CHUNKS = 64  # … at most: many small files would be more than a process can keep scanners of
-_AHEAD = 4  # bundles that wait, beside those that are being scanned
+_CHUNKS = 64  # of a bundle: many small files would be more than a process can keep scanners of
 _RECIPES = 64  # kept for processes that did not get them yet
 
 
@@ -57,13 +52,7 @@ class Alone:
 
     def __init__(self, files: Files, *, ahead: bool = True) -> None:
         self._files = files
-        self._bundle = _BUNDLE if ahead else 1
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return
+        self._bundle = BUNDLE if ahead else 1
 
     async def scanned(self, chunks: Iterator[Chunk]) -> AsyncGenerator[Scanned, None]:
         """Scan all chunks; those of files that no format explains are left out."""
@@ -77,58 +66,24 @@ class Alone:
                     yield scanner.scan(chunk)
 
 
-class _Bundle(NamedTuple):
-    """Chunks that were handed over together."""
-
-    chunks: list[Chunk]
-    answers: Future[list[Answer]]
-    slot: Slot | None  # that their data went through, and their answers will
-
-
 class Together:
-    """Several processes scan. Use it as an asynchronous context manager."""
+    """The processes of a pool scan, and this one what only it can."""
 
-    def __init__(self, files: Files, rules: RulesRecipe, jobs: int) -> None:
+    def __init__(self, files: Files, pool: Pool) -> None:
         self._files = files
-        self._jobs = jobs
-        self._rules = rules
-        self._executor: ProcessPoolExecutor | None = None
+        self._pool = pool
         self._is_broken = False
         self._recipes: dict[int, Recipe] = {}
         self._given: dict[int, int] = {}  # file → bundles that its recipe went along with
         self._alone: set[int] = set()  # files that only this process scans
-        self._slots: list[Slot] = []  # that no bundle is in
-
-    async def __aenter__(self) -> Self:
-        # Spawned, not forked: this process has threads.
-        self._executor = ProcessPoolExecutor(
-            self._jobs,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=begin,
-            initargs=(self._rules,),
-        )
-        try:
-            while len(self._slots) < self._jobs + _AHEAD:
-                self._slots.append(Slot(_SLOT))
-        except OSError as error:  # then it goes through pipes
-            log.debug("No memory to share with other processes: %s", error)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            await asyncio.to_thread(executor.shutdown, cancel_futures=True)
-        for slot in self._slots:
-            slot.close()
-        self._slots.clear()
 
     async def scanned(self, chunks: Iterator[Chunk]) -> AsyncGenerator[Scanned, None]:
         """Scan all chunks; those of files that no format explains are left out."""
-        waiting: deque[_Bundle] = deque()
+        waiting: deque[Bundle] = deque()
         more = True
         while more or waiting:
-            while more and len(waiting) < self._jobs + _AHEAD:
-                bundle = await asyncio.to_thread(_next_bundle, chunks, _BUNDLE)
+            while more and len(waiting) < self._pool.jobs + AHEAD:
+                bundle = await asyncio.to_thread(_next_bundle, chunks, BUNDLE)
                 more = bool(bundle)
                 if bundle:
                     waiting.append(await self._submit(bundle))
@@ -136,33 +91,15 @@ class Together:
                 async for scanned in self._received(waiting.popleft()):
                     yield scanned
 
-    async def _submit(self, chunks: list[Chunk], *, again: bool = False) -> _Bundle:
+    async def _submit(self, chunks: list[Chunk], *, again: bool = False) -> Bundle:
         recipes: dict[int, Recipe] = {}
         for chunk in chunks:
             key = chunk.file
             given = self._given.get(key, 0)
-            if key not in recipes and (again or given < self._jobs):
+            if key not in recipes and (again or given < self._pool.jobs):
                 recipes[key] = await self._recipe(chunk)
                 self._given[key] = given + 1
-        assert self._executor is not None  # noqa: S101 - it was entered
-        slot = self._filled(chunks)
-        try:
-            if slot is None:
-                return _Bundle(chunks, self._executor.submit(scan, chunks, recipes), None)
-            lengths = [len(chunk.data) for chunk in chunks]
-            empty = [replace(chunk, data=b"") for chunk in chunks]
-            answers = self._executor.submit(scan_slot, slot.path, empty, lengths, recipes)
-            return _Bundle(chunks, answers, slot)
-        except BrokenProcessPool as error:
-            failed: Future[list[Answer]] = Future()
-            failed.set_exception(error)
-            return _Bundle(chunks, failed, slot)
-
-    def _filled(self, chunks: list[Chunk]) -> Slot | None:
-        """Put the data of chunks into a free slot; None where there is none with room."""
-        if self._slots and self._slots[-1].write([chunk.data for chunk in chunks]):
-            return self._slots.pop()
-        return None
+        return self._pool.hand_over(chunks, recipes)
 
     async def _recipe(self, chunk: Chunk) -> Recipe:
         recipe = self._recipes.get(chunk.file)
@@ -173,11 +110,12 @@ class Together:
             self._recipes[chunk.file] = recipe
         return recipe
 
-    async def _received(self, bundle: _Bundle) -> AsyncGenerator[Scanned, None]:
+    async def _received(self, bundle: Bundle) -> AsyncGenerator[Scanned, None]:
         try:
-            answers = await self._answers(bundle)
+            answers = await self._pool.answers(bundle)
             if any(answer.missing for answer in answers):
-                answers = await self._answers(await self._submit(bundle.chunks, again=True))
+                bundle = await self._submit(bundle.chunks, again=True)
+                answers = await self._pool.answers(bundle)
         except BrokenProcessPool:
             if not self._is_broken:
                 self._is_broken = True
@@ -187,23 +125,6 @@ class Together:
             scanned = await self._take(chunk, answer)
             if scanned is not None:
                 yield scanned
-
-    async def _answers(self, bundle: _Bundle) -> list[Answer]:
-        """Wait for the answers, and give the slot free."""
-        slot = bundle.slot
-        try:
-            answers = await asyncio.wrap_future(bundle.answers)
-            if slot is None:
-                return answers
-            return [
-                answer
-                if answer.place is None
-                else answer._replace(packed=slot.read(*answer.place), place=None)
-                for answer in answers
-            ]
-        finally:
-            if slot is not None:
-                self._slots.append(slot)
 
     async def _take(self, chunk: Chunk, answer: Answer) -> Scanned | None:
         if not chunk.data:

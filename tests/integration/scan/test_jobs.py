@@ -16,7 +16,8 @@ from parts import ROOT, until
 from ingestor.errors import FormatError
 from ingestor.model import Chunk, Scanned
 from ingestor.pageviews import PageViewOptions, Rules, Site
-from ingestor.pipeline import scanning
+from ingestor.pipeline import pool, scanning
+from ingestor.pipeline.pool import Pool
 from ingestor.pipeline.scanning import Alone, Files, Together
 from ingestor.scan import Recipe, Scanner
 from ingestor.scan.worker import RulesRecipe
@@ -78,25 +79,28 @@ def logs(sample_logs: Path) -> Callable[[], Logs]:
 
 @pytest.fixture(autouse=True)
 def _small_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scanning, "_BUNDLE", 4000)
+    monkeypatch.setattr(scanning, "BUNDLE", 4000)
 
 
 async def all_of(
     logs: Logs, way: Alone | Together, each: Callable[[int], None] = lambda _: None
 ) -> list[Scanned]:
     found = []
-    async with way:
-        async for scanned in way.scanned(iter(logs)):
-            found.append(scanned)
-            each(len(found))
+    async for scanned in way.scanned(iter(logs)):
+        found.append(scanned)
+        each(len(found))
     return found
+
+
+def two_processes() -> Pool:
+    return Pool(RulesRecipe(PageViewOptions(), (SITE,), None, None), 2)
 
 
 async def test_several_processes_give_what_one_gives(logs: Callable[[], Logs]) -> None:
     one, several = logs(), logs()
     expected = await all_of(one, Alone(one.files()))
-    rules = RulesRecipe(PageViewOptions(), (SITE,), None, None)
-    found = await all_of(several, Together(several.files(), rules, 2))
+    async with two_processes() as processes:
+        found = await all_of(several, Together(several.files(), processes))
     assert [each.chunk for each in found] == [each.chunk for each in expected]
     assert found == expected
     assert sum(len(each.page_views) for each in found) > 100
@@ -108,14 +112,28 @@ async def test_several_processes_give_what_one_gives(logs: Callable[[], Logs]) -
 async def test_many_small_files_are_all_scanned_by_the_others(
     sample_logs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scanning, "_BUNDLE", 1024 * 1024)
+    monkeypatch.setattr(scanning, "BUNDLE", 1024 * 1024)
     data = b"".join((sample_logs / "combined.log").read_bytes().splitlines(keepends=True)[:5])
     ours = Logs([data] * 1200)
-    together = Together(ours.files(), RulesRecipe(PageViewOptions(), (SITE,), None, None), 2)
-    found = await all_of(ours, together)
+    async with two_processes() as processes:
+        found = await all_of(ours, Together(ours.files(), processes))
     assert [each.chunk.file for each in found] == [*range(1200)]
     assert {each.tally.lines for each in found} == {5}
     assert not ours.own, "this process had to scan some itself"
+
+
+@pytest.mark.parametrize("size", [0, 100, 5000])
+async def test_what_has_no_room_in_shared_memory_goes_through_pipes(
+    size: int, logs: Callable[[], Logs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any (0: there is none to be had), with too little, and with little for answers."""
+    monkeypatch.setattr(pool, "_SLOT", size)
+    one, several = logs(), logs()
+    expected = await all_of(one, Alone(one.files()))
+    async with two_processes() as processes:
+        assert len(processes._slots) == (6 if size else 0)
+        assert await all_of(several, Together(several.files(), processes)) == expected
+        assert len(processes._slots) == (6 if size else 0), "a slot was not given back"
 
 
 async def test_a_process_that_dies_loses_nothing(
@@ -123,14 +141,13 @@ async def test_a_process_that_dies_loses_nothing(
 ) -> None:
     one, several = logs(), logs()
     expected = await all_of(one, Alone(one.files()))
-    together = Together(several.files(), RulesRecipe(PageViewOptions(), (SITE,), None, None), 2)
+    async with two_processes() as processes:
 
-    def kill(count: int) -> None:
-        if count == 5:
-            assert together._executor is not None
-            os.kill(next(iter(together._executor._processes)), signal.SIGKILL)
+        def kill(count: int) -> None:
+            if count == 5:
+                os.kill(next(iter(processes._executor._processes)), signal.SIGKILL)
 
-    assert await all_of(several, together, kill) == expected
+        assert await all_of(several, Together(several.files(), processes), kill) == expected
     assert [record.message for record in caplog.records if "has died" in record.message] == [
         "A process that scans has died; the rest is scanned in one process."
     ]
@@ -138,12 +155,10 @@ async def test_a_process_that_dies_loses_nothing(
 
 async def test_whoever_stops_early_leaves_no_process(logs: Callable[[], Logs]) -> None:
     ours = logs()
-    together = Together(ours.files(), RulesRecipe(PageViewOptions(), (SITE,), None, None), 2)
-    async with together:
-        async for _ in together.scanned(iter(ours)):
+    async with two_processes() as started:
+        async for _ in Together(ours.files(), started).scanned(iter(ours)):
             break
-        assert together._executor is not None
-        processes = list(together._executor._processes.values())
+        processes = list(started._executor._processes.values())
     await asyncio.to_thread(lambda: [process.join(20) for process in processes])
     assert processes
     assert not any(process.is_alive() for process in processes)
@@ -152,6 +167,7 @@ async def test_whoever_stops_early_leaves_no_process(logs: Callable[[], Logs]) -
 _PARENT = """
 import asyncio, sys
 from ingestor.pageviews import PageViewOptions
+from ingestor.pipeline.pool import Pool
 from ingestor.pipeline.scanning import Files, Together
 from ingestor.scan import Recipe
 from ingestor.scan.worker import RulesRecipe
@@ -162,10 +178,10 @@ line = b'192.0.2.1 - - [22/Nov/2026:10:11:12 +0100] "GET /x HTTP/1.1" 200 5 "-" 
 async def main():
     files = Files(None, None, lambda _: Recipe("x", "combined", None, None, line, b""), None, None)
     files = files._replace(about=lambda *_: None)
-    together = Together(files, RulesRecipe(PageViewOptions(), (), None, None), 2)
-    async with together:
+    async with Pool(RulesRecipe(PageViewOptions(), (), None, None), 2) as pool:
+        together = Together(files, pool)
         async for _ in together.scanned(iter([Chunk(1, 0, len(line), line)])):
-            print(*together._executor._processes, flush=True)
+            print(*pool._executor._processes, flush=True)
             await asyncio.sleep(60)
 
 if __name__ == "__main__":

@@ -1,0 +1,105 @@
+"""The processes that scan for a backfill, and the memory that chunks go to them through."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from ingestor.scan.slots import Slot
+from ingestor.scan.worker import Answer, RulesRecipe, begin, scan, scan_slot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ingestor.model import Chunk
+    from ingestor.scan import Recipe
+
+log = logging.getLogger("ingestor")
+
+BUNDLE = 1024 * 1024  # bytes that are scanned in one go: handing over costs as much as 50 lines
+AHEAD = 4  # bundles that wait, beside those that are being scanned
+_SLOT = 5 * BUNDLE // 2  # bytes: a bundle may have most of a chunk more than is enough
+
+
+class Bundle(NamedTuple):
+    """Chunks that were handed over together."""
+
+    chunks: list[Chunk]
+    answers: Future[list[Answer]]
+    slot: Slot | None  # that their data went through, and their answers will
+
+
+class Pool:
+    """``jobs`` processes with these rules. Use it as an asynchronous context manager.
+
+    They begin to start at once, so that whoever enters early finds them ready.
+    """
+
+    def __init__(self, rules: RulesRecipe, jobs: int) -> None:
+        self.jobs = jobs
+        # Spawned, not forked: this process has threads.
+        self._executor = ProcessPoolExecutor(
+            jobs,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=begin,
+            initargs=(rules,),
+        )
+        self._slots: list[Slot] = []  # that no bundle is in
+
+    async def __aenter__(self) -> Self:
+        for _ in range(self.jobs):
+            self._executor.submit(scan, [], {})
+        try:
+            while len(self._slots) < self.jobs + AHEAD:
+                self._slots.append(Slot(_SLOT))
+        except OSError as error:  # then it goes through pipes
+            log.debug("No memory to share with other processes: %s", error)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
+        for slot in self._slots:
+            slot.close()
+
+    def hand_over(self, chunks: list[Chunk], recipes: Mapping[int, Recipe]) -> Bundle:
+        """Have chunks scanned; ``recipes`` are those that a process may not know yet."""
+        slot = self._filled(chunks)
+        try:
+            if slot is None:
+                return Bundle(chunks, self._executor.submit(scan, chunks, recipes), None)
+            lengths = [len(chunk.data) for chunk in chunks]
+            empty = [replace(chunk, data=b"") for chunk in chunks]
+            answers = self._executor.submit(scan_slot, slot.path, empty, lengths, recipes)
+            return Bundle(chunks, answers, slot)
+        except BrokenProcessPool as error:
+            failed: Future[list[Answer]] = Future()
+            failed.set_exception(error)
+            return Bundle(chunks, failed, slot)
+
+    async def answers(self, bundle: Bundle) -> list[Answer]:
+        """Wait for what became of a bundle. Raises BrokenProcessPool where a process died."""
+        slot = bundle.slot
+        try:
+            answers = await asyncio.wrap_future(bundle.answers)
+            if slot is None:
+                return answers
+            return [
+                answer
+                if answer.place is None
+                else answer._replace(packed=slot.read(*answer.place), place=None)
+                for answer in answers
+            ]
+        finally:
+            if slot is not None:
+                self._slots.append(slot)
+
+    def _filled(self, chunks: list[Chunk]) -> Slot | None:
+        """Put the data of chunks into a free slot; None where there is none with room."""
+        if self._slots and self._slots[-1].write([chunk.data for chunk in chunks]):
+            return self._slots.pop()
+        return None
