@@ -8,6 +8,7 @@ from it, it is left to the splitter. All offsets count from the block's start.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +35,10 @@ _is_strange = outside(_SPACE, _TILDE)
 _ends_path = outside(ord("&"), _TILDE, but=_MARK)
 _VERB = re.compile(r"[A-Z]{1,7}")
 _ENDING_NAME = re.compile(r"[a-z0-9]{1,7}")
+
+
+# Free workspaces: as many as threads ever read at a time, whatever the number of files.
+_spaces: list[Workspace] = []
 
 
 class Block:
@@ -96,7 +101,7 @@ class Blocks:
     ) -> None:
         self._layout = layout
         self._steps = steps_of(layout.pieces)
-        self._space = Workspace(4 * _WORD + max(step.width for step in self._steps))
+        self._padding = 4 * _WORD + max(step.width for step in self._steps)
         self._endings = _endings(extensions)
         verbs = [name.encode() for name in methods if _VERB.fullmatch(name)]
         self._verbs = [text_word(verb)[1] for verb in verbs]
@@ -104,9 +109,15 @@ class Blocks:
 
     def read(self, data: bytes, latest: int) -> Block:
         """Read whole lines; ``latest`` is the latest believable time in Unix seconds."""
-        space = self._space
-        space.load(data)
-        starts, ends, usable = self._lines(data)
+        space = _spaces.pop() if _spaces else Workspace()
+        try:
+            space.load(data, self._padding)
+            return self._read(data, space, latest)
+        finally:
+            _spaces.append(space)
+
+    def _read(self, data: bytes, space: Workspace, latest: int) -> Block:
+        starts, ends, usable = self._lines(data, space)
         before = space.marks(is_quote).count_before(np.append(starts, len(data)))
         usable &= np.diff(before) == self._layout.quotes
         kept = np.flatnonzero(usable)
@@ -122,16 +133,16 @@ class Blocks:
         block.others = list(zip(starts[others].tolist(), ends[others].tolist(), strict=True))
         return block
 
-    def _lines(self, data: bytes) -> tuple[Offsets, Offsets, Flags]:
+    def _lines(self, data: bytes, space: Workspace) -> tuple[Offsets, Offsets, Flags]:
         """Find where lines start and end, and which of them may be ordinary ones."""
-        octets = self._space.octets
-        ends = self._space.marks(_ends_line).all()
+        octets = space.octets
+        ends = space.marks(_ends_line).all()
         starts = np.empty_like(ends)
         starts[:1] = 0
         starts[1:] = ends[:-1] + 1
         usable: Flags = np.ones(len(starts), np.bool_)
         if self._layout.printable:
-            strange = self._space.marks(_is_strange).all()
+            strange = space.marks(_is_strange).all()
             odd = strange[octets[strange] != _ENDING]
             odd = odd[(octets[odd] != _CR) | (octets[odd + 1] != _ENDING)]
             usable[np.searchsorted(ends, odd)] = False
@@ -190,6 +201,12 @@ class Blocks:
             at[at == len(endings)] = 0
             found[here] |= endings[at] == tails
         return found
+
+
+@lru_cache(maxsize=64)
+def blocks_like(layout: Layout, extensions: frozenset[str], methods: frozenset[str]) -> Blocks:
+    """Give the reader for a layout: files of a kind share it."""
+    return Blocks(layout, extensions, methods)
 
 
 def _endings(extensions: Collection[str]) -> list[tuple[np.uint64, Words]]:

@@ -96,22 +96,21 @@ class Workspace:
     """The bytes of one block at a time, in memory that is used again.
 
     What was taken from it is good until the next block: fresh memory would cost more than the
-    work that is done in it. ``padding`` is how many newlines stand behind a block.
+    work that is done in it.
     """
 
-    def __init__(self, padding: int) -> None:
+    def __init__(self) -> None:
         self.octets: Octets = np.empty(0, np.uint8)
         self.limit = 0  # where the last line ends
-        self._padding = padding
         self._all: Octets = self.octets
         self._spare: Octets = self.octets
         self._flags: Flags = np.empty(0, np.bool_)
         self._marks: dict[Kind, Marks] = {}
 
-    def load(self, data: bytes) -> None:
-        """Take a block."""
+    def load(self, data: bytes, padding: int) -> None:
+        """Take a block, and so many newlines behind it."""
         self.limit = len(data) + (not data.endswith(b"\n"))
-        size = len(data) + self._padding
+        size = len(data) + padding
         if size > len(self._all):
             self._all, self._spare = np.empty(size, np.uint8), np.empty(size, np.uint8)
             self._flags = np.empty(size, np.bool_)

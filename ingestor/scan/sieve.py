@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ class Sieve:
 
     def _look_for_layout(self, data: bytes) -> bool:
         """Let one of the first lines tell how lines are written; whether that is new."""
-        from ingestor.formats.blocks import Blocks  # noqa: PLC0415 - numpy: a quiet daemon needs none
+        # Nothing is multiplied here, and a thread that waits for it would not wait idly.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        from ingestor.formats.blocks import blocks_like  # noqa: PLC0415 - numpy: a quiet daemon needs none
 
         start = 0
         for _ in range(_TRIED):
@@ -55,6 +58,6 @@ class Sieve:
                 if layout == self._layout:
                     return False
                 self._layout = layout
-                self._blocks = Blocks(layout, self._rules.assets, self._rules.methods)
+                self._blocks = blocks_like(layout, self._rules.assets, self._rules.methods)
                 return True
         return False
