@@ -24,7 +24,10 @@ log = logging.getLogger("ingestor")
 
 
 class Scanners:
-    """Makes scanners and keeps them by the file's key. ``clock`` gives Unix seconds."""
+    """Makes scanners and keeps them by the file's key. ``clock`` gives Unix seconds.
+
+    ``most``: how many are kept, where files are read one after the other; None: all.
+    """
 
     def __init__(
         self,
@@ -33,7 +36,9 @@ class Scanners:
         rules: Rules,
         *,
         clock: Callable[[], float] = time.time,
+        most: int | None = None,
     ) -> None:
+        self._most = most
         self._sources = sources
         self._sites = {site.hostname: site for site in config.sites}
         self._require_user_agent = config.pageviews.require_user_agent
@@ -72,6 +77,8 @@ class Scanners:
                 raise
             scanner = found
         self.remark(name, scanner.format.name, scanner.format.fields, recipe.site)
+        if self._most is not None and len(self._scanners) >= self._most:
+            del self._scanners[next(iter(self._scanners))]
         self._scanners[key] = scanner
         return scanner
 

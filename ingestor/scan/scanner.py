@@ -33,7 +33,7 @@ Found: TypeAlias = "tuple[int, bytes, tuple[str, Payload]]"
 
 _DAY = 86400  # seconds; a line may be this far ahead of our clock
 _EARLIEST = 788_918_400  # 1995-01-01, as formats have it
-_TIMES = 4096  # spellings of times remembered
+_TIMES = 512  # spellings of times remembered, for each file: they come in their order
 _NOTHING = frozenset({b"", b"-"})
 _place = itemgetter(0)
 _new = tuple.__new__  # a named tuple's own constructor costs twice that

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ingestor.scan.recipe import Recipe
     from ingestor.scan.scanner import Scanner
 
-_SCANNERS = 256  # files whose scanners a process keeps
+_SCANNERS = 128  # files whose scanners a process keeps: two bundles' at least
 
 
 @dataclass(frozen=True, slots=True)
