@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ingestor")
 
-_SCANNERS = 16  # kept: files are read one after the other
 _WORTH = 32_000_000  # bytes: for less, starting processes takes longer than the work
 
 
@@ -80,7 +79,7 @@ class _Backfill:
         self._job = job
         self._result = result
         self._rules = config.rules(since=job.since, until=job.until)
-        self._scanners = Scanners(config, job.sources, self._rules, most=_SCANNERS)
+        self._scanners = Scanners(config, job.sources, self._rules)
         self._unexplained: set[int] = set()
 
     async def do(self) -> None:
@@ -152,7 +151,7 @@ class _Backfill:
         if forecast is not None:
             progress.begin(forecast)
         # A scanner may have learnt from the end of a file what does not hold at its beginning.
-        self._scanners = Scanners(self._config, self._job.sources, self._rules, most=_SCANNERS)
+        self._scanners = Scanners(self._config, self._job.sources, self._rules)
         return forecast
 
     def _is_worth_processes(self, store: Store) -> bool:

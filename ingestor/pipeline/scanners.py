@@ -22,11 +22,14 @@ __all__ = ["Scanners", "sample_lines", "without_lines"]
 
 log = logging.getLogger("ingestor")
 
+_KEPT = 16  # scanners, of files that are read one after the other
+
 
 class Scanners:
     """Makes scanners and keeps them by the file's key. ``clock`` gives Unix seconds.
 
-    ``most``: how many are kept, where files are read one after the other; None: all.
+    ``following``: all are kept, and lines are judged one by one, for few come at a time. Else
+    files are read one after the other, and many lines at once.
     """
 
     def __init__(
@@ -36,9 +39,9 @@ class Scanners:
         rules: Rules,
         *,
         clock: Callable[[], float] = time.time,
-        most: int | None = None,
+        following: bool = False,
     ) -> None:
-        self._most = most
+        self._following = following
         self._sources = sources
         self._sites = {site.hostname: site for site in config.sites}
         self._require_user_agent = config.pageviews.require_user_agent
@@ -70,14 +73,14 @@ class Scanners:
         """
         recipe = self.recipe(source_index, name, head, tail)
         try:
-            scanner = recipe.scanner(self._rules, self._clock)
+            scanner = recipe.scanner(self._rules, self._clock, in_blocks=not self._following)
         except FormatError:
             found = self._as_siblings(source_index, recipe)
             if found is None:
                 raise
             scanner = found
         self.remark(name, scanner.format.name, scanner.format.fields, recipe.site)
-        if self._most is not None and len(self._scanners) >= self._most:
+        if len(self._scanners) >= _KEPT and not self._following:
             del self._scanners[next(iter(self._scanners))]
         self._scanners[key] = scanner
         return scanner
@@ -95,7 +98,13 @@ class Scanners:
             recipe.name,
             line_format.name,
         )
-        return Scanner(line_format, self._rules, site=recipe.site, clock=self._clock)
+        return Scanner(
+            line_format,
+            self._rules,
+            site=recipe.site,
+            clock=self._clock,
+            in_blocks=not self._following,
+        )
 
     def remark(
         self, name: str, format_name: str, fields: frozenset[str], site: Site | None

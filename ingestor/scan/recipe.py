@@ -38,8 +38,10 @@ class Recipe:
     head: bytes
     tail: bytes
 
-    def scanner(self, rules: Rules, clock: Callable[[], float]) -> Scanner:
-        """Make the scanner. ``clock`` gives Unix seconds.
+    def scanner(
+        self, rules: Rules, clock: Callable[[], float], *, in_blocks: bool = True
+    ) -> Scanner:
+        """Make the scanner. ``clock`` gives Unix seconds; ``in_blocks``: see `Scanner`.
 
         Raises FormatError where no format explains the lines.
         """
@@ -64,7 +66,8 @@ class Recipe:
         else:
             line_format = format_named(self.format, timezone=zone).for_file(first)
             self._require_lines_of(line_format, first, int(clock()) + _DAY)
-        return Scanner(line_format.for_file(first), rules, site=self.site, clock=clock)
+        line_format = line_format.for_file(first)
+        return Scanner(line_format, rules, site=self.site, clock=clock, in_blocks=in_blocks)
 
     def _why_not(self, found: Detection) -> str:
         name = printable(self.name)

@@ -43,6 +43,7 @@ class Scanner:
     """Judges the lines of one file: its format, the rules, and the site for lines without vhost.
 
     ``clock`` gives Unix seconds; a line dated more than a day after it is malformed.
+    ``in_blocks``: large chunks are taken apart at once, which takes numpy and its memory.
     """
 
     def __init__(
@@ -52,15 +53,16 @@ class Scanner:
         *,
         site: Site | None,
         clock: Callable[[], float],
+        in_blocks: bool = True,
     ) -> None:
         self.format = line_format
         self._rules = rules
         self._site = site
         self._clock = clock
         self._judge = Judge(line_format, rules, site)
-        self._sieve = Sieve(line_format, rules)
         columns = line_format.columns
         self._has_columns = "request" in columns
+        self._sieve = Sieve(line_format, rules) if in_blocks and self._has_columns else None
         self._shortcut = None
         if self._has_columns and line_format.is_plain:
             self._shortcut = rules.shortcut(columns, site)
@@ -81,7 +83,7 @@ class Scanner:
         lines = chunk.oversized
         if chunk.data:
             latest = self._latest()
-            block = self._sieve.sift(chunk.data, latest) if self._has_columns else None
+            block = None if self._sieve is None else self._sieve.sift(chunk.data, latest)
             if block is None:
                 lines += self._judge_lines(chunk.data, latest, tallied, found)
             else:

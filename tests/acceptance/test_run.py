@@ -67,6 +67,20 @@ def append(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def test_a_daemon_never_loads_numpy(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    """Its OpenBLAS calls mbind(2) when it is loaded, for which the unit's filter kills."""
+    config = configure(tmp_path, sandbox.url)
+    lines = [line(f"/a{number}.css", number % 60) for number in range(2000)]
+    (tmp_path / "logs" / "access.log").write_bytes(b"".join([*lines, line("/last")]))
+    running = ingestor.start("run", "-c", config)
+    until(lambda: sandbox.rows() == ["/last"])
+    loaded = Path(f"/proc/{running.process.pid}/maps").read_text()
+    assert "orjson" in loaded
+    assert "numpy" not in loaded
+
+
 def test_appended_lines_arrive_and_a_partial_line_waits_for_its_newline(
     follow: Callable[..., Running], sandbox: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:

@@ -49,7 +49,8 @@ def scanner() -> Callable[[Format, Rules], Scanner]:
 
     def make(line_format: Format, rules: Rules) -> Scanner:
         made = Scanner(line_format, rules, site=SITE, clock=lambda: NOW)
-        made._sieve.least = 0
+        if made._sieve is not None:
+            made._sieve.least = 0
         return made
 
     return make
