@@ -23,7 +23,7 @@ from ingestor.errors import ConfigError, IngestorError, UsageError
 from ingestor.observe import printable, set_up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ingestor.config import Config, Source
 
@@ -187,7 +187,8 @@ def backfill(  # noqa: PLR0913 - an argument a flag
     job = _job(settings, paths, format_, timezone, since, until)
     jobs = jobs or len(os.sched_getaffinity(0))
     job = replace(job, jobs=jobs, allow_hidden=allow_hidden, allow_overlap=allow_overlap)
-    _as_service_user(settings, own=suffices and checkpoint is None)
+    own = suffices and checkpoint is None
+    _as_service_user(settings, own=own, later=["ingestor.formats.blocks"])
     _finish(asyncio.run(pipeline.backfill(settings, job)), json_=json_)
 
 
@@ -437,13 +438,13 @@ def _load(
     return config.load(path, environment=os.environ, flags=flags)
 
 
-def _as_service_user(settings: Config, *, own: bool = False) -> None:
+def _as_service_user(settings: Config, *, own: bool = False, later: Sequence[str] = ()) -> None:
     """Leave root's rights behind where the checkpoint is another user's."""
     from ingestor.checkpoint import CheckpointOptions  # noqa: PLC0415 - start-up time
     from ingestor.pipeline.service_user import become_service_user  # noqa: PLC0415 - start-up time
 
     path = settings.checkpoint.path
-    become_service_user(path, own=own or path == CheckpointOptions().path)
+    become_service_user(path, own=own or path == CheckpointOptions().path, later=later)
 
 
 def _path(text: str | None) -> Path | None:

@@ -42,32 +42,41 @@ _spaces: list[Workspace] = []
 
 
 class Block:
-    """What was found in a block. ``plain`` numbers the ordinary lines that are no assets.
+    """What was found in a block of so many ``lines``, of which so many are ``assets``.
 
-    ``others`` are start and end of each line that is no ordinary one, in their order.
+    ``plain`` are the numbers of the ordinary lines that are no assets: for the methods, which take
+    some of them. ``others`` are start and end of each line that is no ordinary one, in their
+    order. ``knows_zone``: `times` are Unix seconds; else a zone is missing in them.
     """
 
-    def __init__(self, data: bytes, cursor: Cursor, lines: int, assets: int) -> None:
-        self._data = data
-        self._cursor = cursor
+    def __init__(
+        self,
+        data: bytes,
+        cursor: Cursor,
+        lines: int,
+        assets: int,
+        *,
+        plain: Offsets,
+        others: list[tuple[int, int]],
+    ) -> None:
         self.lines = lines
         self.assets = assets
-        self.plain: Offsets = np.empty(0, np.int64)
-        self.others: list[tuple[int, int]] = []
-
-    @property
-    def knows_zone(self) -> bool:
-        """Whether `times` are Unix seconds; else a zone is missing in them."""
-        return self._cursor.knows_zone
+        self.plain = plain
+        self.others = others
+        self.knows_zone = cursor.knows_zone
+        # Nothing that stands in the workspace: that will be another block's.
+        self._data = data
+        self._starts, self._ends = cursor.starts, cursor.ends
+        self._values = cursor.values
+        self._times, self._statuses = cursor.times, cursor.statuses
 
     def places(self, numbers: Offsets) -> tuple[list[int], list[int]]:
         """Start and end, without the newline, of some lines."""
-        cursor = self._cursor
-        return cursor.starts[numbers].tolist(), cursor.ends[numbers].tolist()
+        return self._starts[numbers].tolist(), self._ends[numbers].tolist()
 
     def texts(self, role: str, numbers: Offsets) -> list[bytes]:
         """Give the values of a column in some lines; empty where the lines have none."""
-        data, values = self._data, self._cursor.values
+        data, values = self._data, self._values
         if role == Role.REQUEST and Role.REQUEST not in values:
             target = Role.TARGET if Role.TARGET in values else Role.PATH
             pieces = [self.texts(part, numbers) for part in (Role.METHOD, target, Role.PROTOCOL)]
@@ -80,13 +89,12 @@ class Block:
 
     def times(self, numbers: Offsets) -> list[int]:
         """Give the times of some lines, in Unix seconds."""
-        times: list[int] = self._cursor.times[numbers].tolist()
+        times: list[int] = self._times[numbers].tolist()
         return times
 
     def statuses(self, numbers: Offsets) -> Offsets | None:
         """Give the statuses of some lines as numbers; None where lines have none."""
-        statuses = self._cursor.statuses
-        return None if statuses is None else statuses[numbers]
+        return None if self._statuses is None else self._statuses[numbers]
 
 
 class Blocks:
@@ -109,7 +117,10 @@ class Blocks:
 
     def read(self, data: bytes, latest: int) -> Block:
         """Read whole lines; ``latest`` is the latest believable time in Unix seconds."""
-        space = _spaces.pop() if _spaces else Workspace()
+        try:
+            space = _spaces.pop()
+        except IndexError:
+            space = Workspace()
         try:
             space.load(data, self._padding)
             return self._read(data, space, latest)
@@ -126,12 +137,16 @@ class Blocks:
             step.read(cursor)
         sure = cursor.sure & (cursor.at == cursor.stops) & cursor.is_believable(latest)
         assets = sure & self._assets(cursor)
-        block = Block(data, cursor, len(starts), int(np.count_nonzero(assets)))
-        block.plain = np.flatnonzero(sure & ~assets)
         usable[kept] = sure
-        others = np.flatnonzero(~usable)
-        block.others = list(zip(starts[others].tolist(), ends[others].tolist(), strict=True))
-        return block
+        others = ~usable
+        return Block(
+            data,
+            cursor,
+            len(starts),
+            int(np.count_nonzero(assets)),
+            plain=np.flatnonzero(sure & ~assets),
+            others=list(zip(starts[others].tolist(), ends[others].tolist(), strict=True)),
+        )
 
     def _lines(self, data: bytes, space: Workspace) -> tuple[Offsets, Offsets, Flags]:
         """Find where lines start and end, and which of them may be ordinary ones."""
@@ -156,7 +171,7 @@ class Blocks:
     def _assets(self, cursor: Cursor) -> Flags:
         """Tell which lines ask for an asset, by a path that has nothing in it to decode."""
         values, octets = cursor.values, cursor.octets
-        if not self._verbs or not len(self._endings):
+        if not self._verbs or not self._endings:
             return np.zeros(len(cursor.starts), np.bool_)
         known: Flags
         if Role.REQUEST in values:

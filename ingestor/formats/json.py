@@ -194,6 +194,8 @@ class JsonFormat(Format):
         for key in self._notes:
             if values.get(key) not in _NO_OTHER:
                 return None
+        if b" :" in line or b"\t:" in line or b"\r:" in line:
+            return None  # a key may stand before it that the count below misses
         count = line.count(b'":')
         if count != len(values) and count != _dict_keys(values, 0):
             return None

@@ -27,7 +27,7 @@ class Kind(StrEnum):
     """How far a value reaches, and what may stand in it."""
 
     QUOTED = "quoted"  # anything up to the next quote
-    WORD = "word"  # visible ASCII from "-" on, without `Piece.stop`
+    WORD = "word"  # visible ASCII from "-" on, without `Value.stop`
     NUMBER = "number"  # of JSON: digits, perhaps a fraction
     KEYWORD = "keyword"  # of JSON: true, false, null
     LOCAL = "local"  # 22/Nov/2026:10:11:12 +0100
@@ -46,9 +46,9 @@ class Value:
 
     kind: Kind
     role: Role = Role.NONE
-    example: bytes = b""  # of a time: others share its month and zone
+    example: bytes = b""  # of a time, by `alike`
     stop: int = 0  # a byte that ends a word; 0: none beside those that no word has
-    filled: bool = False  # neither empty nor a hyphen
+    filled: bool = False  # neither empty nor a hyphen; of digits: the first is no zero
 
 
 Piece = bytes | Value
@@ -94,6 +94,15 @@ def time_kind(time: bytes) -> Kind:
     return Kind.EPOCH if _EPOCH.fullmatch(time) is not None else Kind.WORD
 
 
+def alike(kind: Kind, time: bytes) -> bytes:
+    """Give what a time shares with others of its month and zone, with zeros for the rest."""
+    if kind in {Kind.LOCAL, Kind.BARE}:
+        return b"00" + time[2:12] + b"00:00:00" + time[20:]
+    if kind is Kind.ISO:
+        return time[:8] + b"00T00:00:00" + time[19:].lstrip(b".0123456789")
+    return b""
+
+
 def text_layout(parts: Sequence[Part], captured: Sequence[Field], time: bytes) -> Layout | None:
     """Describe a definition's lines; None where it has values that could reach further.
 
@@ -117,7 +126,9 @@ def text_layout(parts: Sequence[Part], captured: Sequence[Field], time: bytes) -
 
 def _time(field: Field, example: bytes) -> Value | None:
     kind = time_kind(example)
-    return Value(kind, Role.TIME, example) if kind == field.meaning.clock else None
+    if kind != field.meaning.clock:
+        return None
+    return Value(kind, Role.TIME, alike(kind, example))
 
 
 def _piece(parts: Sequence[Part], at: int, field: Field, role: Role) -> Piece | None:

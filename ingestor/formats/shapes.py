@@ -13,7 +13,7 @@ from operator import methodcaller
 from typing import TYPE_CHECKING
 
 from ingestor.formats.fields import Role
-from ingestor.formats.layouts import Kind, Value, time_kind
+from ingestor.formats.layouts import Kind, Value, alike, time_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -192,9 +192,9 @@ class _Shape:
         if role is None and not quoted:
             return Value(Kind.KEYWORD if text.isalpha() else Kind.NUMBER)
         if role is Role.TIME and quoted is (time in {Kind.LOCAL, Kind.ISO}):
-            return Value(time, role, text.strip(b'"'))
+            return Value(time, role, alike(time, text.strip(b'"')))
         if role is Role.STATUS and (quoted or text.isdigit()):
-            return Value(Kind.DIGITS, role)
+            return Value(Kind.DIGITS, role, filled=not quoted)
         if not quoted or role is Role.TIME:
             raise _NoShapeError
         return Value(Kind.QUOTED, role or Role.NONE, filled=filled or role in _FILLED_ROLES)

@@ -143,6 +143,7 @@ class _Run:
         self._moment: _Moment | None = None
         self._moment_at: Sequence[int] = ()
         self._status_at: int | None = None
+        self._no_zero = False
         self._rows: tuple[Words, Words, Words] | None = None
 
     @property
@@ -177,7 +178,7 @@ class _Run:
         self._values.append((value, begin, self.width))
 
     def status(self, value: Value) -> None:
-        self._status_at = self.width
+        self._status_at, self._no_zero = self.width, value.filled
         self._values.append((value, self.width, self.width + 3))
         self.digits(3)
 
@@ -202,6 +203,8 @@ class _Run:
             cursor.take(value, at + begin, at + end)
         if self._status_at is not None:
             cursor.statuses = _number(cursor.words(at + self._status_at), 3)
+            if self._no_zero:
+                cursor.sure &= cursor.octets[at + self._status_at] != _ZERO
         if self._moment is not None:
             self._moment.read(cursor, [_pair(cursor, rows, at, place) for place in self._moment_at])
         cursor.move(self.width)
@@ -365,13 +368,14 @@ class _Epoch(_Number):
     """Unix seconds of ten digits, perhaps with a fraction."""
 
     width = 3 * _WORD
+    _most = 12  # digits of a fraction
 
     def ends(self, cursor: Cursor) -> Offsets:
         begins = cursor.at
         ends = super().ends(cursor)
         whole = begins + 10
-        cursor.sure &= (ends == whole) | (cursor.octets[whole] == _DOT)
-        cursor.sure &= ends >= whole
+        cursor.sure &= cursor.next(_is_no_digit, begins) == whole
+        cursor.sure &= ends <= whole + 1 + self._most
         # A parser might round so many nines up.
         nines = (cursor.words(whole + 1) & _NINES[0]) == _NINES[1]
         cursor.sure &= ~(nines & (ends >= whole + 7))

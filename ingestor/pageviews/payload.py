@@ -53,6 +53,8 @@ class Shaper:
 
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
+        self._is_ordinary: Remembered[str, bool] = Remembered(_is_ordinary_path, limit=16384)
+        self._stays: Remembered[str, bool] = Remembered(queries.stays, limit=4096, longest=128)
         self._referrers: Remembered[str, Referrer] = Remembered(self._referrer, limit=4096)
         self._languages: Remembered[str, str] = Remembered(language_of, limit=1024, longest=128)
 
@@ -62,13 +64,10 @@ class Shaper:
         The target has been judged before: `path_of` gives a path for it.
         """
         path, mark, query = target.partition("?")
-        if is_ordinary_path(path):
-            if not mark:
-                return path
-            if self._queries.stays(query):
-                return target
+        if self._is_ordinary[path] and (not mark or self._stays[query]):
+            return target
         path, mark, query = origin_form(target).partition("?")
-        if not is_ordinary_path(path):
+        if not self._is_ordinary[path]:
             repaired = self._path(path, hostname)
             if repaired is None:
                 return None
@@ -125,7 +124,7 @@ class Shaper:
         return Referrer(f"{start}{path}?{query}" if query else f"{start}{path}", host)
 
 
-def is_ordinary_path(path: str) -> bool:
+def _is_ordinary_path(path: str) -> bool:
     """Whether a path is sent as it stands: nothing in it to encode, decode or repair."""
     return _ORDINARY_PATH.fullmatch(path) is not None and path != "/undefined"
 

@@ -27,7 +27,6 @@ from ingestor.pageviews.payload import (
     MAX_USER_AGENT,
     Shaper,
     absolute_host,
-    is_ordinary_path,
     is_page_target,
     origin_form,
     plain_text,
@@ -56,7 +55,7 @@ _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # A request that every parser reads alike: one method, one target of plain ASCII without
 # backslash or quote in a form that requests have, one protocol.
 _PLAIN_REQUEST = re.compile(
-    rb"([A-Z]{1,32}) ((?:/|[A-Za-z][A-Za-z0-9+.-]{0,31}://(?![/?# ]))[!#-\[\]-~]*+)"
+    rb"(?!CONNECT [^/])([A-Z]{1,32}) ((?:/|[A-Za-z][A-Za-z0-9+.-]{0,31}://(?![/?# ]))[!#-\[\]-~]*+)"
     rb" HTTP/\d(?:\.\d)?"
 )
 _PLAIN_QUERY = re.compile(rb"[!#-\[\]-~]*")
@@ -144,10 +143,6 @@ class Rules:
         )
         self.statuses: Remembered[bytes, RawVerdict] = Remembered(self._judge_status, limit=1024)
         self.agents: Remembered[bytes, RawVerdict] = Remembered(self._judge_raw_agent, limit=8192)
-        self._queries_that_stay: Remembered[str, bool] = Remembered(
-            self._queries.stays, limit=4096, longest=128
-        )
-        self._paths_that_stay: Remembered[str, bool] = Remembered(is_ordinary_path, limit=16384)
         self._raw = RawValues(
             client=lambda logged: self._addresses.client(logged, None),
             referrer=self._raw_referrer,
@@ -283,8 +278,8 @@ class Rules:
         # What is asked of a path decides nothing, and paths come again more often.
         before, mark, behind = request.partition(b"?")
         if mark:
-            query, _, protocol = behind.rpartition(b" ")
-            if _PLAIN_QUERY.fullmatch(query) is None:
+            query, space, protocol = behind.rpartition(b" ")
+            if not space or _PLAIN_QUERY.fullmatch(query) is None:
                 return None
             return self.requests[b"%b %b" % (before, protocol)]
         if (
@@ -298,7 +293,7 @@ class Rules:
             return None
         if match[1].decode("ascii") not in self._methods:
             return Reason.METHOD
-        return self._targets[match[2].decode("ascii").partition("?")[0]] or True
+        return self._targets[match[2].decode("ascii")] or True
 
     def _judge_target(self, target: str) -> Reason | None:
         """Judge a target, of which only what stands before its query matters."""
@@ -342,12 +337,8 @@ class Rules:
     def _raw_url(self, request: bytes) -> str | None:
         """Give the url of an ordinary request; None where the hit has to be looked at."""
         target = request.split(b" ", 2)[1].decode("ascii")
-        path, mark, query = target.partition("?")
-        if not path.startswith("/") or path.startswith("//"):
-            return None
-        if mark and self._queries_that_stay[query] and self._paths_that_stay[path]:
-            return target
-        return self._shaper.url(target, "")
+        ordinary = target.startswith("/") and not target.startswith("//")
+        return self._shaper.url(target, "") if ordinary else None
 
     def _judge_referrer(self, logged: str) -> bool:
         if logged in ("", "-"):
@@ -405,7 +396,7 @@ def _plain_asset(methods: Collection[str], extensions: Collection[str]) -> re.Pa
     lengths = Counter(map(len, names)).most_common()
     alike = ["|".join(name for name in names if len(name) == length) for length, _ in lengths]
     ending = "|".join(rf"(?<=\.(?:{group}))" for group in alike)
-    path = rf"/[\w/~@!$&'()*+,=:.-]*+(?:{ending})(?:\?[!#-\[\]-~]*+)?"
+    path = rf"/[\w/~@!$&'()*+,=:.-]*+(?:{ending})"
     return re.compile(rf"(?:{'|'.join(verbs)}) {path} HTTP/\d(?:\.\d)?".encode())
 
 

@@ -103,12 +103,8 @@ def shortcut(
             column(texts, "purpose") if filter_prefetch else repeat(b""),
             column(texts, "host"),
             [addresses[raw] for raw in texts(address_name)],
-            [referrers[raw] for raw in column(texts, "referrer")]
-            if "referrer" in columns
-            else repeat(referrers[b""]),
-            [agents[raw] for raw in column(texts, "user_agent")]
-            if "user_agent" in columns
-            else repeat(agents[b""]),
+            map(referrers.__getitem__, column(texts, "referrer")),
+            map(agents.__getitem__, column(texts, "user_agent")),
             column(texts, "accept_language"),
             strict=False,
         )

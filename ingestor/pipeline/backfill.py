@@ -95,7 +95,7 @@ class _Backfill:
                 committer = await stack.enter_async_context(Committer(store))
                 log.info("The checkpoint is %s.", config.checkpoint.path)
             pool = None
-            if store is not None and self._is_worth_processes(store):
+            if store is not None and await self._is_worth_processes(store):
                 pool = await stack.enter_async_context(Pool(self._rules_recipe(), self._job.jobs))
             progress = Progress(config, counts, store)
             if store is not None and await self._foresee(store, stopping, progress) is None:
@@ -154,9 +154,11 @@ class _Backfill:
         self._scanners = Scanners(self._config, self._job.sources, self._rules)
         return forecast
 
-    def _is_worth_processes(self, store: Store) -> bool:
+    async def _is_worth_processes(self, store: Store) -> bool:
         """Whether several processes are wanted, and there is enough for them to do."""
-        return self._job.jobs > 1 and unread_bytes(self._job, store) >= _WORTH
+        if self._job.jobs < 2:  # noqa: PLR2004 - "several"
+            return False
+        return await asyncio.to_thread(unread_bytes, self._job, store) >= _WORTH
 
     def _rules_recipe(self) -> RulesRecipe:
         config, job = self._config, self._job

@@ -23,7 +23,7 @@ log = logging.getLogger("ingestor")
 
 BUNDLE = 1024 * 1024  # bytes that are scanned in one go: handing over costs as much as 50 lines
 AHEAD = 4  # bundles that wait, beside those that are being scanned
-_SLOT = 5 * BUNDLE // 2  # bytes: a bundle may have most of a chunk more than is enough
+_SLOT = 7 * BUNDLE // 4  # bytes: a bundle may have most of a chunk more than is enough
 
 
 class Bundle(NamedTuple):
@@ -31,7 +31,7 @@ class Bundle(NamedTuple):
 
     chunks: list[Chunk]
     answers: Future[list[Answer]]
-    slot: Slot | None  # that their data went through, and their answers will
+    slot: int | None  # that their data went through, and their answers will
 
 
 class Pool:
@@ -42,23 +42,19 @@ class Pool:
 
     def __init__(self, rules: RulesRecipe, jobs: int) -> None:
         self.jobs = jobs
+        self._slots = _slots(jobs + AHEAD)
+        self._free = list(range(len(self._slots)))  # that no bundle is in
         # Spawned, not forked: this process has threads.
         self._executor = ProcessPoolExecutor(
             jobs,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=begin,
-            initargs=(rules,),
+            initargs=(rules, self._slots),
         )
-        self._slots: list[Slot] = []  # that no bundle is in
 
     async def __aenter__(self) -> Self:
         for _ in range(self.jobs):
-            self._executor.submit(scan, [], {})
-        try:
-            while len(self._slots) < self.jobs + AHEAD:
-                self._slots.append(Slot(_SLOT))
-        except OSError as error:  # then it goes through pipes
-            log.debug("No memory to share with other processes: %s", error)
+            self.hand_over([], {})
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -68,26 +64,28 @@ class Pool:
 
     def hand_over(self, chunks: list[Chunk], recipes: Mapping[int, Recipe]) -> Bundle:
         """Have chunks scanned; ``recipes`` are those that a process may not know yet."""
-        slot = self._filled(chunks)
+        number = self._filled(chunks)
+        answers: Future[list[Answer]]
         try:
-            if slot is None:
-                return Bundle(chunks, self._executor.submit(scan, chunks, recipes), None)
-            lengths = [len(chunk.data) for chunk in chunks]
-            empty = [replace(chunk, data=b"") for chunk in chunks]
-            answers = self._executor.submit(scan_slot, slot.path, empty, lengths, recipes)
-            return Bundle(chunks, answers, slot)
-        except BrokenProcessPool as error:
-            failed: Future[list[Answer]] = Future()
-            failed.set_exception(error)
-            return Bundle(chunks, failed, slot)
+            if number is None:
+                answers = self._executor.submit(scan, chunks, recipes)
+            else:
+                lengths = [len(chunk.data) for chunk in chunks]
+                empty = [replace(chunk, data=b"") for chunk in chunks]
+                answers = self._executor.submit(scan_slot, number, empty, lengths, recipes)
+        except (BrokenProcessPool, OSError) as error:  # died, or cannot be started
+            answers = Future()
+            answers.set_exception(BrokenProcessPool(str(error)))
+        return Bundle(chunks, answers, number)
 
     async def answers(self, bundle: Bundle) -> list[Answer]:
         """Wait for what became of a bundle. Raises BrokenProcessPool where a process died."""
-        slot = bundle.slot
+        number = bundle.slot
         try:
             answers = await asyncio.wrap_future(bundle.answers)
-            if slot is None:
+            if number is None:
                 return answers
+            slot = self._slots[number]
             return [
                 answer
                 if answer.place is None
@@ -95,11 +93,24 @@ class Pool:
                 for answer in answers
             ]
         finally:
-            if slot is not None:
-                self._slots.append(slot)
+            if number is not None and bundle.answers.done():  # nobody writes to it any more
+                self._free.append(number)
 
-    def _filled(self, chunks: list[Chunk]) -> Slot | None:
+    def _filled(self, chunks: list[Chunk]) -> int | None:
         """Put the data of chunks into a free slot; None where there is none with room."""
-        if self._slots and self._slots[-1].write([chunk.data for chunk in chunks]):
-            return self._slots.pop()
+        if chunks and self._free:
+            number = self._free[-1]
+            if self._slots[number].write([chunk.data for chunk in chunks]):
+                return self._free.pop()
         return None
+
+
+def _slots(count: int) -> list[Slot]:
+    """Make slots, as many as there is memory for; what finds none goes through pipes."""
+    slots: list[Slot] = []
+    try:
+        while len(slots) < count:
+            slots.append(Slot(_SLOT))
+    except OSError as error:
+        log.debug("No memory to share with other processes: %s", error)
+    return slots

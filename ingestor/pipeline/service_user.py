@@ -118,11 +118,12 @@ def _unit(*names: str) -> dict[str, str]:
     return {name: values.get(name, "") for name in names}
 
 
-def become_service_user(checkpoint: Path, *, own: bool) -> None:
+def become_service_user(checkpoint: Path, *, own: bool, later: Sequence[str] = ()) -> None:
     """Where root starts a command, go on as the checkpoint's user; else nothing changes.
 
     ``own``: the place was chosen by the program, so that its directory is made where it is
-    missing. Raises UsageError where that cannot be.
+    missing. ``later``: modules that the command imports only where it needs them. Raises
+    UsageError where that cannot be.
     """
     if own and not checkpoint.parent.exists():
         _make(checkpoint.parent, service_user(checkpoint) if os.geteuid() == 0 else None)
@@ -131,7 +132,7 @@ def become_service_user(checkpoint: Path, *, own: bool) -> None:
     user = service_user(checkpoint)
     if user is None or not checkpoint.parent.exists():
         return
-    for name in _LATER:
+    for name in (*_LATER, *later):
         importlib.import_module(name)
     _become(user)
     os.umask(0o077)

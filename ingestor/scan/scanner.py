@@ -13,6 +13,7 @@ from itertools import repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ingestor.formats.clocks import EARLIEST
 from ingestor.model import Chunk, Hit, Malformed, PageView, Reason, Scanned, Span, Tally
 from ingestor.scan.judge import Judge, Judged, lines_of
 from ingestor.scan.sieve import Sieve
@@ -32,7 +33,6 @@ Found: TypeAlias = "tuple[int, bytes, tuple[str, Payload]]"
 """Where a line begins in its chunk's data, the line, website and payload."""
 
 _DAY = 86400  # seconds; a line may be this far ahead of our clock
-_EARLIEST = 788_918_400  # 1995-01-01, as formats have it
 _TIMES = 512  # spellings of times remembered, for each file: they come in their order
 _NOTHING = frozenset({b"", b"-"})
 _place = itemgetter(0)
@@ -251,7 +251,7 @@ class Scanner:
 
     def _new_time(self, raw: Any, columns: Columns, latest: int) -> int:
         time = self.format.time_of(columns)
-        if time is None or time < _EARLIEST:
+        if time is None or time < EARLIEST:
             return latest + 1  # the judge has the word for it
         if len(self._times) >= _TIMES:
             self._times.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +21,9 @@ class Sieve:
 
     def __init__(self, line_format: Format, rules: Rules) -> None:
         self._format = line_format
-        self._rules = rules
+        # Where paths may win over extensions, a look at the extension tells no asset.
+        self._assets = frozenset() if rules.paths_override_assets else rules.assets
+        self._methods = rules.methods
         self._layout: Layout | None = None
         self._blocks: Blocks | None = None
 
@@ -31,22 +32,18 @@ class Sieve:
 
         ``latest`` is the latest believable time in Unix seconds.
         """
-        if len(data) < self.least or self._rules.paths_override_assets:
+        if len(data) < self.least:
             return None
         block = None if self._blocks is None else self._blocks.read(data, latest)
         if block is None or _FEW * len(block.others) > block.lines:  # a new month, say
-            if not self._look_for_layout(data):
-                return block
-            assert self._blocks is not None  # noqa: S101 - one was found
-            block = self._blocks.read(data, latest)
+            blocks = self._look_for_layout(data)
+            if blocks is not None:
+                self._blocks = blocks
+                block = blocks.read(data, latest)
         return block
 
-    def _look_for_layout(self, data: bytes) -> bool:
-        """Let one of the first lines tell how lines are written; whether that is new."""
-        # Nothing is multiplied here, and a thread that waits for it would not wait idly.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        from ingestor.formats.blocks import blocks_like  # noqa: PLC0415 - numpy: a quiet daemon needs none
-
+    def _look_for_layout(self, data: bytes) -> Blocks | None:
+        """Let one of the first lines tell how lines are written; None: as before, or not at all."""
         start = 0
         for _ in range(_TRIED):
             end = data.find(b"\n", start)
@@ -56,8 +53,9 @@ class Sieve:
             start = end + 1
             if layout is not None:
                 if layout == self._layout:
-                    return False
+                    return None
                 self._layout = layout
-                self._blocks = blocks_like(layout, self._rules.assets, self._rules.methods)
-                return True
-        return False
+                from ingestor.formats.blocks import blocks_like  # noqa: PLC0415 - numpy, for many lines
+
+                return blocks_like(layout, self._assets, self._methods)
+        return None

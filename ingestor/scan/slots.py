@@ -1,39 +1,57 @@
 """Memory that processes share: chunks go to those that scan, and answers come back, without a pipe.
 
-Through a pipe, every 64 KiB cost a change of processes. This memory has no name in any directory:
-it is gone with the last process that holds it, whatever ends that one.
+Through a pipe, every 64 KiB cost a change of processes. This memory has no name anywhere: it is
+gone with the last process that holds it, whatever ends that one.
 """
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
-from typing import TYPE_CHECKING
+from multiprocessing.reduction import DupFd
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class Slot:
     """Room for one bundle of chunks, or for its answers. ``size`` in bytes.
 
-    Raises OSError where there is no such memory to be had.
+    A process inherits it when it is started, and cannot be sent it later. Raises OSError where
+    there is no such memory to be had.
     """
 
     def __init__(self, size: int) -> None:
-        self.size = size
-        self._descriptor = os.memfd_create("ingestor")
+        make = getattr(os, "memfd_create", None)
+        if make is None:
+            raise OSError(errno.ENOSYS, "this Python knows no memfd_create(2)")
+        descriptor = make("ingestor")
         try:
-            os.posix_fallocate(self._descriptor, 0, size)  # now, and not by a signal later
-            self._memory = mmap.mmap(self._descriptor, size)
+            os.posix_fallocate(descriptor, 0, size)  # now, and not by a signal later
+            self._attach(descriptor)
         except BaseException:
-            os.close(self._descriptor)
+            os.close(descriptor)
             raise
-        self.path = f"/proc/{os.getpid()}/fd/{self._descriptor}"
+
+    def _attach(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._memory = mmap.mmap(descriptor, 0)
+
+    def __reduce__(self) -> tuple[Callable[[Any], Slot], tuple[Any]]:
+        return _inherited, (DupFd(self._descriptor),)
 
     def write(self, pieces: Sequence[bytes]) -> bool:
         """Put pieces one behind the other; False, and nothing is done, where they are too long."""
-        return write(self._memory, pieces)
+        memory = self._memory
+        if sum(map(len, pieces)) > len(memory):
+            return False
+        at = 0
+        for piece in pieces:
+            memory[at : at + len(piece)] = piece
+            at += len(piece)
+        return True
 
     def read(self, start: int, end: int) -> bytes:
         """Give what stands between two places, the end not included."""
@@ -45,27 +63,7 @@ class Slot:
         os.close(self._descriptor)
 
 
-def write(memory: mmap.mmap, pieces: Sequence[bytes]) -> bool:
-    """Put pieces one behind the other; False, and nothing is done, where they are too long."""
-    if sum(map(len, pieces)) > len(memory):
-        return False
-    at = 0
-    for piece in pieces:
-        memory[at : at + len(piece)] = piece
-        at += len(piece)
-    return True
-
-
-_attached: dict[str, mmap.mmap] = {}
-
-
-def attached(path: str) -> mmap.mmap:
-    """Give another process's slot by its ``path``; it stays open. Raises OSError."""
-    memory = _attached.get(path)
-    if memory is None:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            memory = _attached[path] = mmap.mmap(descriptor, 0)
-        finally:
-            os.close(descriptor)
-    return memory
+def _inherited(descriptor: Any) -> Slot:
+    slot = Slot.__new__(Slot)
+    slot._attach(descriptor.detach())  # noqa: SLF001 - its other constructor
+    return slot

@@ -21,7 +21,6 @@ from ingestor.errors import FormatError
 from ingestor.pageviews import PageViewOptions, Rules, Site
 from ingestor.scan.collector import collect_rarely
 from ingestor.scan.packing import pack
-from ingestor.scan.slots import attached, write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from ingestor.model import Chunk
     from ingestor.scan.recipe import Recipe
     from ingestor.scan.scanner import Scanner
+    from ingestor.scan.slots import Slot
 
 _SCANNERS = 128  # files whose scanners a process keeps: two bundles' at least
 
@@ -103,11 +103,13 @@ class _Worker:
 
 
 _worker: _Worker | None = None
+_slots: Sequence[Slot] = ()
 
 
-def begin(recipe: RulesRecipe) -> None:
+def begin(recipe: RulesRecipe, slots: Sequence[Slot]) -> None:
     """Set this process up. Ctrl-C is the parent's business, and it never outlives the parent."""
-    global _worker  # noqa: PLW0603 - a process of a pool has no other place for it
+    global _worker, _slots  # noqa: PLW0603 - a process of a pool has no other place for them
+    _slots = slots
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger("ingestor").addHandler(logging.NullHandler())  # the parent says it
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -123,20 +125,20 @@ def scan(chunks: Sequence[Chunk], recipes: Mapping[int, Recipe]) -> list[Answer]
 
 
 def scan_slot(
-    path: str, chunks: Sequence[Chunk], lengths: Sequence[int], recipes: Mapping[int, Recipe]
+    number: int, chunks: Sequence[Chunk], lengths: Sequence[int], recipes: Mapping[int, Recipe]
 ) -> list[Answer]:
     """Scan chunks whose data stands in a slot, and leave there what became of them.
 
     ``lengths`` are those of the data, one behind the other. What has no room is in the answers.
     """
-    memory = attached(path)
+    slot = _slots[number]
     whole = []
     at = 0
     for chunk, length in zip(chunks, lengths, strict=True):
-        whole.append(replace(chunk, data=memory[at : at + length]))
+        whole.append(replace(chunk, data=slot.read(at, at + length)))
         at += length
     answers = scan(whole, recipes)
-    if not write(memory, [answer.packed or b"" for answer in answers]):
+    if not slot.write([answer.packed or b"" for answer in answers]):
         return answers
     places = accumulate((len(answer.packed or b"") for answer in answers), initial=0)
     return [

@@ -52,7 +52,8 @@ def test_nothing_beside_the_checkpoint_ends_up_as_roots(
     ingestor: Command, sandbox: SandboxProcess, place: Path, nobody: pwd.struct_passwd, line: Line
 ) -> None:
     config = configure(place, sandbox.url)
-    (place / "access.log").write_bytes(line("/1"))
+    assets = [line(f"/{number}.css", number % 60) for number in range(500)]  # enough for numpy
+    (place / "access.log").write_bytes(b"".join([*assets, line("/1")]))
     done = ingestor("backfill", "-c", config)
     assert "this goes on as nobody" in done.stderr
     assert sandbox.count() == 1

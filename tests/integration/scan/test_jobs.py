@@ -131,9 +131,32 @@ async def test_what_has_no_room_in_shared_memory_goes_through_pipes(
     one, several = logs(), logs()
     expected = await all_of(one, Alone(one.files()))
     async with two_processes() as processes:
-        assert len(processes._slots) == (6 if size else 0)
+        assert len(processes._free) == (6 if size else 0)
         assert await all_of(several, Together(several.files(), processes)) == expected
-        assert len(processes._slots) == (6 if size else 0), "a slot was not given back"
+        assert len(processes._free) == (6 if size else 0), "a slot was not given back"
+
+
+async def test_without_memfd_chunks_go_through_pipes(
+    logs: Callable[[], Logs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    one, several = logs(), logs()
+    expected = await all_of(one, Alone(one.files()))
+    async with two_processes() as processes:
+        assert await all_of(several, Together(several.files(), processes)) == expected
+
+
+async def test_whoever_stops_early_leaves_no_memory_open(logs: Callable[[], Logs]) -> None:
+    ours = logs()
+    async with two_processes() as processes:
+        async for _ in Together(ours.files(), processes).scanned(iter(ours)):
+            break
+        assert len(processes._free) < 6
+        kept = [slot._descriptor for slot in processes._slots]
+    still = {
+        os.readlink(f"/proc/self/fd/{fd}") for fd in kept if Path(f"/proc/self/fd/{fd}").exists()
+    }
+    assert not any("memfd:ingestor" in name for name in still)
 
 
 async def test_a_process_that_dies_loses_nothing(

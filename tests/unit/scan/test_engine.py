@@ -16,8 +16,10 @@ from ingestor.formats.blocks import Blocks
 from ingestor.model import Chunk, Malformed, Reason, Scanned
 from ingestor.pageviews import PageViewOptions, Rules, Site
 from ingestor.scan import Scanner
+from ingestor.scan.sieve import Sieve
 
 WEBSITE = "3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c"
+SITE = Site(WEBSITE, "example.com", ("*",))
 NOW = 1_796_083_200  # 2026-12-01T00:00:00Z, as in conftest.py
 SAMPLES = Path(__file__).parents[3] / "sample_logs"
 ROOT = Path(__file__).parents[3]
@@ -348,3 +350,48 @@ def test_a_time_without_zone_keeps_its_distance_from_the_future() -> None:
     assert not block.knows_zone
     assert block.plain.tolist() == [0]
     assert len(block.others) == 1
+
+
+EPOCH = '$remote_addr [$msec] "$request" $status "$http_user_agent"'
+MSEC_JSON = '{"t":$msec,"a":"$remote_addr","r":"$request","s":$status,"u":"$http_user_agent"}'
+
+
+@pytest.mark.parametrize(
+    ("definition", "first", "other"),
+    [
+        (EPOCH, "[1795338672.123]", "[17953.8672]"),
+        (EPOCH, "[1795338672.123]", "[1795338672.1234567890123]"),
+        (MSEC_JSON, '"t":1795338672.123', '"t":1795338.72'),
+        (MSEC_JSON, '"s":200', '"s":020'),
+        (MSEC_JSON, '"a":"192.0.2.1"', '"s" :404,"a":"192.0.2.1","l" :[{"q":1}]'),
+        ("combined", "GET /a HTTP", "CONNECT http://h/x HTTP"),
+    ],
+)
+def test_what_looks_like_the_line_before_is_judged_alike(
+    definition: str, first: str, other: str, scanner: Make, check: Check
+) -> None:
+    """Found by an attack on blocks: each of the second lines was taken for one like the first."""
+    line_format = format_named(definition)
+    sample = {
+        EPOCH: '192.0.2.1 [1795338672.123] "GET /a HTTP/1.1" 200 "Mozilla/5.0 Chrome/142"\n',
+        MSEC_JSON: '{"t":1795338672.123,"a":"192.0.2.1","r":"GET /a HTTP/1.1","s":200,'
+        '"u":"Mozilla/5.0 Chrome/142"}\n',
+        "combined": '192.0.2.1 - - [22/Nov/2026:10:11:12 +0100] "GET /a HTTP/1.1" 200 1 "-" "x"\n',
+    }[definition]
+    block = (sample + sample.replace(first, other)).encode()
+    rules = Rules(PageViewOptions(statuses=("000-599",)), (SITE,))
+    check(scanner(line_format, rules).scan(Chunk(1, 0, len(block), block)), line_format, rules)
+
+
+def test_files_of_a_kind_share_what_reads_them_and_odd_ones_are_read_once() -> None:
+    line_format, rules = format_named("combined"), Rules(PageViewOptions(), ())
+    sieves = [Sieve(line_format, rules) for _ in range(3)]
+    for second, sieve in enumerate(sieves):
+        sieve.least = 0
+        odd = line(tail="\\x22") * 3
+        for time in (f"22/Nov/2026:10:11:{second:02d} +0100", "23/Nov/2026:00:00:00 +0100"):
+            block = sieve.sift(line(time=time) + odd, NOW)
+            assert block is not None
+            assert (block.assets, len(block.others)) == (1, 3)
+    assert len({id(sieve._blocks) for sieve in sieves}) == 1
+    assert sieves[0]._look_for_layout(line()) is None
