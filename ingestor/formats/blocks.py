@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ingestor.formats.cursor import WORD, Cursor, is_no_word, is_quote, lower, text_word
 from ingestor.formats.fields import Role
 from ingestor.formats.marks import Workspace, byte, outside
-from ingestor.formats.steps import Cursor, is_no_word, is_quote, lower, steps_of, text_word
+from ingestor.formats.steps import steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,7 +28,6 @@ _ENDING, _CR, _SLASH, _MARK, _SPACE, _DOT = b"\n\r/? ."
 _TILDE = ord("~")
 _PROTOCOLS = [text_word(text)[1] for text in (b"HTTP/1.1", b"HTTP/2.0", b"HTTP/1.0", b"HTTP/3.0")]
 _BEHIND_TARGET = len(" HTTP/1.1")
-_WORD = 8  # bytes
 _ends_line = byte(_ENDING)
 _is_strange = outside(_SPACE, _TILDE)
 # Its query, or what needs a closer look: space, quote, #, % and all below; ;, which differs from ?
@@ -109,7 +109,7 @@ class Blocks:
     ) -> None:
         self._layout = layout
         self._steps = steps_of(layout.pieces)
-        self._padding = 4 * _WORD + max(step.width for step in self._steps)
+        self._padding = 4 * WORD + max(step.width for step in self._steps)
         self._endings = _endings(extensions)
         verbs = [name.encode() for name in methods if _VERB.fullmatch(name)]
         self._verbs = [text_word(verb)[1] for verb in verbs]
@@ -184,11 +184,11 @@ class Blocks:
             begins, ends = values[Role.METHOD]
             known = _one_of(lower(cursor.words(begins), ends - begins), self._verbs)
             begins, ends = values[Role.PROTOCOL]
-            known &= _one_of(cursor.words(begins), _PROTOCOLS) & (ends - begins == _WORD)
+            known &= _one_of(cursor.words(begins), _PROTOCOLS) & (ends - begins == WORD)
         known &= (octets[targets] == _SLASH) & (targets < stops)
         path_ends = np.minimum(cursor.next(_ends_path, targets), stops)
         known &= path_ends - targets > 1
-        found = known & self._has_ending(cursor.words(np.maximum(path_ends - _WORD, 0)))
+        found = known & self._has_ending(cursor.words(np.maximum(path_ends - WORD, 0)))
         asked = np.flatnonzero(found & (path_ends != stops))
         # Queries of one version or so; what else there is the rules know as well.
         query_ends = cursor.next(is_no_word, path_ends[asked])
@@ -232,7 +232,7 @@ def _endings(extensions: Collection[str]) -> list[tuple[np.uint64, Words]]:
             number = int.from_bytes(b"." + name.encode(), "little")
             by_length.setdefault(len(name) + 1, []).append(number)
     return [
-        (np.uint64(8 * (_WORD - length)), np.array(sorted(found), np.uint64))
+        (np.uint64(8 * (WORD - length)), np.array(sorted(found), np.uint64))
         for length, found in by_length.items()
     ]
 

@@ -23,7 +23,7 @@ _REQUEST = (Role.REQUEST, Role.METHOD, Role.TARGET, Role.PATH, Role.PROTOCOL)
 _FIRST = 0x2D  # "-": the lowest byte of a word
 
 
-class Kind(StrEnum):
+class Reach(StrEnum):
     """How far a value reaches, and what may stand in it."""
 
     QUOTED = "quoted"  # anything up to the next quote
@@ -37,14 +37,14 @@ class Kind(StrEnum):
     DIGITS = "digits"  # three of them: a status
 
 
-_TIMES = {Kind.LOCAL, Kind.BARE, Kind.ISO, Kind.EPOCH}
+_TIMES = {Reach.LOCAL, Reach.BARE, Reach.ISO, Reach.EPOCH}
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
     """A value of a line."""
 
-    kind: Kind
+    reach: Reach
     role: Role = Role.NONE
     example: bytes = b""  # of a time, by `alike`
     stop: int = 0  # a byte that ends a word; 0: none beside those that no word has
@@ -76,7 +76,7 @@ def layout_of(
     target = Role.TARGET if Role.TARGET in roles else Role.PATH
     parts = {Role.METHOD, target, Role.PROTOCOL}
     times = [piece for piece in pieces if isinstance(piece, Value) and piece.role is Role.TIME]
-    if len(times) != 1 or times[0].kind not in _TIMES:
+    if len(times) != 1 or times[0].reach not in _TIMES:
         return None
     if not (Role.REQUEST in roles or parts.issubset(roles)) or not set(needed).issubset(roles):
         return None
@@ -84,21 +84,21 @@ def layout_of(
     return Layout(tuple(pieces), quotes, printable)
 
 
-def time_kind(time: bytes) -> Kind:
+def time_reach(time: bytes) -> Reach:
     """Tell by an example how times are written; WORD where it is none of these."""
     local = _LOCAL.fullmatch(time)
     if local is not None:
-        return Kind.BARE if local[1] is None else Kind.LOCAL
+        return Reach.BARE if local[1] is None else Reach.LOCAL
     if _ISO.fullmatch(time) is not None:
-        return Kind.ISO
-    return Kind.EPOCH if _EPOCH.fullmatch(time) is not None else Kind.WORD
+        return Reach.ISO
+    return Reach.EPOCH if _EPOCH.fullmatch(time) is not None else Reach.WORD
 
 
-def alike(kind: Kind, time: bytes) -> bytes:
+def alike(reach: Reach, time: bytes) -> bytes:
     """Give what a time shares with others of its month and zone, with zeros for the rest."""
-    if kind in {Kind.LOCAL, Kind.BARE}:
+    if reach in {Reach.LOCAL, Reach.BARE}:
         return b"00" + time[2:12] + b"00:00:00" + time[20:]
-    if kind is Kind.ISO:
+    if reach is Reach.ISO:
         return time[:8] + b"00T00:00:00" + time[19:].lstrip(b".0123456789")
     return b""
 
@@ -125,19 +125,19 @@ def text_layout(parts: Sequence[Part], captured: Sequence[Field], time: bytes) -
 
 
 def _time(field: Field, example: bytes) -> Value | None:
-    kind = time_kind(example)
-    if kind != field.meaning.clock:
+    reach = time_reach(example)
+    if reach != field.meaning.clock:
         return None
-    return Value(kind, Role.TIME, alike(kind, example))
+    return Value(reach, Role.TIME, alike(reach, example))
 
 
 def _piece(parts: Sequence[Part], at: int, field: Field, role: Role) -> Piece | None:
     shape, after = field.meaning.shape, _text(parts, at + 1)
     is_quoted = _text(parts, at - 1)[-1:] == b'"' == after[:1]
     if role is Role.STATUS:
-        return Value(Kind.DIGITS, role)
+        return Value(Reach.DIGITS, role)
     if is_quoted:
-        return Value(Kind.QUOTED, role, filled=role is Role.ADDRESS)
+        return Value(Reach.QUOTED, role, filled=role is Role.ADDRESS)
     if shape is Shape.TEXT and role is Role.NONE:
         return b"-"  # a user's name, say: mostly nothing, and then anything
     beside = not after and at + 1 < len(parts)  # another value, without anything in between
@@ -146,7 +146,7 @@ def _piece(parts: Sequence[Part], at: int, field: Field, role: Role) -> Piece | 
     stop = after[0] if after and after[0] >= _FIRST else 0
     if not stop and shape is Shape.LIST:
         stop = ord(";")
-    return Value(Kind.WORD, role, stop=stop, filled=role is Role.ADDRESS)
+    return Value(Reach.WORD, role, stop=stop, filled=role is Role.ADDRESS)
 
 
 def _text(parts: Sequence[Part], at: int) -> bytes:

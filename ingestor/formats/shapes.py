@@ -13,7 +13,7 @@ from operator import methodcaller
 from typing import TYPE_CHECKING
 
 from ingestor.formats.fields import Role
-from ingestor.formats.layouts import Kind, Value, alike, time_kind
+from ingestor.formats.layouts import Reach, Value, alike, time_reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -73,7 +73,7 @@ def pieces_like(
     ``time`` is the line's own. None where lines like this are for the parser.
     """
     try:
-        return _Shape(line, plan, literal).pieces(time_kind(time))
+        return _Shape(line, plan, literal).pieces(time_reach(time))
     except _NoShapeError:
         return None
 
@@ -119,7 +119,7 @@ class _Shape:
         read = self._read(roles)
         return lambda line: None if (found := match(line)) is None else read(found)
 
-    def pieces(self, time: Kind) -> list[Piece]:
+    def pieces(self, time: Reach) -> list[Piece]:
         """Give texts and values in the line's order; ``time`` is how its time is written."""
         pieces: list[Piece] = []
         for text, path, value, filled in self._texts():
@@ -183,21 +183,21 @@ class _Shape:
             return b"(" + (_MOMENT if role is Role.TIME else _WHOLE) + b")"
         raise _NoShapeError
 
-    def _piece(self, path: Path, text: bytes, filled: bool, time: Kind) -> Piece:  # noqa: FBT001 - of a piece
+    def _piece(self, path: Path, text: bytes, filled: bool, time: Reach) -> Piece:  # noqa: FBT001 - of a piece
         """Describe a value, or give it where it has to stay as it is."""
         role = self._places.get(path)
         if not text or path[0] in self._literal or (text == b"null" and role and not filled):
             return text
         quoted = text[:1] == b'"'
         if role is None and not quoted:
-            return Value(Kind.KEYWORD if text.isalpha() else Kind.NUMBER)
-        if role is Role.TIME and quoted is (time in {Kind.LOCAL, Kind.ISO}):
+            return Value(Reach.KEYWORD if text.isalpha() else Reach.NUMBER)
+        if role is Role.TIME and quoted is (time in {Reach.LOCAL, Reach.ISO}):
             return Value(time, role, alike(time, text.strip(b'"')))
         if role is Role.STATUS and (quoted or text.isdigit()):
-            return Value(Kind.DIGITS, role, filled=not quoted)
+            return Value(Reach.DIGITS, role, filled=not quoted)
         if not quoted or role is Role.TIME:
             raise _NoShapeError
-        return Value(Kind.QUOTED, role or Role.NONE, filled=filled or role in _FILLED_ROLES)
+        return Value(Reach.QUOTED, role or Role.NONE, filled=filled or role in _FILLED_ROLES)
 
     def _any(self, text: bytes) -> bytes:
         if text[:1] == b'"':
