@@ -45,8 +45,8 @@ class Block:
     """What was found in a block of so many ``lines``, of which so many are ``assets``.
 
     ``plain`` are the numbers of the ordinary lines that are no assets: for the methods, which take
-    some of them. ``others`` are start and end of each line that is no ordinary one, in their
-    order. ``knows_zone``: `times` are Unix seconds; else a zone is missing in them.
+    some of them. ``odd`` counts the lines that are no ordinary ones. ``knows_zone``: `times` are
+    Unix seconds; else a zone is missing in them.
     """
 
     def __init__(
@@ -57,18 +57,24 @@ class Block:
         assets: int,
         *,
         plain: Offsets,
-        others: list[tuple[int, int]],
+        others: tuple[Offsets, Offsets],
     ) -> None:
         self.lines = lines
         self.assets = assets
         self.plain = plain
-        self.others = others
+        self.odd = len(others[0])
         self.knows_zone = cursor.knows_zone
         # Nothing that stands in the workspace: that will be another block's.
         self._data = data
+        self._others = others
         self._starts, self._ends = cursor.starts, cursor.ends
         self._values = cursor.values
         self._times, self._statuses = cursor.times, cursor.statuses
+
+    def others(self) -> list[tuple[int, int]]:
+        """Start and end, without the newline, of each line that is no ordinary one, in order."""
+        starts, ends = self._others
+        return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
     def places(self, numbers: Offsets) -> tuple[list[int], list[int]]:
         """Start and end, without the newline, of some lines."""
@@ -145,7 +151,7 @@ class Blocks:
             len(starts),
             int(np.count_nonzero(assets)),
             plain=np.flatnonzero(sure & ~assets),
-            others=list(zip(starts[others].tolist(), ends[others].tolist(), strict=True)),
+            others=(starts[others], ends[others]),
         )
 
     def _lines(self, data: bytes, space: Workspace) -> tuple[Offsets, Offsets, Flags]:

@@ -129,7 +129,7 @@ class Scanner:
         passed, others = self._pass(block, tallied)
         others += self._page_views(data, block, passed, tallied, found)
         # In the lines' order: some formats learn from them.
-        for start, end in sorted(block.others + others):
+        for start, end in sorted(block.others() + others):
             line = data[start:end]
             verdict = self._judge_line(line, latest)
             if isinstance(verdict, tuple):

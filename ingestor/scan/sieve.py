@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ingestor.pageviews import Rules
 
 _TRIED = 8  # lines of a block that may tell a layout
-_FEW = 2  # a layout of which less than one line in so many is, is looked for anew
+_FEW = 2  # where less than one line in so many is ordinary, another layout is looked for
 
 
 class Sieve:
@@ -35,12 +35,13 @@ class Sieve:
         if len(data) < self.least:
             return None
         block = None if self._blocks is None else self._blocks.read(data, latest)
-        if block is None or _FEW * len(block.others) > block.lines:  # a new month, say
-            blocks = self._look_for_layout(data)
-            if blocks is not None:
-                self._blocks = blocks
-                block = blocks.read(data, latest)
-        return block
+        if block is not None and _FEW * block.odd <= block.lines:
+            return block
+        blocks = self._look_for_layout(data)
+        if blocks is None:
+            return None
+        self._blocks = blocks  # for a new month, say
+        return blocks.read(data, latest)
 
     def _look_for_layout(self, data: bytes) -> Blocks | None:
         """Let one of the first lines tell how lines are written; None: as before, or not at all."""
