@@ -95,7 +95,7 @@ def _local_minute(text: bytes, zone: tzinfo | None) -> int | None:
     month = MONTHS.get(name)
     if month is None:
         return None
-    return _seconds(year, month, day, hour, minute, offset, zone)
+    return unix_seconds(year, month, day, hour, minute, offset, zone)
 
 
 def _iso_minute(text: bytes, zone: tzinfo | None) -> int | None:
@@ -103,10 +103,10 @@ def _iso_minute(text: bytes, zone: tzinfo | None) -> int | None:
     if match is None:
         return None
     year, month, day, hour, minute, offset = match.groups()
-    return _seconds(year, int(month), day, hour, minute, offset, zone)
+    return unix_seconds(year, int(month), day, hour, minute, offset, zone)
 
 
-def _seconds(
+def unix_seconds(
     year: bytes,
     month: int,
     day: bytes,
@@ -115,6 +115,7 @@ def _seconds(
     offset: bytes | None,
     zone: tzinfo | None,
 ) -> int | None:
+    """Give Unix seconds; ``zone`` is for no ``offset``. None where there is no such moment."""
     tz = zone if offset is None else _offset(offset)
     if tz is None:
         return None
@@ -299,7 +300,7 @@ def _from_parts(parts: dict[str, bytes], zone: tzinfo | None) -> int | None:
         return None
     year, month, day = date
     hour = _hour(parts)
-    minute = _seconds(year, month, day, b"%d" % hour, parts.get("M", b"0"), offset, zone)
+    minute = unix_seconds(year, month, day, b"%d" % hour, parts.get("M", b"0"), offset, zone)
     second = int(parts.get("S", b"0"))
     return None if minute is None or second > 60 else minute + second  # noqa: PLR2004 - leap
 

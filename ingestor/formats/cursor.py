@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Word = tuple[np.uint64, np.uint64]  # which bits count, and what they are
 
 WORD = 8  # bytes
-WIDEST_ZONE = 16 * 3_600  # seconds
+_WIDEST_ZONE = 16 * 3_600  # seconds
 _HYPHEN, _DOT, _ZERO, _NINE, _QUOTE = b'-.09"'
 _FIRST, _LAST = 0x2D, 0x7E  # of a word
 _NIBBLE = np.uint64(15)
@@ -69,7 +69,7 @@ class Cursor:
 
     def is_believable(self, latest: int) -> Flags:
         """Whether times are between 1995 and ``latest`` (Unix seconds), in any zone."""
-        margin = 0 if self.knows_zone else WIDEST_ZONE
+        margin = 0 if self.knows_zone else _WIDEST_ZONE
         return (self.times >= EARLIEST + margin) & (self.times <= latest - margin)
 
 

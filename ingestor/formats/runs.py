@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ingestor.formats.cursor import WIDEST_ZONE, WORD, number_in
+from ingestor.formats.clocks import unix_seconds
+from ingestor.formats.cursor import WORD, number_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,17 +141,7 @@ class Moment:
 
 def month(year: bytes, month: int, zone: bytes) -> Moment:
     """Make the moments of a month; ``zone`` as logged, empty where it is not."""
-    number = int(year)
-    if not 1 <= month <= 12 or number < 1:  # noqa: PLR2004 - months
+    begin = unix_seconds(year, month, b"1", b"0", b"0", zone or None, UTC)
+    if begin is None:
         return Moment(0, 0, knows_zone=True)
-    ahead = 0
-    if zone not in {b"", b"Z"}:
-        digits = zone.replace(b":", b"")
-        ahead = (int(digits[1:3]) * 60 + int(digits[3:5])) * 60
-        if ahead >= WIDEST_ZONE or digits[3:5] > b"59":
-            return Moment(0, 0, knows_zone=True)
-        if digits[:1] == b"-":
-            ahead = -ahead
-    first = int(datetime(number, month, 1, tzinfo=UTC).timestamp())
-    base = first - 86_400 - ahead
-    return Moment(base, monthrange(number, month)[1], knows_zone=bool(zone))
+    return Moment(begin - 86_400, monthrange(int(year), month)[1], knows_zone=bool(zone))

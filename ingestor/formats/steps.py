@@ -72,11 +72,7 @@ def _local(run: Run, value: Value) -> None:
     run.moment(value, begin, (0, 12, 15, 18))
 
 
-def _status(run: Run, value: Value) -> None:
-    run.status(value)
-
-
-_FIXED = {Reach.LOCAL: _local, Reach.BARE: _local, Reach.DIGITS: _status}
+_FIXED = {Reach.LOCAL: _local, Reach.BARE: _local, Reach.DIGITS: Run.status}
 
 
 # ── what reaches as far as its bytes do ───────────────────────────────────────────────────────
