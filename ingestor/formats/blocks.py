@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ingestor.formats.cursor import WORD, Cursor, is_no_word, is_quote, lower, text_word
+from ingestor.formats.cursor import Cursor, is_no_word, is_quote, lower, text_word
 from ingestor.formats.fields import Role
-from ingestor.formats.marks import Workspace, byte, outside
+from ingestor.formats.marks import WORD, Workspace, byte, outside
+from ingestor.formats.runs import three_digits
 from ingestor.formats.steps import steps_of
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Block:
 
     def statuses(self, numbers: Offsets) -> Offsets | None:
         """Give the statuses of some lines as numbers; None where lines have none."""
-        return None if self._statuses is None else self._statuses[numbers]
+        return None if self._statuses is None else three_digits(self._statuses[numbers])
 
 
 class Blocks:
@@ -115,7 +116,8 @@ class Blocks:
     ) -> None:
         self._layout = layout
         self._steps = steps_of(layout.pieces)
-        self._padding = 4 * WORD + max(step.width for step in self._steps)
+        # A line that has lost its way stands no further behind the block.
+        self._padding = 4 * WORD + 2 * sum(step.width for step in self._steps)
         self._endings = _endings(extensions)
         verbs = [name.encode() for name in methods if _VERB.fullmatch(name)]
         self._verbs = [text_word(verb)[1] for verb in verbs]
@@ -135,9 +137,10 @@ class Blocks:
 
     def _read(self, data: bytes, space: Workspace, latest: int) -> Block:
         starts, ends, usable = self._lines(data, space)
-        before = space.marks(is_quote).count_before(np.append(starts, len(data)))
-        usable &= np.diff(before) == self._layout.quotes
-        kept = np.flatnonzero(usable)
+        quotes = space.marks(is_quote).count_before(ends)
+        quotes[1:] -= quotes[:-1]
+        usable &= quotes == self._layout.quotes
+        kept = usable.nonzero()[0]
         cursor = Cursor(space, starts[kept], ends[kept])
         for step in self._steps:
             step.read(cursor)
@@ -150,7 +153,7 @@ class Blocks:
             cursor,
             len(starts),
             int(np.count_nonzero(assets)),
-            plain=np.flatnonzero(sure & ~assets),
+            plain=(sure & ~assets).nonzero()[0],
             others=(starts[others], ends[others]),
         )
 
@@ -177,7 +180,7 @@ class Blocks:
     def _assets(self, cursor: Cursor) -> Flags:
         """Tell which lines ask for an asset, by a path that has nothing in it to decode."""
         values, octets = cursor.values, cursor.octets
-        if not self._verbs or not self._endings:
+        if not self._verbs or not len(self._endings[0]):
             return np.zeros(len(cursor.starts), np.bool_)
         known: Flags
         if Role.REQUEST in values:
@@ -195,7 +198,7 @@ class Blocks:
         path_ends = np.minimum(cursor.next(_ends_path, targets), stops)
         known &= path_ends - targets > 1
         found = known & self._has_ending(cursor.words(np.maximum(path_ends - WORD, 0)))
-        asked = np.flatnonzero(found & (path_ends != stops))
+        asked = (found & (path_ends != stops)).nonzero()[0]
         # Queries of one version or so; what else there is the rules know as well.
         query_ends = cursor.next(is_no_word, path_ends[asked])
         found[asked] = (octets[path_ends[asked]] == _MARK) & (query_ends >= stops[asked])
@@ -213,15 +216,8 @@ class Blocks:
 
     def _has_ending(self, words: Words) -> Flags:
         """Whether words end like the path of an asset."""
-        found: Flags = np.zeros(len(words), np.bool_)
-        for shift, endings in self._endings:
-            tails = words >> shift
-            here = np.flatnonzero((tails & np.uint64(0xFF)) == _DOT)
-            tails = tails[here]
-            at = np.searchsorted(endings, tails)
-            at[at == len(endings)] = 0
-            found[here] |= endings[at] == tails
-        return found
+        lowest, highest = self._endings
+        return words <= highest[np.searchsorted(lowest, words, "right")]
 
 
 @lru_cache(maxsize=64)
@@ -230,17 +226,22 @@ def blocks_like(layout: Layout, extensions: frozenset[str], methods: frozenset[s
     return Blocks(layout, extensions, methods)
 
 
-def _endings(extensions: Collection[str]) -> list[tuple[np.uint64, Words]]:
-    """Give extensions with their dots as numbers, by length: how far to shift a word, and which."""
-    by_length: dict[int, list[int]] = {}
+def _endings(extensions: Collection[str]) -> tuple[Words, Words]:
+    """Give the words that end with extensions and their dots, in spans: from one to another.
+
+    As a number, a word that is read from memory has its last byte first: those with the same
+    ending follow each other. A span's highest stands one place further than its lowest.
+    """
+    spans = []
     for name in extensions:
         if _ENDING_NAME.fullmatch(name):
-            number = int.from_bytes(b"." + name.encode(), "little")
-            by_length.setdefault(len(name) + 1, []).append(number)
-    return [
-        (np.uint64(8 * (WORD - length)), np.array(sorted(found), np.uint64))
-        for length, found in by_length.items()
-    ]
+            length = len(name) + 1
+            ending = int.from_bytes(b"." + name.encode(), "little")
+            shift = 8 * (WORD - length)
+            spans.append((ending << shift, ((ending + 1) << shift) - 1))
+    spans.sort()
+    lowest = np.array([lowest for lowest, _ in spans], np.uint64)
+    return lowest, np.array([0, *(highest for _, highest in spans)], np.uint64)
 
 
 def _one_of(words: Words, texts: Collection[np.uint64]) -> Flags:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ingestor.formats.clocks import EARLIEST
 from ingestor.formats.fields import Role
-from ingestor.formats.marks import byte, outside
+from ingestor.formats.marks import WORD, byte, outside, rows_at, words_at
 
 if TYPE_CHECKING:
     from ingestor.formats.layouts import Value
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
     Word = tuple[np.uint64, np.uint64]  # which bits count, and what they are
 
-WORD = 8  # bytes
 _WIDEST_ZONE = 16 * 3_600  # seconds
-_HYPHEN, _DOT, _ZERO, _NINE, _QUOTE = b'-.09"'
+_DOT, _ZERO, _NINE, _QUOTE = b'.09"'
 _FIRST, _LAST = 0x2D, 0x7E  # of a word
 _NIBBLE = np.uint64(15)
 # The lower bytes of a word, by their number.
@@ -33,37 +32,39 @@ is_no_digit = outside(_ZERO, _NINE)
 class Cursor:
     """The ordinary lines of a block while they are read.
 
-    ``starts`` and ``ends`` (at the newline) are those of the lines.
+    ``starts`` and ``ends`` (at the newline) are those of the lines. A line that has lost its way
+    may stand behind the block's end, by no more than the widths of all steps.
     """
 
     def __init__(self, space: Workspace, starts: Offsets, ends: Offsets) -> None:
-        self.octets, self.limit = space.octets, space.limit
-        self.rows, self.words = space.rows, space.words
+        self.octets = space.octets
         self.starts = starts
         self.ends = ends
-        self.stops: Offsets = ends - (space.octets[np.maximum(ends - 1, 0)] == ord("\r"))
+        self.stops: Offsets = ends - (space.octets[ends - 1] == ord("\r"))
         self.at = starts
         self.sure: Flags = np.ones(len(starts), np.bool_)
         self.values: dict[Role, tuple[Offsets, Offsets]] = {}
         self.times: Offsets = np.zeros(len(starts), np.int64)
         self.knows_zone = True
-        self.statuses: Offsets | None = None
+        self.statuses: Words | None = None  # three digits each, as numbers with the first lowest
         self._space = space
 
     def next(self, kind: Kind, offsets: Offsets) -> Offsets:
         """Find the next byte of a kind at or behind each offset; the block's end where none is."""
         return self._space.marks(kind).next(offsets)
 
-    def move(self, width: int) -> None:
-        """Go on by so many bytes; a line that has lost its way stays within the block."""
-        self.at = np.minimum(self.at + width, self.limit)
+    def rows(self, offsets: Offsets, count: int) -> Words:
+        """Give so many words of eight bytes from each offset on, a row each."""
+        return rows_at(self.octets, offsets, count)
+
+    def words(self, offsets: Offsets) -> Words:
+        """Give the word of eight bytes at each offset."""
+        return words_at(self.octets, offsets)
 
     def take(self, value: Value, begins: Offsets, ends: Offsets) -> None:
         """Note a value, and hold it to what it has to be."""
         if value.filled:
-            length = ends - begins
-            empty = (length == 0) | ((length == 1) & (self.octets[begins] == _HYPHEN))
-            self.sure &= ~empty
+            self.sure &= ends - begins > 1  # a single byte might be the hyphen
         if value.role is not Role.NONE:
             self.values[value.role] = begins, ends
 

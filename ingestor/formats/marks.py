@@ -22,48 +22,49 @@ if TYPE_CHECKING:
     Kind = Callable[[Octets, Flags, Octets], Flags]
     """Marks a block's bytes in the flags, and may use the last array as it likes."""
 
+WORD = 8  # bytes of a word
 _BITS = 64  # of a word
 _SHIFT = 6  # what divides by it
 _ONE = np.uint64(1)
 _NEWLINE = ord("\n")
 _ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_BEHIND = 3 * _BITS  # bytes behind all that is looked at: a search ends there
 
 
 class Marks:
     """Marked bytes of a block; from ``limit`` on everything is marked, so that a search ends."""
 
     def __init__(self, marked: Flags, limit: int) -> None:
-        packed = np.packbits(marked, bitorder="little")
-        words = np.zeros(len(packed) // 8 + 2, "<u8")
-        words.view(np.uint8)[: len(packed)] = packed
+        self._bits: Octets = np.packbits(marked, bitorder="little")
+        self._words: Words = self._bits.view("<u8")
         last, rest = limit >> _SHIFT, limit & (_BITS - 1)
         self._last, self._below = last, np.uint64((1 << rest) - 1)
-        words[last] |= ~self._below
-        words[last + 1 :] = _ALL
-        self._words: Words = words
+        self._words[last] |= ~self._below
+        self._words[last + 1 :] = _ALL
         self._before: Offsets | None = None
 
     def next(self, offsets: Offsets) -> Offsets:
         """Find the first marked byte at or behind each offset; the block's end where none is."""
-        at = offsets >> _SHIFT
-        words = self._words[at] >> (offsets & (_BITS - 1)).view(np.uint64)
+        at = offsets >> 3
+        words = words_at(self._bits, at) >> (offsets & 7).view(np.uint64)
         found: Offsets = offsets + _lowest_bit(words)
-        waiting = np.flatnonzero(words == 0)
+        if np.count_nonzero(words) == len(words):
+            return found
+        waiting = (words == 0).nonzero()[0]
         at = at[waiting]
         while len(waiting):
-            at = at + 1
-            words = self._words[at]
+            at += WORD
+            words = words_at(self._bits, at)
             has = words != 0
-            found[waiting[has]] = (at[has] << _SHIFT) + _lowest_bit(words[has])
+            found[waiting[has]] = (at[has] << 3) + _lowest_bit(words[has])
             waiting, at = waiting[~has], at[~has]
         return found
 
     def count_before(self, offsets: Offsets) -> Offsets:
         """Count the marked bytes before each offset."""
         if self._before is None:
-            counts = np.bitwise_count(self._words[:-1])
-            self._before = np.zeros(len(self._words), np.int64)
-            np.cumsum(counts, out=self._before[1:])
+            self._before = np.zeros(len(self._words) + 1, np.int64)
+            np.cumsum(np.bitwise_count(self._words), out=self._before[1:])
         at = offsets >> _SHIFT
         below = (_ONE << (offsets & (_BITS - 1)).view(np.uint64)) - _ONE
         counted: Offsets = self._before[at] + np.bitwise_count(self._words[at] & below)
@@ -73,15 +74,15 @@ class Marks:
         """Give the offsets of all marked bytes before the block's end, in their order."""
         words = self._words[: self._last + 1].copy()
         words[-1] &= self._below
-        at = np.flatnonzero(words)
+        at = words.nonzero()[0]
         words = words[at]
         found = [(at << _SHIFT) + _lowest_bit(words)]
         while True:
             words = words & (words - _ONE)  # without its lowest bit
-            more = words != 0
-            at, words = at[more], words[more]
-            if not len(at):
+            more = words.nonzero()[0]
+            if not len(more):
                 break
+            at, words = at[more], words[more]
             found.append((at << _SHIFT) + _lowest_bit(words))
         return found[0] if len(found) == 1 else np.sort(np.concatenate(found))
 
@@ -90,6 +91,19 @@ def _lowest_bit(words: Words) -> Octets:
     """Number the lowest bit that is set, 64 where none is."""
     counted: Octets = np.bitwise_count((words - _ONE) & ~words)
     return counted
+
+
+def rows_at(octets: Octets, offsets: Offsets, count: int) -> Words:
+    """Give so many words of eight bytes from each offset on, a row each."""
+    width = WORD * count
+    pieces = np.ndarray((len(octets) - width + 1,), f"V{width}", octets.data, strides=(1,))
+    return pieces[offsets].view("<u8").reshape(len(offsets), count)
+
+
+def words_at(octets: Octets, offsets: Offsets) -> Words:
+    """Give the word of eight bytes at each offset."""
+    pieces = np.ndarray((len(octets) - WORD + 1,), "V8", octets.data, strides=(1,))
+    return pieces[offsets].view("<u8")
 
 
 class Workspace:
@@ -108,9 +122,9 @@ class Workspace:
         self._marks: dict[Kind, Marks] = {}
 
     def load(self, data: bytes, padding: int) -> None:
-        """Take a block, and so many newlines behind it."""
+        """Take a block, and newlines behind it: so many may be looked at, as offsets and words."""
         self.limit = len(data) + (not data.endswith(b"\n"))
-        size = len(data) + padding
+        size = (len(data) + padding + _BEHIND) & -_BITS
         if size > len(self._all):
             self._all, self._spare = np.empty(size, np.uint8), np.empty(size, np.uint8)
             self._flags = np.empty(size, np.bool_)
@@ -127,17 +141,6 @@ class Workspace:
             marked = kind(self.octets, self._flags[:size], self._spare[:size])
             marks = self._marks[kind] = Marks(marked, self.limit)
         return marks
-
-    def rows(self, offsets: Offsets, count: int) -> Words:
-        """Give so many words of eight bytes from each offset on, a row each."""
-        width = 8 * count
-        length = len(self.octets) - width + 1
-        pieces = np.ndarray((length,), f"V{width}", self._all.data, strides=(1,))
-        return pieces[offsets].view("<u8").reshape(len(offsets), count)
-
-    def words(self, offsets: Offsets) -> Words:
-        """Give the word of eight bytes at each offset."""
-        return self.rows(offsets, 1)[:, 0]
 
 
 def byte(which: int) -> Kind:

@@ -9,33 +9,42 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ingestor.formats.clocks import unix_seconds
-from ingestor.formats.cursor import WORD, number_in
+from ingestor.formats.marks import WORD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ingestor.formats.cursor import Cursor
     from ingestor.formats.layouts import Value
-    from ingestor.formats.marks import Offsets, Words
+    from ingestor.formats.marks import Flags, Offsets, Words
 
 _ZERO = ord("0")
-_SIXES = np.uint64(0x0606_0606_0606_0606)
-_DIGITS = np.uint64(0x3030_3030_3030_3030)
+_CLOCK = len("00:00:00")
+_BYTE = np.uint64(0xFF)
+_HIGHEST = 0x80  # bit of a byte
+
+
+def _constant(octets: bytes) -> np.uint64:
+    return np.uint64(int.from_bytes(octets, "little"))
 
 
 class Run:
-    """Texts and numbers of so many digits, one behind the other."""
+    """Texts and numbers of so many digits, one behind the other.
+
+    A word of eight bytes is compared at once. Exclusive or with what has to be there, a zero for
+    each digit, leaves 0 of a text's byte and 0 to 9 of a digit: adding the most that either may
+    lack carries what is more into the byte's highest bit.
+    """
 
     def __init__(self) -> None:
-        self._bytes = bytearray()  # what has to be there; of a digit its upper half
-        self._mask = bytearray()
-        self._digits = bytearray()  # 0xF0 where a digit is
+        self._bytes = bytearray()  # what has to be there; zeros for digits
+        self._slack = bytearray()  # what may be added to a byte that is as it has to be
         self._values: list[tuple[Value, int, int]] = []
         self._moment: Moment | None = None
-        self._moment_at: Sequence[int] = ()
+        self._day_at = self._clock_at = 0
         self._status_at: int | None = None
         self._no_zero = False
-        self._rows: tuple[Words, Words, Words] | None = None
+        self._columns: list[_Column] | None = None
 
     @property
     def width(self) -> int:
@@ -50,25 +59,24 @@ class Run:
     def text(self, text: bytes) -> None:
         """Take a text that has to be there."""
         self._bytes += text
-        self._mask += b"\xff" * len(text)
-        self._digits += bytes(len(text))
+        self._slack += b"\x7f" * len(text)
 
     def digits(self, count: int) -> None:
         """Take so many digits."""
-        self._bytes += b"\x30" * count
-        self._mask += b"\xf0" * count
-        self._digits += b"\xf0" * count
+        self._bytes += b"0" * count
+        self._slack += b"\x76" * count
 
-    def moment(self, value: Value, moment: Moment, places: Sequence[int]) -> None:
-        """Take a time like the example's, with two digits at each of these places."""
-        begin, at, text = self.width, 0, value.example
-        for place in places:
+    def moment(self, value: Value, moment: Moment, day: int, clock: int) -> None:
+        """Take a time like the example's, with a day of two digits and a clock (00:00:00) there."""
+        begin, text = self.width, value.example
+        at = 0
+        for place in (day, clock, clock + 3, clock + 6):
             self.text(text[at:place])
             self.digits(2)
             at = place + 2
         self.text(text[at:])
         self._moment = moment
-        self._moment_at = [begin + place for place in places]
+        self._day_at, self._clock_at = begin + day, begin + clock
         self._values.append((value, begin, self.width))
 
     def status(self, value: Value) -> None:
@@ -80,43 +88,70 @@ class Run:
     def read(self, cursor: Cursor) -> None:
         """Read on, as a step does."""
         at = cursor.at
+        cursor.at = at + self.width
         if self.width == 1:
             cursor.sure &= cursor.octets[at] == self._bytes[0]
-            cursor.move(1)
             return
-        if self._rows is None:
-            self._rows = _in_words(self._bytes), _in_words(self._mask), _in_words(self._digits)
-        text, mask, digits = self._rows
-        rows = cursor.rows(at, len(text))
-        wrong = (rows ^ text) & mask
-        if self._values:
-            wrong |= ((rows + _SIXES) ^ _DIGITS) & digits
-        differs = wrong[:, 0]
-        for column in range(1, len(text)):
-            differs = differs | wrong[:, column]
-        cursor.sure &= differs == 0
+        if self._columns is None:
+            self._columns = _columns_of(self._bytes, self._slack)
+        rows = cursor.rows(at, len(self._columns))
+        wrong: Words | None = None
+        digits: list[Words] = []
+        for number, column in enumerate(self._columns):
+            left = rows[:, number] ^ column.text
+            odd = column.odd(left)
+            wrong = odd if wrong is None else np.bitwise_or(wrong, odd, out=odd)
+            digits.append(left)
+        cursor.sure &= wrong == 0
         for value, begin, end in self._values:
-            cursor.take(value, at + begin, at + end)
+            cursor.values[value.role] = at + begin, at + end
         if self._status_at is not None:
-            cursor.statuses = number_in(cursor.words(at + self._status_at), 3)
+            cursor.statuses = _word(digits, self._status_at, 3)
             if self._no_zero:
                 cursor.sure &= cursor.octets[at + self._status_at] != _ZERO
         if self._moment is not None:
-            self._moment.read(cursor, [_pair(cursor, rows, at, place) for place in self._moment_at])
-        cursor.move(self.width)
+            day, clock = _word(digits, self._day_at, 2), _word(digits, self._clock_at, _CLOCK)
+            self._moment.read(cursor, day, clock)
 
 
-def _in_words(octets: bytearray) -> Words:
-    """Give bytes as words; zeros behind them."""
-    return np.frombuffer(bytes(octets) + bytes(-len(octets) % WORD), "<u8")
+class _Column:
+    """Eight bytes of a run, or what is left of it."""
+
+    def __init__(self, text: bytes, slack: bytes) -> None:
+        self.text = _constant(text)
+        self._is_whole = len(text) == WORD
+        self._has_digits = slack != b"\x7f" * len(text)
+        self._slack = _constant(slack)
+        self._highest = _constant(bytes([_HIGHEST]) * len(text))
+        self._all = _constant(b"\xff" * len(text))
+
+    def odd(self, left: Words) -> Words:
+        """Give zero where what was left of a word by exclusive or is as it has to be."""
+        if not self._has_digits:
+            return left & self._all  # also if whole: it is written into
+        return ((left + self._slack) | left) & self._highest
 
 
-def _pair(cursor: Cursor, rows: Words, at: Offsets, place: int) -> Offsets:
-    """Read a number of two digits."""
+def _columns_of(text: bytearray, slack: bytearray) -> list[_Column]:
+    places = range(0, len(text), WORD)
+    return [_Column(bytes(text[at : at + WORD]), bytes(slack[at : at + WORD])) for at in places]
+
+
+def _word(digits: Sequence[Words], place: int, count: int) -> Words:
+    """Give a word with so many bytes from a place on as its lowest; zeros behind them."""
     column, byte = divmod(place, WORD)
-    if byte == WORD - 1:
-        return number_in(cursor.words(at + place), 2)
-    return number_in(rows[:, column] >> np.uint64(8 * byte), 2)
+    word = digits[column] >> np.uint64(8 * byte)
+    if byte + count > WORD:
+        word |= digits[column + 1] << np.uint64(8 * (WORD - byte))
+    return word & _constant(b"\xff" * count)
+
+
+def three_digits(digits: Words) -> Offsets:
+    """Give the number of three digits, the first lowest."""
+    number = (digits & _BYTE) * np.uint64(100)
+    number += ((digits >> np.uint64(8)) & _BYTE) * np.uint64(10)
+    number += (digits >> np.uint64(16)) & _BYTE
+    return number.view(np.int64)
 
 
 class Moment:
@@ -125,17 +160,29 @@ class Moment:
     ``base`` is the start of the day before the month, in Unix seconds.
     """
 
+    # Of a clock whose pairs of digits are numbers, in its bytes 0, 3 and 6.
+    _slack = _constant(bytes([_HIGHEST - 24, 0, 0, _HIGHEST - 60, 0, 0, _HIGHEST - 60]))
+    _highest = _constant(bytes([_HIGHEST, 0, 0, _HIGHEST, 0, 0, _HIGHEST]))
+    _hour_and_minute = _constant(b"\xff\0\0\xff")
+    _sixty = np.uint64((60 << 24) + 1)  # brings 60 hours to the minute
+
     def __init__(self, base: int, days: int, *, knows_zone: bool) -> None:
         self._base = base
-        self._days = days
+        self._days = np.uint64(days)
         self._knows_zone = knows_zone
 
-    def read(self, cursor: Cursor, numbers: Sequence[Offsets]) -> None:
-        """Give each line its time, by day, hour, minute and second."""
-        day, hour, minute, second = numbers
-        cursor.sure &= (day >= 1) & (day <= self._days) & (hour < 24) & (minute < 60)  # noqa: PLR2004 - a day's
-        cursor.sure &= second < 60  # noqa: PLR2004 - leap seconds are rare
-        cursor.times = ((day * 24 + hour) * 60 + minute) * 60 + second + self._base
+    def read(self, cursor: Cursor, day: Words, clock: Words) -> None:
+        """Give each line its time, by the digits of day and clock; leap seconds are rare."""
+        days: Words = (day & _BYTE) * np.uint64(10) + (day >> np.uint64(8))
+        pairs = clock * np.uint64(10) + (clock >> np.uint64(8))
+        fits: Flags = ((pairs + self._slack) & self._highest) == 0
+        fits &= days - np.uint64(1) < self._days  # there are many days before day 1
+        cursor.sure &= fits
+        minutes: Words = ((pairs & self._hour_and_minute) * self._sixty) >> np.uint64(24)
+        minutes &= np.uint64(0xFFFF)
+        seconds: Words = (pairs >> np.uint64(48)) & _BYTE
+        seconds += minutes * np.uint64(60) + days * np.uint64(86_400)
+        cursor.times = seconds.view(np.int64) + self._base
         cursor.knows_zone = self._knows_zone
 
 

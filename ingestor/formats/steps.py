@@ -12,7 +12,6 @@ import numpy as np
 
 from ingestor.formats.clocks import MONTHS
 from ingestor.formats.cursor import (
-    WORD,
     is_no_digit,
     is_no_number,
     is_no_word,
@@ -21,7 +20,7 @@ from ingestor.formats.cursor import (
     text_word,
 )
 from ingestor.formats.layouts import Reach, Value
-from ingestor.formats.marks import byte
+from ingestor.formats.marks import WORD, byte
 from ingestor.formats.runs import Run, month
 
 if TYPE_CHECKING:
@@ -35,7 +34,10 @@ _DOT, _ZERO = b".0"
 
 
 class Step(Protocol):
-    """One step along all lines; ``width`` is how many bytes it looks at where it stands."""
+    """One step along all lines.
+
+    ``width`` is how many bytes it looks at where it stands; that far it may go astray.
+    """
 
     @property
     def width(self) -> int:
@@ -69,7 +71,7 @@ def steps_of(pieces: Sequence[Piece]) -> list[Step]:
 def _local(run: Run, value: Value) -> None:
     text = value.example
     begin = month(text[7:11], MONTHS.get(text[3:6], 0), text[21:])
-    run.moment(value, begin, (0, 12, 15, 18))
+    run.moment(value, begin, day=0, clock=12)
 
 
 _FIXED = {Reach.LOCAL: _local, Reach.BARE: _local, Reach.DIGITS: Run.status}
@@ -132,7 +134,7 @@ class _Keyword(_Moving):
         four = ((words & _TRUE[0]) == _TRUE[1]) | ((words & _NULL[0]) == _NULL[1])
         five = (words & _FALSE[0]) == _FALSE[1]
         cursor.sure &= four | five
-        ends: Offsets = np.minimum(cursor.at + 4 + five, cursor.limit)
+        ends: Offsets = cursor.at + 4 + five
         return ends
 
 
@@ -152,7 +154,7 @@ class _Number(_Moving):
         length = ends - begins
         cursor.sure &= (whole > begins) & (length <= self._longest)
         cursor.sure &= (octets[begins] != _ZERO) | (whole == begins + 1)
-        fraction = cursor.next(is_no_digit, np.minimum(whole + 1, cursor.limit))
+        fraction = cursor.next(is_no_digit, whole + 1)
         dotted = (octets[whole] == _DOT) & (fraction == ends) & (fraction > whole + 1)
         cursor.sure &= (whole == ends) | dotted
         return ends
@@ -196,7 +198,7 @@ class _Iso(_Moving):
         self._run = Run()
         moment = month(text[:4], int(text[5:7]), zone)
         date = Value(value.reach, example=text[: self._clock])
-        self._run.moment(date, moment, (8, 11, 14, 17))
+        self._run.moment(date, moment, day=8, clock=11)
         self.width = self._run.width + 2 * WORD
 
     def ends(self, cursor: Cursor) -> Offsets:
@@ -207,7 +209,7 @@ class _Iso(_Moving):
         digits = zones - clocks - 1
         cursor.sure &= ~dotted | ((digits >= 1) & (digits <= self._most))
         cursor.sure &= (cursor.words(zones) & self._zone[0]) == self._zone[1]
-        ends: Offsets = np.minimum(zones + self._zone_length, cursor.limit)
+        ends: Offsets = zones + self._zone_length
         return ends
 
 
