@@ -7,35 +7,36 @@ from it, it is left to the splitter. All offsets count from the block's start.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ingestor.formats.cursor import Cursor, is_no_word, is_quote, lower, text_word
+from ingestor.formats.cursor import Cursor, is_no_word, is_quote, text_word
+from ingestor.formats.endings import endings_of
 from ingestor.formats.fields import Role
-from ingestor.formats.marks import WORD, Workspace, byte, outside
+from ingestor.formats.marks import WORD, Workspace, below, byte
 from ingestor.formats.runs import three_digits
 from ingestor.formats.steps import steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from ingestor.formats.cursor import Word
     from ingestor.formats.layouts import Layout
     from ingestor.formats.marks import Flags, Offsets, Words
 
-_ENDING, _CR, _SLASH, _MARK, _SPACE, _DOT = b"\n\r/? ."
-_TILDE = ord("~")
+_ENDING, _CR, _SLASH, _MARK, _SPACE, _AND = b"\n\r/? &"
 _PROTOCOLS = [text_word(text)[1] for text in (b"HTTP/1.1", b"HTTP/2.0", b"HTTP/1.0", b"HTTP/3.0")]
+_NEVER_ORDINARY = (b"\\", b"\x7f")  # an escape; DEL, the one control above the letters
+_FEW = 64  # lines
+_GET, _GET_ALONE = text_word(b"GET "), text_word(b"GET")
 _BEHIND_TARGET = len(" HTTP/1.1")
 _ends_line = byte(_ENDING)
-_is_strange = outside(_SPACE, _TILDE)
+_is_strange = below(_SPACE)
 # Its query, or what needs a closer look: space, quote, #, % and all below; ;, which differs from ?
 # by one bit; what is no ASCII.
-_ends_path = outside(ord("&"), _TILDE, but=_MARK)
-_VERB = re.compile(r"[A-Z]{1,7}")
-_ENDING_NAME = re.compile(r"[a-z0-9]{1,7}")
+_ends_path = below(_AND, but=_MARK)
 
 
 # Free workspaces: as many as threads ever read at a time, whatever the number of files.
@@ -96,7 +97,7 @@ class Block:
 
     def times(self, numbers: Offsets) -> list[int]:
         """Give the times of some lines, in Unix seconds."""
-        times: list[int] = self._times[numbers].tolist()
+        times: list[int] = self._times(numbers).tolist()
         return times
 
     def statuses(self, numbers: Offsets) -> Offsets | None:
@@ -108,7 +109,7 @@ class Blocks:
     """Reads the blocks of one layout.
 
     ``extensions`` are lower case, without dots; a hit by one of ``methods`` for such a path is an
-    asset, and nothing else can be said of it first.
+    asset, and nothing else can be said of it first. Of others than GET the rules say so.
     """
 
     def __init__(
@@ -118,10 +119,8 @@ class Blocks:
         self._steps = steps_of(layout.pieces)
         # A line that has lost its way stands no further behind the block.
         self._padding = 4 * WORD + 2 * sum(step.width for step in self._steps)
-        self._endings = _endings(extensions)
-        verbs = [name.encode() for name in methods if _VERB.fullmatch(name)]
-        self._verbs = [text_word(verb)[1] for verb in verbs]
-        self._spaced = [(len(verb) + 1, *text_word(verb + b" ")) for verb in verbs]
+        self._endings = endings_of(frozenset(extensions))
+        self._has_assets = "GET" in methods and self._endings.any
 
     def read(self, data: bytes, latest: int) -> Block:
         """Read whole lines; ``latest`` is the latest believable time in Unix seconds."""
@@ -137,16 +136,14 @@ class Blocks:
 
     def _read(self, data: bytes, space: Workspace, latest: int) -> Block:
         starts, ends, usable = self._lines(data, space)
-        quotes = space.marks(is_quote).count_before(ends)
-        quotes[1:] -= quotes[:-1]
-        usable &= quotes == self._layout.quotes
         kept = usable.nonzero()[0]
-        cursor = Cursor(space, starts[kept], ends[kept])
+        cursor = Cursor(space, starts[kept], ends[kept], latest)
         for step in self._steps:
             step.read(cursor)
-        sure = cursor.sure & (cursor.at == cursor.stops) & cursor.is_believable(latest)
+        usable[kept] = cursor.sure & (cursor.at == cursor.stops)
+        self._count_quotes(data, space, starts, ends, usable)
+        sure = usable[kept]
         assets = sure & self._assets(cursor)
-        usable[kept] = sure
         others = ~usable
         return Block(
             data,
@@ -165,59 +162,60 @@ class Blocks:
         starts[:1] = 0
         starts[1:] = ends[:-1] + 1
         usable: Flags = np.ones(len(starts), np.bool_)
-        if self._layout.printable:
+        if self._layout.printable and space.marks(_is_strange).count() > len(ends):
             strange = space.marks(_is_strange).all()
             odd = strange[octets[strange] != _ENDING]
             odd = odd[(octets[odd] != _CR) | (octets[odd + 1] != _ENDING)]
             usable[np.searchsorted(ends, odd)] = False
-        at = data.find(b"\\")
-        while at >= 0:  # few: whatever is escaped is not ordinary
-            line = int(np.searchsorted(ends, at))
-            usable[line] = False
-            at = data.find(b"\\", int(ends[line]))
+        for which in _NEVER_ORDINARY:
+            at = data.find(which)
+            while at >= 0:  # few
+                line = int(np.searchsorted(ends, at))
+                usable[line] = False
+                at = data.find(which, int(ends[line]))
         return starts, ends, usable
+
+    def _count_quotes(
+        self, data: bytes, space: Workspace, starts: Offsets, ends: Offsets, usable: Flags
+    ) -> None:
+        """Give up lines with more quotes than the layout has; no line read along it has fewer."""
+        quotes, marks = self._layout.quotes, space.marks(is_quote)
+        others = (~usable).nonzero()[0]
+        if len(others) <= _FEW:
+            places = zip(starts[others].tolist(), ends[others].tolist(), strict=True)
+            theirs = sum(data.count(b'"', start, end) for start, end in places)
+            if marks.count() - theirs == quotes * (len(usable) - len(others)):
+                return
+        counts = marks.count_before(ends)
+        counts[1:] -= counts[:-1]
+        usable &= counts == quotes
 
     def _assets(self, cursor: Cursor) -> Flags:
         """Tell which lines ask for an asset, by a path that has nothing in it to decode."""
         values, octets = cursor.values, cursor.octets
-        if not self._verbs or not len(self._endings[0]):
+        if not self._has_assets:
             return np.zeros(len(cursor.starts), np.bool_)
         known: Flags
         if Role.REQUEST in values:
             begins, ends = values[Role.REQUEST]
-            targets, known = self._after_verb(cursor.words(begins), begins)
-            stops = np.maximum(ends - _BEHIND_TARGET, 0)
+            known = _is(cursor.words(begins), _GET)
+            targets, stops = begins + len(b"GET "), np.maximum(ends - _BEHIND_TARGET, 0)
             known &= _one_of(cursor.words(stops + 1), _PROTOCOLS) & (octets[stops] == _SPACE)
         else:
             targets, stops = values[Role.TARGET if Role.TARGET in values else Role.PATH]
             begins, ends = values[Role.METHOD]
-            known = _one_of(lower(cursor.words(begins), ends - begins), self._verbs)
+            known = _is(cursor.words(begins), _GET_ALONE) & (ends - begins == len(b"GET"))
             begins, ends = values[Role.PROTOCOL]
             known &= _one_of(cursor.words(begins), _PROTOCOLS) & (ends - begins == WORD)
         known &= (octets[targets] == _SLASH) & (targets < stops)
         path_ends = np.minimum(cursor.next(_ends_path, targets), stops)
         known &= path_ends - targets > 1
-        found = known & self._has_ending(cursor.words(np.maximum(path_ends - WORD, 0)))
+        found = known & self._endings.end(cursor.words(np.maximum(path_ends - WORD, 0)))
         asked = (found & (path_ends != stops)).nonzero()[0]
         # Queries of one version or so; what else there is the rules know as well.
         query_ends = cursor.next(is_no_word, path_ends[asked])
         found[asked] = (octets[path_ends[asked]] == _MARK) & (query_ends >= stops[asked])
         return found
-
-    def _after_verb(self, words: Words, begins: Offsets) -> tuple[Offsets, Flags]:
-        """Where targets begin behind a method that counts, and whether there is one."""
-        targets = begins
-        known: Flags = np.zeros(len(begins), np.bool_)
-        for length, mask, text in self._spaced:
-            has = (words & mask) == text
-            targets = np.where(has, begins + length, targets)
-            known |= has
-        return targets, known
-
-    def _has_ending(self, words: Words) -> Flags:
-        """Whether words end like the path of an asset."""
-        lowest, highest = self._endings
-        return words <= highest[np.searchsorted(lowest, words, "right")]
 
 
 @lru_cache(maxsize=64)
@@ -226,22 +224,9 @@ def blocks_like(layout: Layout, extensions: frozenset[str], methods: frozenset[s
     return Blocks(layout, extensions, methods)
 
 
-def _endings(extensions: Collection[str]) -> tuple[Words, Words]:
-    """Give the words that end with extensions and their dots, in spans: from one to another.
-
-    As a number, a word that is read from memory has its last byte first: those with the same
-    ending follow each other. A span's highest stands one place further than its lowest.
-    """
-    spans = []
-    for name in extensions:
-        if _ENDING_NAME.fullmatch(name):
-            length = len(name) + 1
-            ending = int.from_bytes(b"." + name.encode(), "little")
-            shift = 8 * (WORD - length)
-            spans.append((ending << shift, ((ending + 1) << shift) - 1))
-    spans.sort()
-    lowest = np.array([lowest for lowest, _ in spans], np.uint64)
-    return lowest, np.array([0, *(highest for _, highest in spans)], np.uint64)
+def _is(words: Words, text: Word) -> Flags:
+    found: Flags = (words & text[0]) == text[1]
+    return found
 
 
 def _one_of(words: Words, texts: Collection[np.uint64]) -> Flags:

@@ -8,23 +8,25 @@ import numpy as np
 
 from ingestor.formats.clocks import EARLIEST
 from ingestor.formats.fields import Role
-from ingestor.formats.marks import WORD, byte, outside, rows_at, words_at
+from ingestor.formats.marks import below, byte, outside, rows_at, words_at
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ingestor.formats.layouts import Value
     from ingestor.formats.marks import Flags, Kind, Offsets, Words, Workspace
 
     Word = tuple[np.uint64, np.uint64]  # which bits count, and what they are
+    Times = Callable[[Offsets], Offsets]
+    """The times of some lines, by their numbers, in Unix seconds."""
 
 _WIDEST_ZONE = 16 * 3_600  # seconds
 _DOT, _ZERO, _NINE, _QUOTE = b'.09"'
-_FIRST, _LAST = 0x2D, 0x7E  # of a word
+_FIRST = 0x2D  # of a word
 _NIBBLE = np.uint64(15)
-# The lower bytes of a word, by their number.
-_LOWER = np.array([(1 << (8 * count)) - 1 for count in range(WORD + 1)], np.uint64)
 
 is_quote = byte(_QUOTE)
-is_no_word = outside(_FIRST, _LAST)
+is_no_word = below(_FIRST)
 is_no_number = outside(_DOT, _NINE)
 is_no_digit = outside(_ZERO, _NINE)
 
@@ -32,11 +34,12 @@ is_no_digit = outside(_ZERO, _NINE)
 class Cursor:
     """The ordinary lines of a block while they are read.
 
-    ``starts`` and ``ends`` (at the newline) are those of the lines. A line that has lost its way
+    ``starts`` and ``ends`` (at the newline) are those of the lines; ``latest`` is the latest
+    believable time in Unix seconds. A line that has lost its way
     may stand behind the block's end, by no more than the widths of all steps.
     """
 
-    def __init__(self, space: Workspace, starts: Offsets, ends: Offsets) -> None:
+    def __init__(self, space: Workspace, starts: Offsets, ends: Offsets, latest: int) -> None:
         self.octets = space.octets
         self.starts = starts
         self.ends = ends
@@ -44,10 +47,11 @@ class Cursor:
         self.at = starts
         self.sure: Flags = np.ones(len(starts), np.bool_)
         self.values: dict[Role, tuple[Offsets, Offsets]] = {}
-        self.times: Offsets = np.zeros(len(starts), np.int64)
+        self.times: Times  # a layout has one time
         self.knows_zone = True
         self.statuses: Words | None = None  # three digits each, as numbers with the first lowest
         self._space = space
+        self._latest = latest
 
     def next(self, kind: Kind, offsets: Offsets) -> Offsets:
         """Find the next byte of a kind at or behind each offset; the block's end where none is."""
@@ -68,21 +72,23 @@ class Cursor:
         if value.role is not Role.NONE:
             self.values[value.role] = begins, ends
 
-    def is_believable(self, latest: int) -> Flags:
-        """Whether times are between 1995 and ``latest`` (Unix seconds), in any zone."""
+    def tell_times(self, times: Times, span: tuple[int, int] | None = None) -> None:
+        """Hold times to what is believable: from 1995 to the latest, in any zone.
+
+        ``span`` are the first and the last that there can be, in Unix seconds.
+        """
         margin = 0 if self.knows_zone else _WIDEST_ZONE
-        return (self.times >= EARLIEST + margin) & (self.times <= latest - margin)
+        earliest, latest = EARLIEST + margin, self._latest - margin
+        if span is None or span[0] < earliest or span[1] > latest:
+            seconds = times(np.arange(len(self.starts)))
+            self.sure &= (seconds >= earliest) & (seconds <= latest)
+        self.times = times
 
 
 def text_word(text: bytes) -> Word:
     """Give the mask and the value of up to eight bytes at a word's beginning."""
     mask = (1 << (8 * len(text))) - 1
     return np.uint64(mask), np.uint64(int.from_bytes(text, "little"))
-
-
-def lower(words: Words, lengths: Offsets) -> Words:
-    """Give only the first bytes of words; none for more than eight."""
-    return np.where(lengths <= WORD, words & _LOWER[np.clip(lengths, 0, WORD)], np.uint64(0))
 
 
 def number_in(words: Words, digits: int) -> Offsets:

@@ -70,10 +70,13 @@ class Marks:
         counted: Offsets = self._before[at] + np.bitwise_count(self._words[at] & below)
         return counted
 
+    def count(self) -> int:
+        """Count the marked bytes before the block's end."""
+        return int(np.bitwise_count(self._own()).sum())
+
     def all(self) -> Offsets:
         """Give the offsets of all marked bytes before the block's end, in their order."""
-        words = self._words[: self._last + 1].copy()
-        words[-1] &= self._below
+        words = self._own()
         at = words.nonzero()[0]
         words = words[at]
         found = [(at << _SHIFT) + _lowest_bit(words)]
@@ -85,6 +88,11 @@ class Marks:
             at, words = at[more], words[more]
             found.append((at << _SHIFT) + _lowest_bit(words))
         return found[0] if len(found) == 1 else np.sort(np.concatenate(found))
+
+    def _own(self) -> Words:
+        words = self._words[: self._last + 1].copy()
+        words[-1] &= self._below
+        return words
 
 
 def _lowest_bit(words: Words) -> Octets:
@@ -152,20 +160,29 @@ def byte(which: int) -> Kind:
     return mark
 
 
-def outside(first: int, last: int, but: int | None = None) -> Kind:
-    """Give the kind of what is not between two bytes, both included; ``but`` belongs to it, too.
+def below(first: int, *, but: int | None = None) -> Kind:
+    """Give the kind of all below a byte and of what is no ASCII; ``but`` belongs to it, too.
 
     And so does what differs from ``but`` by no more than the bit 0x04.
     """
 
     def mark(octets: Octets, flags: Flags, spare: Octets) -> Flags:
-        np.subtract(octets, first, out=spare)
-        np.greater(spare, last - first, out=flags)
+        np.less(octets.view(np.int8), first, out=flags)
         if but is not None:
             np.bitwise_or(octets, 0x04, out=spare)
             also = spare.view(np.bool_)
             np.equal(spare, but | 0x04, out=also)
             np.logical_or(flags, also, out=flags)
         return flags
+
+    return mark
+
+
+def outside(first: int, last: int) -> Kind:
+    """Give the kind of what is not between two bytes, both included."""
+
+    def mark(octets: Octets, flags: Flags, spare: Octets) -> Flags:
+        np.subtract(octets, first, out=spare)
+        return np.greater(spare, last - first, out=flags)
 
     return mark

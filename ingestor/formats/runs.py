@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from calendar import monthrange
 from datetime import UTC
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _ZERO = ord("0")
 _CLOCK = len("00:00:00")
+_DAY = 86_400  # seconds
 _BYTE = np.uint64(0xFF)
 _HIGHEST = 0x80  # bit of a byte
 
@@ -169,6 +171,7 @@ class Moment:
     def __init__(self, base: int, days: int, *, knows_zone: bool) -> None:
         self._base = base
         self._days = np.uint64(days)
+        self._length = days * _DAY
         self._knows_zone = knows_zone
 
     def read(self, cursor: Cursor, day: Words, clock: Words) -> None:
@@ -178,12 +181,17 @@ class Moment:
         fits: Flags = ((pairs + self._slack) & self._highest) == 0
         fits &= days - np.uint64(1) < self._days  # there are many days before day 1
         cursor.sure &= fits
+        cursor.knows_zone = self._knows_zone
+        first = self._base + _DAY
+        cursor.tell_times(partial(self._times, days, pairs), (first, first + self._length))
+
+    def _times(self, days: Words, pairs: Words, numbers: Offsets) -> Offsets:
+        days, pairs = days[numbers], pairs[numbers]
         minutes: Words = ((pairs & self._hour_and_minute) * self._sixty) >> np.uint64(24)
         minutes &= np.uint64(0xFFFF)
         seconds: Words = (pairs >> np.uint64(48)) & _BYTE
-        seconds += minutes * np.uint64(60) + days * np.uint64(86_400)
-        cursor.times = seconds.view(np.int64) + self._base
-        cursor.knows_zone = self._knows_zone
+        seconds += minutes * np.uint64(60) + days * np.uint64(_DAY)
+        return seconds.view(np.int64) + self._base
 
 
 def month(year: bytes, month: int, zone: bytes) -> Moment:
@@ -191,4 +199,4 @@ def month(year: bytes, month: int, zone: bytes) -> Moment:
     begin = unix_seconds(year, month, b"1", b"0", b"0", zone or None, UTC)
     if begin is None:
         return Moment(0, 0, knows_zone=True)
-    return Moment(begin - 86_400, monthrange(int(year), month)[1], knows_zone=bool(zone))
+    return Moment(begin - _DAY, monthrange(int(year), month)[1], knows_zone=bool(zone))

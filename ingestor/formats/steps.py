@@ -176,7 +176,8 @@ class _Epoch(_Number):
         nines = (cursor.words(whole + 1) & _NINES[0]) == _NINES[1]
         cursor.sure &= ~(nines & (ends >= whole + 7))
         first = number_in(cursor.words(begins), 8)
-        cursor.times = first * 100 + number_in(cursor.words(begins + WORD), 2)
+        times = first * 100 + number_in(cursor.words(begins + WORD), 2)
+        cursor.tell_times(times.__getitem__)
         return ends
 
 
