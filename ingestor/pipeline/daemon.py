@@ -116,7 +116,7 @@ class _Daemon:
             raise ConfigError("umami.url is not set")
         start = _start(config)
         rules = config.rules(since=start if isinstance(start, int) else None)
-        scanners = Scanners(config, config.sources, rules, following=True)
+        scanners = Scanners(config, config.sources, rules, following=True, in_blocks=False)
         counts = Counts()
         ledger = Ledger(counts, self._store, self._committer, self._source_name)
         ledger.on_unparked = self._read_again

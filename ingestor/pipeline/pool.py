@@ -8,6 +8,7 @@ import multiprocessing
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from multiprocessing import forkserver
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ingestor.scan.slots import Slot
@@ -37,24 +38,25 @@ class Bundle(NamedTuple):
 class Pool:
     """``jobs`` processes with these rules. Use it as an asynchronous context manager.
 
-    They begin to start at once, so that whoever enters early finds them ready.
+    They are forked from a server, a process that has no threads, as this one has, and has read
+    the program once for all. It does that while whoever made the pool does something else.
     """
 
     def __init__(self, rules: RulesRecipe, jobs: int) -> None:
         self.jobs = jobs
         self._slots = _slots(jobs + AHEAD)
         self._free = list(range(len(self._slots)))  # that no bundle is in
-        # Spawned, not forked: this process has threads.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([scan.__module__, "ingestor.formats.blocks"])
+        try:
+            forkserver.ensure_running()
+        except OSError as error:  # no place for its socket, say
+            log.debug("No server to fork processes from: %s", error)
         self._executor = ProcessPoolExecutor(
-            jobs,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=begin,
-            initargs=(rules, self._slots),
+            jobs, mp_context=context, initializer=begin, initargs=(rules, self._slots)
         )
 
     async def __aenter__(self) -> Self:
-        for _ in range(self.jobs):
-            self.hand_over([], {})
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -73,7 +75,7 @@ class Pool:
                 lengths = [len(chunk.data) for chunk in chunks]
                 empty = [replace(chunk, data=b"") for chunk in chunks]
                 answers = self._executor.submit(scan_slot, number, empty, lengths, recipes)
-        except (BrokenProcessPool, OSError) as error:  # died, or cannot be started
+        except (BrokenProcessPool, OSError, EOFError) as error:  # died, or cannot be started
             answers = Future()
             answers.set_exception(BrokenProcessPool(str(error)))
         return Bundle(chunks, answers, number)

@@ -203,7 +203,7 @@ class _Today:
         self._sources = config.sources
         self._judges = bool(config.sites and config.sources)
         rules = config.rules()
-        self._scanners = Scanners(config, config.sources, rules, following=True)
+        self._scanners = Scanners(config, config.sources, rules, following=True, in_blocks=False)
         self._samples: dict[str, list[bytes]] = {}
         self._known: dict[str, Scanner | None] = {}
 

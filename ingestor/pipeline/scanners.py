@@ -28,8 +28,8 @@ _KEPT = 16  # scanners, of files that are read one after the other
 class Scanners:
     """Makes scanners and keeps them by the file's key. ``clock`` gives Unix seconds.
 
-    ``following``: all are kept, and lines are judged one by one, for few come at a time. Else
-    files are read one after the other, and many lines at once.
+    ``following``: all are kept, for lines come from any of their files; else files are read one
+    after the other. ``in_blocks``: many lines come at a time (see `Scanner`).
     """
 
     def __init__(
@@ -40,8 +40,10 @@ class Scanners:
         *,
         clock: Callable[[], float] = time.time,
         following: bool = False,
+        in_blocks: bool = True,
     ) -> None:
         self._following = following
+        self._in_blocks = in_blocks
         self._sources = sources
         self._sites = {site.hostname: site for site in config.sites}
         self._require_user_agent = config.pageviews.require_user_agent
@@ -73,7 +75,7 @@ class Scanners:
         """
         recipe = self.recipe(source_index, name, head, tail)
         try:
-            scanner = recipe.scanner(self._rules, self._clock, in_blocks=not self._following)
+            scanner = recipe.scanner(self._rules, self._clock, in_blocks=self._in_blocks)
         except FormatError:
             found = self._as_siblings(source_index, recipe)
             if found is None:
@@ -103,7 +105,7 @@ class Scanners:
             self._rules,
             site=recipe.site,
             clock=self._clock,
-            in_blocks=not self._following,
+            in_blocks=self._in_blocks,
         )
 
     def remark(
