@@ -8,11 +8,11 @@ from it, it is left to the splitter. All offsets count from the block's start.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ingestor.formats.cursor import Cursor, is_no_word, is_quote, text_word
+from ingestor.formats.cursor import Cursor, is_quote, text_word
 from ingestor.formats.endings import endings_of
 from ingestor.formats.fields import Role
 from ingestor.formats.marks import WORD, Workspace, below, byte
@@ -37,10 +37,19 @@ _is_strange = below(_SPACE)
 # Its query, or what needs a closer look: space, quote, #, % and all below; ;, which differs from ?
 # by one bit; what is no ASCII.
 _ends_path = below(_AND, but=_MARK)
+_ends_query = below(_SPACE + 1)
 
 
 # Free workspaces: as many as threads ever read at a time, whatever the number of files.
 _spaces: list[Workspace] = []
+
+
+class Pages(NamedTuple):
+    """Which lines are plain GETs, and where the paths of these begin and end (at the query)."""
+
+    plain: Flags
+    begins: Offsets
+    ends: Offsets
 
 
 class Block:
@@ -55,6 +64,7 @@ class Block:
         self,
         data: bytes,
         cursor: Cursor,
+        pages: Pages,
         lines: int,
         assets: int,
         *,
@@ -69,6 +79,7 @@ class Block:
         # Nothing that stands in the workspace: that will be another block's.
         self._data = data
         self._others = others
+        self._pages = pages
         self._starts, self._ends = cursor.starts, cursor.ends
         self._values = cursor.values
         self._times, self._statuses = cursor.times, cursor.statuses
@@ -94,6 +105,20 @@ class Block:
             return [b""] * len(numbers)
         begins, ends = (offsets[numbers].tolist() for offsets in found)
         return [data[begin:end] for begin, end in zip(begins, ends, strict=True)]
+
+    def requests(self, numbers: Offsets) -> list[bytes]:
+        """Give what some lines ask for: the path alone of a plain GET, with any query.
+
+        Else the whole request behind a space.
+        """
+        data, pages = self._data, self._pages
+        begins, ends = pages.begins[numbers].tolist(), pages.ends[numbers].tolist()
+        texts = [data[begin:end] for begin, end in zip(begins, ends, strict=True)]
+        others = (~pages.plain[numbers]).nonzero()[0]
+        wholes = self.texts(Role.REQUEST, numbers[others])
+        for at, whole in zip(others.tolist(), wholes, strict=True):
+            texts[at] = b" " + whole
+        return texts
 
     def times(self, numbers: Offsets) -> list[int]:
         """Give the times of some lines, in Unix seconds."""
@@ -143,11 +168,13 @@ class Blocks:
         usable[kept] = cursor.sure & (cursor.at == cursor.stops)
         self._count_quotes(data, space, starts, ends, usable)
         sure = usable[kept]
-        assets = sure & self._assets(cursor)
+        pages = self._pages(cursor)
+        assets = sure & self._assets(cursor, pages)
         others = ~usable
         return Block(
             data,
             cursor,
+            pages,
             len(starts),
             int(np.count_nonzero(assets)),
             plain=(sure & ~assets).nonzero()[0],
@@ -190,32 +217,36 @@ class Blocks:
         counts[1:] -= counts[:-1]
         usable &= counts == quotes
 
-    def _assets(self, cursor: Cursor) -> Flags:
-        """Tell which lines ask for an asset, by a path that has nothing in it to decode."""
+    def _pages(self, cursor: Cursor) -> Pages:
+        """Find the paths of plain GETs: nothing in one is to decode, nor in the query behind."""
         values, octets = cursor.values, cursor.octets
-        if not self._has_assets:
-            return np.zeros(len(cursor.starts), np.bool_)
-        known: Flags
+        plain: Flags
         if Role.REQUEST in values:
             begins, ends = values[Role.REQUEST]
-            known = _is(cursor.words(begins), _GET)
+            plain = _is(cursor.words(begins), _GET)
             targets, stops = begins + len(b"GET "), np.maximum(ends - _BEHIND_TARGET, 0)
-            known &= _one_of(cursor.words(stops + 1), _PROTOCOLS) & (octets[stops] == _SPACE)
+            plain &= _one_of(cursor.words(stops + 1), _PROTOCOLS) & (octets[stops] == _SPACE)
         else:
             targets, stops = values[Role.TARGET if Role.TARGET in values else Role.PATH]
             begins, ends = values[Role.METHOD]
-            known = _is(cursor.words(begins), _GET_ALONE) & (ends - begins == len(b"GET"))
+            plain = _is(cursor.words(begins), _GET_ALONE) & (ends - begins == len(b"GET"))
             begins, ends = values[Role.PROTOCOL]
-            known &= _one_of(cursor.words(begins), _PROTOCOLS) & (ends - begins == WORD)
-        known &= (octets[targets] == _SLASH) & (targets < stops)
+            plain &= _one_of(cursor.words(begins), _PROTOCOLS) & (ends - begins == WORD)
+        plain &= (octets[targets] == _SLASH) & (targets < stops)
         path_ends = np.minimum(cursor.next(_ends_path, targets), stops)
-        known &= path_ends - targets > 1
-        found = known & self._endings.end(cursor.words(np.maximum(path_ends - WORD, 0)))
-        asked = (found & (path_ends != stops)).nonzero()[0]
-        # Queries of one version or so; what else there is the rules know as well.
-        query_ends = cursor.next(is_no_word, path_ends[asked])
-        found[asked] = (octets[path_ends[asked]] == _MARK) & (query_ends >= stops[asked])
-        return found
+        asked = (plain & (path_ends != stops)).nonzero()[0]
+        if len(asked):
+            marks = path_ends[asked]
+            has_query = octets[marks] == _MARK
+            plain[asked] = has_query & (cursor.next(_ends_query, marks) >= stops[asked])
+        return Pages(plain, targets, path_ends)
+
+    def _assets(self, cursor: Cursor, pages: Pages) -> Flags:
+        """Tell which lines ask for an asset."""
+        if not self._has_assets:
+            return np.zeros(len(cursor.starts), np.bool_)
+        words = cursor.words(np.maximum(pages.ends - WORD, 0))
+        return pages.plain & self._endings.end(words)
 
 
 @lru_cache(maxsize=64)

@@ -141,6 +141,9 @@ class Rules:
         self.requests: Remembered[bytes, RawVerdict] = Remembered(
             self._judge_request, limit=16384, longest=256
         )
+        self.paths: Remembered[bytes, RawVerdict] = Remembered(
+            self._judge_path, limit=16384, longest=256
+        )
         self.statuses: Remembered[bytes, RawVerdict] = Remembered(self._judge_status, limit=1024)
         self.agents: Remembered[bytes, RawVerdict] = Remembered(self._judge_raw_agent, limit=8192)
         self._raw = RawValues(
@@ -294,6 +297,12 @@ class Rules:
         if match[1].decode("ascii") not in self._methods:
             return Reason.METHOD
         return self._targets[match[2].decode("ascii")] or True
+
+    def _judge_path(self, path: bytes) -> RawVerdict:
+        """Judge what `Block.requests` gives: the path of a GET, or a space and a whole request."""
+        if path.startswith(b" "):
+            return self.requests[path[1:]]
+        return self._judge_request(b"GET %b HTTP/1.1" % path)
 
     def _judge_target(self, target: str) -> Reason | None:
         """Judge a target, of which only what stands before its query matters."""

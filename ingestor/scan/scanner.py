@@ -8,10 +8,9 @@ page view. Where anything is out of the ordinary, the judge decides: it is slow,
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 from itertools import repeat
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ingestor.formats.clocks import EARLIEST
 from ingestor.model import Chunk, Hit, Malformed, PageView, Reason, Scanned, Span, Tally
@@ -37,6 +36,13 @@ _TIMES = 512  # spellings of times remembered, for each file: they come in their
 _NOTHING = frozenset({b"", b"-"})
 _place = itemgetter(0)
 _new = tuple.__new__  # a named tuple's own constructor costs twice that
+
+
+class _Passed(NamedTuple):
+    """Lines of a block that passed by their raw values: their numbers, and their user agents."""
+
+    numbers: Offsets
+    agents: list[bytes]
 
 
 class Scanner:
@@ -140,20 +146,20 @@ class Scanner:
 
     def _pass(
         self, block: Block, tallied: Counter[Reason | Malformed]
-    ) -> tuple[Offsets, list[tuple[int, int]]]:
+    ) -> tuple[_Passed, list[tuple[int, int]]]:
         """Judge plain lines by request, status and user agent.
 
-        Gives the numbers of those that pass, and the places of those that need a closer look.
+        Gives those that pass, and the places of those that need a closer look.
         """
         numbers, rules = block.plain, self._rules
-        requests, agents = rules.requests, rules.agents
+        paths, agents = rules.paths, rules.agents
         bot, bots = Reason.BOT, 0
         passed: list[int] = []
         unsure: list[int] = []
         agent_of = block.texts("user_agent", numbers)
-        lines = zip(block.texts("request", numbers), self._by_status(block), agent_of, strict=False)
-        for at, (request, status, agent) in enumerate(lines):
-            verdict = requests[request]
+        lines = zip(block.requests(numbers), self._by_status(block), agent_of, strict=False)
+        for at, (path, status, agent) in enumerate(lines):
+            verdict = paths[path]
             if verdict is True:
                 verdict = agents[agent] if status is True else status
                 if verdict is bot:
@@ -168,7 +174,8 @@ class Scanner:
                 tallied[verdict] += 1
         tallied[bot] += bots
         starts, ends = block.places(numbers[unsure])
-        return numbers[passed], list(zip(starts, ends, strict=True))
+        their_agents = [agent_of[at] for at in passed]
+        return _Passed(numbers[passed], their_agents), list(zip(starts, ends, strict=True))
 
     def _by_status(self, block: Block) -> Iterable[RawVerdict]:
         """Judge the statuses of plain lines: each of the few that there are once."""
@@ -185,16 +192,21 @@ class Scanner:
         self,
         data: bytes,
         block: Block,
-        numbers: Offsets,
+        passed: _Passed,
         tallied: Counter[Reason | Malformed],
         found: list[Found],
     ) -> list[tuple[int, int]]:
         """Make page views of lines that passed; gives the places of those that it cannot judge."""
+        numbers, agents = passed
+
+        def texts(name: str) -> list[bytes]:
+            return agents if name == "user_agent" else block.texts(name, numbers)
+
         unsure: list[tuple[int, int]] = []
         starts, ends = block.places(numbers)
         verdicts: Sequence[Verdict | None]
         if self._shortcut is not None and block.knows_zone:
-            verdicts = self._shortcut(partial(block.texts, numbers=numbers), block.times(numbers))
+            verdicts = self._shortcut(texts, block.times(numbers))
         else:
             verdicts = [None] * len(starts)
         for start, end, verdict in zip(starts, ends, verdicts, strict=True):
