@@ -96,7 +96,9 @@ class _Backfill:
                 log.info("The checkpoint is %s.", config.checkpoint.path)
             pool = None
             if store is not None and await self._is_worth_processes(store):
-                pool = await stack.enter_async_context(Pool(self._rules_recipe(), self._job.jobs))
+                pool = await stack.enter_async_context(
+                    Pool(self._rules_recipe(), self._job.jobs - 1)
+                )
             progress = Progress(config, counts, store)
             if pool is not None and not Questions(config, self._job).asked:
                 # Few lines are looked at: it would take longer to import what reads many at once.
@@ -196,7 +198,7 @@ class _Backfill:
         )
         if pool is None:
             return Alone(files, ahead=not self._job.is_stdin)
-        return Together(files, pool)
+        return Together(files, pool, self._rules)
 
     def _name(self, lines: Lines, key: int) -> str:
         return readable(lines.path_of(key) or b"")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ingestor")
 
-_ENOUGH = 2 << 20  # bytes that an estimate rests on: some thousand lines
+_ENOUGH = 1 << 20  # bytes that an estimate rests on: some thousand lines
 _PAUSE = 5.0  # seconds between two tries to ask Umami
 
 T = TypeVar("T")

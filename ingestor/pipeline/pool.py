@@ -32,19 +32,20 @@ class Bundle(NamedTuple):
 
     chunks: list[Chunk]
     answers: Future[list[Answer]]
-    slot: int | None  # that their data went through, and their answers will
+    slot: int | None = None  # that their data went through, and their answers will
+    here: bool = False  # this process scanned them itself
 
 
 class Pool:
-    """``jobs`` processes with these rules. Use it as an asynchronous context manager.
+    """``size`` processes with these rules. Use it as an asynchronous context manager.
 
     They are forked from a server, a process that has no threads, as this one has, and has read
     the program once for all. It does that while whoever made the pool does something else.
     """
 
-    def __init__(self, rules: RulesRecipe, jobs: int) -> None:
-        self.jobs = jobs
-        self._slots = _slots(jobs + AHEAD)
+    def __init__(self, rules: RulesRecipe, size: int) -> None:
+        self.size = size
+        self._slots = _slots(size + AHEAD)
         self._free = list(range(len(self._slots)))  # that no bundle is in
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([scan.__module__, "ingestor.formats.blocks"])
@@ -53,7 +54,7 @@ class Pool:
         except OSError as error:  # no place for its socket, say
             log.debug("No server to fork processes from: %s", error)
         self._executor = ProcessPoolExecutor(
-            jobs, mp_context=context, initializer=begin, initargs=(rules, self._slots)
+            size, mp_context=context, initializer=begin, initargs=(rules, self._slots)
         )
 
     async def __aenter__(self) -> Self:

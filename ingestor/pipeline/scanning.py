@@ -1,9 +1,10 @@
 """Chunks in, scanned chunks out, in the same order: in this process, or in several.
 
-With jobs, this process reads, cuts and delivers, and others scan. Chunks of one file go to any
-of them, each scanned as if the file began with it. Where a format learnt something in between,
-that is not true, so from there on the file is scanned here. Whatever happens to a process, its
-chunks are scanned again: nothing was remembered of them.
+With jobs, this process reads, cuts and delivers, others scan, and while it would have to wait for
+them, it scans as well. Chunks of one file go to any of them, each scanned as if the file began
+with it. Where a format learnt something in between, that is not true, so from there on the file is
+scanned here, in order. Whatever happens to a process, its chunks are scanned again: nothing was
+remembered of them.
 """
 
 from __future__ import annotations
@@ -11,25 +12,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, NamedTuple
 
-from ingestor.pipeline.pool import AHEAD, BUNDLE
+from ingestor.pipeline.pool import AHEAD, BUNDLE, Bundle
 from ingestor.pipeline.scanners import without_lines
 from ingestor.scan.packing import unpack
-from ingestor.scan.worker import Answer
+from ingestor.scan.worker import Answer, Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
     from ingestor.model import Chunk, Scanned
-    from ingestor.pipeline.pool import Bundle, Pool
+    from ingestor.pageviews import Rules
+    from ingestor.pipeline.pool import Pool
     from ingestor.scan import Recipe, Scanner
     from ingestor.scan.worker import About
 
 log = logging.getLogger("ingestor")
 
 _CHUNKS = 64  # of a bundle: many small files would be more than a process can keep scanners of
+_HERE = 2  # bundles that this process scans before their turn
 _RECIPES = 64  # kept for processes that did not get them yet
 
 
@@ -67,11 +71,15 @@ class Alone:
 
 
 class Together:
-    """The processes of a pool scan, and this one what only it can."""
+    """The processes of a pool scan, and this one while it would have to wait, and what only it can.
 
-    def __init__(self, files: Files, pool: Pool) -> None:
+    ``rules`` are those that the pool has.
+    """
+
+    def __init__(self, files: Files, pool: Pool, rules: Rules) -> None:
         self._files = files
         self._pool = pool
+        self._worker = Worker(rules)
         self._is_broken = False
         self._recipes: dict[int, Recipe] = {}
         self._given: dict[int, int] = {}  # file → bundles that its recipe went along with
@@ -82,21 +90,35 @@ class Together:
         waiting: deque[Bundle] = deque()
         more = True
         while more or waiting:
-            while more and len(waiting) < self._pool.jobs + AHEAD:
+            handed_over = sum(not bundle.here for bundle in waiting)
+            here = handed_over >= self._pool.size + AHEAD
+            would_wait = not waiting or not waiting[0].answers.done()
+            if more and (not here or (would_wait and len(waiting) - handed_over < _HERE)):
                 bundle = await asyncio.to_thread(_next_bundle, chunks, BUNDLE)
                 more = bool(bundle)
                 if bundle:
-                    waiting.append(await self._submit(bundle))
-            if waiting:
+                    waiting.append(await (self._scan_here if here else self._submit)(bundle))
+            else:
                 async for scanned in self._received(waiting.popleft()):
                     yield scanned
+
+    async def _scan_here(self, chunks: list[Chunk]) -> Bundle:
+        """Scan chunks as another process would."""
+        answers = []
+        for chunk in chunks:
+            self._worker.learn({chunk.file: await self._recipe(chunk)})
+            answers.append(self._worker.scan(chunk, here=True))
+            await asyncio.sleep(0)  # let others go on
+        scanned: Future[list[Answer]] = Future()
+        scanned.set_result(answers)
+        return Bundle(chunks, scanned, here=True)
 
     async def _submit(self, chunks: list[Chunk], *, again: bool = False) -> Bundle:
         recipes: dict[int, Recipe] = {}
         for chunk in chunks:
             key = chunk.file
             given = self._given.get(key, 0)
-            if key not in recipes and (again or given < self._pool.jobs):
+            if key not in recipes and (again or given < self._pool.size):
                 recipes[key] = await self._recipe(chunk)
                 self._given[key] = given + 1
         return self._pool.hand_over(chunks, recipes)
@@ -139,11 +161,14 @@ class Together:
             self._files.about(chunk, answer.about)
         if answer.changed:
             self._alone.add(chunk.file)
-        if answer.packed is None or chunk.file in self._alone:
+        if chunk.file not in self._alone:
+            if answer.scanned is not None:
+                return answer.scanned
+            if answer.packed is not None:
+                return unpack(answer.packed, chunk)
             self._alone.add(chunk.file)
-            scanner = await self._files.made(chunk)
-            return None if scanner is None else scanner.scan(chunk)
-        return unpack(answer.packed, chunk)
+        scanner = await self._files.made(chunk)
+        return None if scanner is None else scanner.scan(chunk)
 
 
 def _next_bundle(chunks: Iterator[Chunk], enough: int) -> list[Chunk]:

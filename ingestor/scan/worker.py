@@ -25,7 +25,7 @@ from ingestor.scan.packing import pack
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ingestor.model import Chunk
+    from ingestor.model import Chunk, Scanned
     from ingestor.scan.recipe import Recipe
     from ingestor.scan.scanner import Scanner
     from ingestor.scan.slots import Slot
@@ -41,6 +41,10 @@ class RulesRecipe:
     sites: tuple[Site, ...]
     since: int | None
     until: int | None
+
+    def rules(self) -> Rules:
+        """Make them."""
+        return Rules(self.options, self.sites, since=self.since, until=self.until)
 
 
 class About(NamedTuple):
@@ -59,13 +63,14 @@ class Answer(NamedTuple):
     unexplained: str = ""  # no format explains the file: the words for it
     missing: bool = False  # this process knows no recipe for the file
     place: tuple[int, int] | None = None  # where `packed` stands in the slot instead
+    scanned: Scanned | None = None  # by this very process, in place of `packed`
 
 
-class _Worker:
+class Worker:
     """One process's rules and scanners."""
 
-    def __init__(self, recipe: RulesRecipe) -> None:
-        self._rules = Rules(recipe.options, recipe.sites, since=recipe.since, until=recipe.until)
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
         self._recipes: dict[int, Recipe] = {}
         self._scanners: dict[int, Scanner] = {}
         self._unexplained: dict[int, str] = {}
@@ -78,8 +83,8 @@ class _Worker:
         for key, recipe in recipes.items():
             self._recipes.setdefault(key, recipe)
 
-    def scan(self, chunk: Chunk) -> Answer:
-        """Scan one chunk, if its file is known."""
+    def scan(self, chunk: Chunk, *, here: bool = False) -> Answer:
+        """Scan one chunk, if its file is known; ``here``: for this process itself."""
         key, about = chunk.file, None
         if key in self._unexplained:
             return Answer(unexplained=self._unexplained[key])
@@ -95,14 +100,18 @@ class _Worker:
                 return Answer(unexplained=str(error))
             self._scanners[key] = scanner
             about = About(scanner.format.name, scanner.format.fields)
-        packed = pack(*scanner.judge(chunk))
-        changed = scanner.format.changed
-        if changed:
+        answer = Answer(about=about)
+        if here:
+            answer = answer._replace(scanned=scanner.scan(chunk))
+        else:
+            answer = answer._replace(packed=pack(*scanner.judge(chunk)))
+        if scanner.format.changed:
             del self._scanners[key]
-        return Answer(packed, changed, about)
+            answer = answer._replace(changed=True)
+        return answer
 
 
-_worker: _Worker | None = None
+_worker: Worker | None = None
 _slots: Sequence[Slot] = ()
 
 
@@ -113,7 +122,7 @@ def begin(recipe: RulesRecipe, slots: Sequence[Slot]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger("ingestor").addHandler(logging.NullHandler())  # the parent says it
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = _Worker(recipe)
+    _worker = Worker(recipe.rules())
     collect_rarely()
 
 

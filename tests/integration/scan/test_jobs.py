@@ -100,7 +100,9 @@ async def test_several_processes_give_what_one_gives(logs: Callable[[], Logs]) -
     one, several = logs(), logs()
     expected = await all_of(one, Alone(one.files()))
     async with two_processes() as processes:
-        found = await all_of(several, Together(several.files(), processes))
+        together = Together(several.files(), processes, several.rules)
+        found = await all_of(several, together)
+    assert together._worker._recipes, "this process only waited while the others were started"
     assert [each.chunk for each in found] == [each.chunk for each in expected]
     assert found == expected
     assert sum(len(each.page_views) for each in found) > 100
@@ -116,7 +118,7 @@ async def test_many_small_files_are_all_scanned_by_the_others(
     data = b"".join((sample_logs / "combined.log").read_bytes().splitlines(keepends=True)[:5])
     ours = Logs([data] * 1200)
     async with two_processes() as processes:
-        found = await all_of(ours, Together(ours.files(), processes))
+        found = await all_of(ours, Together(ours.files(), processes, ours.rules))
     assert [each.chunk.file for each in found] == [*range(1200)]
     assert {each.tally.lines for each in found} == {5}
     assert not ours.own, "this process had to scan some itself"
@@ -132,7 +134,9 @@ async def test_what_has_no_room_in_shared_memory_goes_through_pipes(
     expected = await all_of(one, Alone(one.files()))
     async with two_processes() as processes:
         assert len(processes._free) == (6 if size else 0)
-        assert await all_of(several, Together(several.files(), processes)) == expected
+        assert (
+            await all_of(several, Together(several.files(), processes, several.rules)) == expected
+        )
         assert len(processes._free) == (6 if size else 0), "a slot was not given back"
 
 
@@ -143,13 +147,15 @@ async def test_without_memfd_chunks_go_through_pipes(
     one, several = logs(), logs()
     expected = await all_of(one, Alone(one.files()))
     async with two_processes() as processes:
-        assert await all_of(several, Together(several.files(), processes)) == expected
+        assert (
+            await all_of(several, Together(several.files(), processes, several.rules)) == expected
+        )
 
 
 async def test_whoever_stops_early_leaves_no_memory_open(logs: Callable[[], Logs]) -> None:
     ours = logs()
     async with two_processes() as processes:
-        async for _ in Together(ours.files(), processes).scanned(iter(ours)):
+        async for _ in Together(ours.files(), processes, ours.rules).scanned(iter(ours)):
             break
         assert len(processes._free) < 6
         kept = [slot._descriptor for slot in processes._slots]
@@ -174,7 +180,10 @@ async def test_a_process_that_dies_loses_nothing(
             if count == 5:
                 os.kill(next(iter(processes._executor._processes)), signal.SIGKILL)
 
-        assert await all_of(several, Together(several.files(), processes), kill) == expected
+        assert (
+            await all_of(several, Together(several.files(), processes, several.rules), kill)
+            == expected
+        )
     assert [record.message for record in caplog.records if "has died" in record.message] == [
         "A process that scans has died; the rest is scanned in one process."
     ]
@@ -183,7 +192,7 @@ async def test_a_process_that_dies_loses_nothing(
 async def test_whoever_stops_early_leaves_no_process(logs: Callable[[], Logs]) -> None:
     ours = logs()
     async with two_processes() as started:
-        async for _ in Together(ours.files(), started).scanned(iter(ours)):
+        async for _ in Together(ours.files(), started, ours.rules).scanned(iter(ours)):
             break
         processes = list(started._executor._processes.values())
     await asyncio.to_thread(lambda: [process.join(20) for process in processes])
@@ -193,7 +202,7 @@ async def test_whoever_stops_early_leaves_no_process(logs: Callable[[], Logs]) -
 
 _PARENT = """
 import asyncio, sys
-from ingestor.pageviews import PageViewOptions
+from ingestor.pageviews import PageViewOptions, Rules
 from ingestor.pipeline.pool import Pool
 from ingestor.pipeline.scanning import Files, Together
 from ingestor.scan import Recipe
@@ -206,7 +215,7 @@ async def main():
     files = Files(None, None, lambda _: Recipe("x", "combined", None, None, line, b""), None, None)
     files = files._replace(about=lambda *_: None)
     async with Pool(RulesRecipe(PageViewOptions(), (), None, None), 2) as pool:
-        together = Together(files, pool)
+        together = Together(files, pool, Rules(PageViewOptions(), ()))
         async for _ in together.scanned(iter([Chunk(1, 0, len(line), line)])):
             print(*pool._executor._processes, flush=True)
             await asyncio.sleep(60)
