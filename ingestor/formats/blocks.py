@@ -15,8 +15,8 @@ import numpy as np
 from ingestor.formats.cursor import Cursor, is_quote, text_word
 from ingestor.formats.endings import endings_of
 from ingestor.formats.fields import Role
-from ingestor.formats.marks import WORD, Workspace, below, byte
-from ingestor.formats.runs import three_digits
+from ingestor.formats.marks import WORD, Workspace, below, ends_line
+from ingestor.formats.runs import Run, three_digits
 from ingestor.formats.steps import steps_of
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ _ENDING, _CR, _SLASH, _MARK, _SPACE, _AND = b"\n\r/? &"
 _PROTOCOLS = [text_word(text)[1] for text in (b"HTTP/1.1", b"HTTP/2.0", b"HTTP/1.0", b"HTTP/3.0")]
 _NEVER_ORDINARY = (b"\\", b"\x7f")  # an escape; DEL, the one control above the letters
 _FEW = 64  # lines
+_TOO_SHORT = 2  # times what fits: at least half of the lines are shorter than an ordinary one
 _GET, _GET_ALONE = text_word(b"GET "), text_word(b"GET")
 _BEHIND_TARGET = len(" HTTP/1.1")
-_ends_line = byte(_ENDING)
 _is_strange = below(_SPACE)
 # Its query, or what needs a closer look: space, quote, #, % and all below; ;, which differs from ?
 # by one bit; what is no ASCII.
@@ -144,17 +144,23 @@ class Blocks:
         self._steps = steps_of(layout.pieces)
         # A line that has lost its way stands no further behind the block.
         self._padding = 4 * WORD + 2 * sum(step.width for step in self._steps)
+        self._shortest = sum(step.width for step in self._steps if isinstance(step, Run))
         self._endings = endings_of(frozenset(extensions))
         self._has_assets = "GET" in methods and self._endings.any
 
-    def read(self, data: bytes, latest: int) -> Block:
-        """Read whole lines; ``latest`` is the latest believable time in Unix seconds."""
+    def read(self, data: bytes, latest: int) -> Block | None:
+        """Read whole lines; ``latest`` is the latest believable time in Unix seconds.
+
+        None where most of them are too short for the layout: so many would take much memory.
+        """
         try:
             space = _spaces.pop()
         except IndexError:
             space = Workspace()
         try:
             space.load(data, self._padding)
+            if space.marks(ends_line).count() * self._shortest > _TOO_SHORT * len(data):
+                return None
             return self._read(data, space, latest)
         finally:
             _spaces.append(space)
@@ -184,11 +190,11 @@ class Blocks:
     def _lines(self, data: bytes, space: Workspace) -> tuple[Offsets, Offsets, Flags]:
         """Find where lines start and end, and which of them may be ordinary ones."""
         octets = space.octets
-        ends = space.marks(_ends_line).all()
+        ends = space.marks(ends_line).all()
         starts = np.empty_like(ends)
         starts[:1] = 0
         starts[1:] = ends[:-1] + 1
-        usable: Flags = np.ones(len(starts), np.bool_)
+        usable: Flags = ends - starts >= self._shortest
         if self._layout.printable and space.marks(_is_strange).count() > len(ends):
             strange = space.marks(_is_strange).all()
             odd = strange[octets[strange] != _ENDING]
@@ -211,9 +217,9 @@ class Blocks:
         if len(others) <= _FEW:
             places = zip(starts[others].tolist(), ends[others].tolist(), strict=True)
             theirs = sum(data.count(b'"', start, end) for start, end in places)
-            if marks.count() - theirs == quotes * (len(usable) - len(others)):
+            if marks.count() - len(ends) - theirs == quotes * (len(usable) - len(others)):
                 return
-        counts = marks.count_before(ends)
+        counts = marks.count_before(ends) - np.arange(len(ends))  # without the newlines
         counts[1:] -= counts[:-1]
         usable &= counts == quotes
 

@@ -32,15 +32,20 @@ _BEHIND = 3 * _BITS  # bytes behind all that is looked at: a search ends there
 
 
 class Marks:
-    """Marked bytes of a block; from ``limit`` on everything is marked, so that a search ends."""
+    """Marked bytes of a block; from ``limit`` on everything is marked, so that a search ends.
 
-    def __init__(self, marked: Flags, limit: int) -> None:
+    And so are those of ``others``.
+    """
+
+    def __init__(self, marked: Flags, limit: int, others: Marks | None = None) -> None:
         self._bits: Octets = np.packbits(marked, bitorder="little")
-        self._words: Words = self._bits.view("<u8")
+        self.words: Words = self._bits.view("<u8")
+        if others is not None:
+            self.words |= others.words
         last, rest = limit >> _SHIFT, limit & (_BITS - 1)
         self._last, self._below = last, np.uint64((1 << rest) - 1)
-        self._words[last] |= ~self._below
-        self._words[last + 1 :] = _ALL
+        self.words[last] |= ~self._below
+        self.words[last + 1 :] = _ALL
         self._before: Offsets | None = None
 
     def next(self, offsets: Offsets) -> Offsets:
@@ -63,11 +68,11 @@ class Marks:
     def count_before(self, offsets: Offsets) -> Offsets:
         """Count the marked bytes before each offset."""
         if self._before is None:
-            self._before = np.zeros(len(self._words) + 1, np.int64)
-            np.cumsum(np.bitwise_count(self._words), out=self._before[1:])
+            self._before = np.zeros(len(self.words) + 1, np.int64)
+            np.cumsum(np.bitwise_count(self.words), out=self._before[1:])
         at = offsets >> _SHIFT
         below = (_ONE << (offsets & (_BITS - 1)).view(np.uint64)) - _ONE
-        counted: Offsets = self._before[at] + np.bitwise_count(self._words[at] & below)
+        counted: Offsets = self._before[at] + np.bitwise_count(self.words[at] & below)
         return counted
 
     def count(self) -> int:
@@ -90,7 +95,7 @@ class Marks:
         return found[0] if len(found) == 1 else np.sort(np.concatenate(found))
 
     def _own(self) -> Words:
-        words = self._words[: self._last + 1].copy()
+        words = self.words[: self._last + 1].copy()
         words[-1] &= self._below
         return words
 
@@ -142,12 +147,16 @@ class Workspace:
         self._marks.clear()
 
     def marks(self, kind: Kind) -> Marks:
-        """Give the block's bytes of a kind."""
+        """Give the block's bytes of a kind, and all newlines: no search goes beyond its line.
+
+        Else a few lines of another kind could cost as much as many blocks.
+        """
         marks = self._marks.get(kind)
         if marks is None:
+            newlines = None if kind is ends_line else self.marks(ends_line)
             size = len(self.octets)
             marked = kind(self.octets, self._flags[:size], self._spare[:size])
-            marks = self._marks[kind] = Marks(marked, self.limit)
+            marks = self._marks[kind] = Marks(marked, self.limit, newlines)
         return marks
 
 
@@ -186,3 +195,6 @@ def outside(first: int, last: int) -> Kind:
         return np.greater(spare, last - first, out=flags)
 
     return mark
+
+
+ends_line = byte(_NEWLINE)

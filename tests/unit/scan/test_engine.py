@@ -304,6 +304,15 @@ def test_only_what_nothing_else_decides_is_an_asset(
     assert block.plain.tolist() == ([] if is_asset else [0])
 
 
+def test_many_lines_shorter_than_any_ordinary_one_are_not_read_as_a_block() -> None:
+    """Half a million empty lines took arrays of half a million numbers, and a search in each."""
+    ordinary = line("GET /a.css HTTP/1.1")
+    reader = blocks_of(format_named("combined"), ordinary[:-1])
+    assert reader is not None
+    assert reader.read(ordinary * 50 + b"\n" * 20, NOW) is not None
+    assert reader.read(ordinary * 50 + b"\n" * 1000, NOW) is None
+
+
 def test_no_layout_is_known_where_a_value_could_reach_further() -> None:
     local = b'192.0.2.1 [01/Nov/2026:00:00:00 +0000] "/x" 200 "-"'
     assert compile_format(DEFINITIONS["no method"]).layout(local) is None
