@@ -1,10 +1,10 @@
 """Chunks in, scanned chunks out, in the same order: in this process, or in several.
 
 With jobs, this process reads, cuts and delivers, others scan, and while it would have to wait for
-them, it scans as well. Chunks of one file go to any of them, each scanned as if the file began
-with it. Where a format learnt something in between, that is not true, so from there on the file is
-scanned here, in order. Whatever happens to a process, its chunks are scanned again: nothing was
-remembered of them.
+them, it scans as well. Chunks of one file go to any of them, each scanned as if the
+file began with it. Where a format learnt something in between, that is not true, so from there on
+the file is scanned here, in order. Whatever happens to a process, its chunks are scanned again:
+nothing was remembered of them.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ log = logging.getLogger("ingestor")
 
 _CHUNKS = 64  # of a bundle: many small files would be more than a process can keep scanners of
 _HERE = 2  # bundles that this process scans before their turn
+_MANY = 3  # where one line in so many is a page view, these are more work than the lines
 _RECIPES = 64  # kept for processes that did not get them yet
 
 
@@ -80,6 +81,7 @@ class Together:
         self._files = files
         self._pool = pool
         self._worker = Worker(rules)
+        self._lines = self._page_views = 0  # so far
         self._is_broken = False
         self._recipes: dict[int, Recipe] = {}
         self._given: dict[int, int] = {}  # file → bundles that its recipe went along with
@@ -92,15 +94,22 @@ class Together:
         while more or waiting:
             handed_over = sum(not bundle.here for bundle in waiting)
             here = handed_over >= self._pool.size + AHEAD
-            would_wait = not waiting or not waiting[0].answers.done()
-            if more and (not here or (would_wait and len(waiting) - handed_over < _HERE)):
+            ahead = len(waiting) - handed_over
+            if more and (not here or (ahead < _HERE and self._would_wait(waiting))):
                 bundle = await asyncio.to_thread(_next_bundle, chunks, BUNDLE)
                 more = bool(bundle)
                 if bundle:
                     waiting.append(await (self._scan_here if here else self._submit)(bundle))
             else:
                 async for scanned in self._received(waiting.popleft()):
+                    self._lines += scanned.tally.lines
+                    self._page_views += len(scanned.page_views)
                     yield scanned
+
+    def _would_wait(self, waiting: deque[Bundle]) -> bool:
+        """Whether there is nothing better to do; many page views are enough to do, and to hold."""
+        has_time = _MANY * self._page_views < self._lines  # as far as is known
+        return has_time and not waiting[0].answers.done()
 
     async def _scan_here(self, chunks: list[Chunk]) -> Bundle:
         """Scan chunks as another process would."""
