@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -46,6 +47,8 @@ def run(
     stdin: Path | None = None,
 ) -> Cost:
     """Run a program to its end on the worker's core, or on ``cores``."""
+    _adopt_orphans()
+    others = _children()
     began = time.monotonic()
     with tempfile.TemporaryFile() as output, (stdin or Path(os.devnull)).open("rb") as source:
         process = subprocess.Popen(
@@ -60,9 +63,23 @@ def run(
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         text = output.read().decode(errors="replace")
-    cpu = usage.ru_utime + usage.ru_stime
     seconds = time.monotonic() - began
+    cpu = usage.ru_utime + usage.ru_stime
+    for orphan in _children() - others:  # what it started, and did not wait for
+        _, _, left = os.wait4(orphan, 0)
+        cpu += left.ru_utime + left.ru_stime
     return Cost(seconds, cpu, usage.ru_maxrss * 1024, process.returncode, text)
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of whatever a child leaves behind (prctl(2))."""
+    set_child_subreaper = 36
+    ctypes.CDLL(None, use_errno=True).prctl(set_child_subreaper, 1, 0, 0, 0)
+
+
+def _children() -> set[int]:
+    found = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return {int(pid) for pid in found}
 
 
 def ingestor(

@@ -75,13 +75,14 @@ class Bench:
         """Whether a row was asked for."""
         return not self._only or any(part in name for part in self._only)
 
-    def file(self, kind: Corpus) -> Path:
+    def file(self, kind: Corpus, *, seed: int = 1) -> Path:
         """The corpus, made once."""
-        name = f"{kind.log_format}-{kind.mix}-{self.lines}{kind.suffix}"
+        other = f"-{seed}" if seed > 1 else ""
+        name = f"{kind.log_format}-{kind.mix}-{self.lines}{other}{kind.suffix}"
         path = self.directory / name
         if not path.exists():
             part = path.with_name(f"part-{name}")
-            corpus.write(part, self.lines, log_format=kind.log_format, mix=kind.mix)
+            corpus.write(part, self.lines, seed=seed, log_format=kind.log_format, mix=kind.mix)
             part.rename(path)
         return path
 
@@ -94,23 +95,25 @@ class Bench:
         unkept: bool = False,
         more: tuple[str, ...] = (),
         cores: set[int] | None = None,
+        files: int = 1,
     ) -> Cost:
-        """Send a corpus into the sink; each time into a fresh checkpoint."""
+        """Send a corpus, or several, into the sink; each time into a fresh checkpoint."""
+        logs = [str(self.file(kind, seed=seed)) for seed in range(1, files + 1)]
         state = Path(tempfile.mkdtemp(dir=self.directory))
         try:
             with sink() as port:
                 settings = config(state, port, delivery=delivery)
                 arguments = ["backfill", "-c", str(settings), "--format", kind.named, *more]
-                cost = ingestor(
-                    [*arguments, str(self.file(kind))], tree=tree, unkept=unkept, cores=cores
-                )
+                cost = ingestor([*arguments, *logs], tree=tree, unkept=unkept, cores=cores)
                 _check(port)
         finally:
             shutil.rmtree(state)
         return cost
 
-    def row(self, name: str, once: Callable[[], Cost | None], plain: Path) -> Cost | None:
-        """Run, take the median, and write a row."""
+    def row(
+        self, name: str, once: Callable[[], Cost | None], plain: Path, *, files: int = 1
+    ) -> Cost | None:
+        """Run, take the median, and write a row; of so many files of that size."""
         if not self.wants(name):
             return None
         runs = []
@@ -121,10 +124,10 @@ class Bench:
                 return None
             runs.append(cost)
         cost = runs[0].of(runs)
+        lines, size = files * self.lines, files * plain.stat().st_size
         self._say(
-            f"| {name} | {self.lines / cost.seconds:,.0f} | {self.lines / cost.cpu:,.0f} | "
-            f"{cost.cpu * 1e6 / self.lines:.2f} | {plain.stat().st_size / cost.cpu / 1e6:,.0f} | "
-            f"{cost.rss / 1e6:.0f} |"
+            f"| {name} | {lines / cost.seconds:,.0f} | {lines / cost.cpu:,.0f} | "
+            f"{cost.cpu * 1e6 / lines:.2f} | {size / cost.cpu / 1e6:,.0f} | {cost.rss / 1e6:.0f} |"
         )
         return cost
 
@@ -156,12 +159,17 @@ def table(bench: Bench) -> None:
     bench.row("backfill, mix, default delivery", lambda: bench.backfill(mix, delivery=""), log)
     bench.row("backfill, mix, without checkpoint", lambda: bench.backfill(mix, unkept=True), log)
     bench.row("preview, mix", lambda: _preview(bench, mix), log)
-    for jobs in ("1", "2"):
-        bench.row(
-            f"backfill, mix, {jobs} jobs on {len(CORES)} cores",
-            lambda jobs=jobs: bench.backfill(mix, more=("--jobs", jobs), cores=set(CORES)),
-            log,
-        )
+    for files in (1, 4):
+        for jobs in ("1", "2"):
+            what = f"mix, {files} files" if files > 1 else "mix"
+            bench.row(
+                f"backfill, {what}, {jobs} jobs on {len(CORES)} cores",
+                lambda jobs=jobs, files=files: bench.backfill(
+                    mix, more=("--jobs", jobs), cores=set(CORES), files=files
+                ),
+                log,
+                files=files,
+            )
     _rivals(bench, log)
     _live(bench)
 
