@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ingestor")
 
-BUNDLE = 1024 * 1024  # bytes that are scanned in one go: handing over costs as much as 50 lines
-AHEAD = 4  # bundles that wait, beside those that are being scanned
-_SLOT = 7 * BUNDLE // 4  # bytes: a bundle may have most of a chunk more than is enough
+BUNDLE = 384 * 1024  # bytes that are handed over in one go, at least: mostly one chunk
+AHEAD = 6  # bundles that wait, beside those that are being scanned
+_SLOT = 896 * 1024  # bytes: nearly enough of a bundle, and a chunk
 
 
 class Bundle(NamedTuple):

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("ingestor")
 
 _CHUNKS = 64  # of a bundle: many small files would be more than a process can keep scanners of
-_HERE = 2  # bundles that this process scans before their turn
+_AHEAD = 1024 * 1024  # bytes that are read in one go, in a thread, where one process does it all
+_HERE = 3  # bundles that this process scans before their turn
 _MANY = 3  # where one line in so many is a page view, these are more work than the lines
 _RECIPES = 64  # kept for processes that did not get them yet
 
@@ -57,7 +58,7 @@ class Alone:
 
     def __init__(self, files: Files, *, ahead: bool = True) -> None:
         self._files = files
-        self._bundle = BUNDLE if ahead else 1
+        self._bundle = _AHEAD if ahead else 1
 
     async def scanned(self, chunks: Iterator[Chunk]) -> AsyncGenerator[Scanned, None]:
         """Scan all chunks; those of files that no format explains are left out."""
