@@ -7,6 +7,8 @@ def main() -> None:
     """Run the command. The processes of a backfill import this module, and need none."""
     # Nothing is multiplied here; threads that wait for numpy to do so would not wait idly.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # The processes of a backfill read no program from where somebody stands.
+    os.environ["PYTHONSAFEPATH"] = "1"
     from ingestor.cli import main as command  # noqa: PLC0415 - only when it is run
 
     command()

@@ -22,6 +22,8 @@ from typing import Any
 
 import pytest
 
+from ingestor.model import Malformed, Reason, Tally
+
 POLL = "INGESTOR_TESTS_POLL"  # set by pytest's --poll, for this process and its workers
 ROOT = Path(__file__).resolve().parent.parent
 WEBSITE = "3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c"
@@ -213,3 +215,11 @@ class Nginx:
 
     def reopen(self) -> None:
         self.process.send_signal(signal.SIGUSR1)
+
+
+def counted(tally: Tally) -> dict[tuple[type, str], int]:
+    """What a tally counts, by kind and word."""
+    assert all(isinstance(each, Malformed) for each in tally.malformed)
+    assert all(isinstance(each, Reason) for each in tally.filtered)
+    both = (tally.malformed, tally.filtered)
+    return {(type(word), word): count for words in both for word, count in words.items()}

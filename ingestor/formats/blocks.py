@@ -30,6 +30,7 @@ _ENDING, _CR, _SLASH, _MARK, _SPACE, _AND = b"\n\r/? &"
 _PROTOCOLS = [text_word(text)[1] for text in (b"HTTP/1.1", b"HTTP/2.0", b"HTTP/1.0", b"HTTP/3.0")]
 _NEVER_ORDINARY = (b"\\", b"\x7f")  # an escape; DEL, the one control above the letters
 _FEW = 64  # lines
+_SHORTEST = 24  # bytes; no line with time, address and request is shorter
 _TOO_SHORT = 2  # times what fits: at least half of the lines are shorter than an ordinary one
 _GET, _GET_ALONE = text_word(b"GET "), text_word(b"GET")
 _BEHIND_TARGET = len(" HTTP/1.1")
@@ -144,7 +145,8 @@ class Blocks:
         self._steps = steps_of(layout.pieces)
         # A line that has lost its way stands no further behind the block.
         self._padding = 4 * WORD + 2 * sum(step.width for step in self._steps)
-        self._shortest = sum(step.width for step in self._steps if isinstance(step, Run))
+        texts = sum(step.width for step in self._steps if isinstance(step, Run))
+        self._shortest = max(texts, _SHORTEST)
         self._endings = endings_of(frozenset(extensions))
         self._has_assets = "GET" in methods and self._endings.any
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import multiprocessing
+import signal
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from ingestor.scan.slots import Slot
@@ -16,6 +17,7 @@ from ingestor.scan.worker import Answer, RulesRecipe, begin, scan, scan_slot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from multiprocessing.context import ForkServerContext, SpawnContext
 
     from ingestor.model import Chunk
     from ingestor.scan import Recipe
@@ -24,6 +26,7 @@ log = logging.getLogger("ingestor")
 
 BUNDLE = 384 * 1024  # bytes that are handed over in one go, at least: mostly one chunk
 AHEAD = 6  # bundles that wait, beside those that are being scanned
+_SLOTS = 64  # at most; a process can be given no more than some 250 descriptors
 _SLOT = 896 * 1024  # bytes: nearly enough of a bundle, and a chunk
 
 
@@ -45,16 +48,11 @@ class Pool:
 
     def __init__(self, rules: RulesRecipe, size: int) -> None:
         self.size = size
-        self._slots = _slots(size + AHEAD)
+        self._slots = _slots(min(size + AHEAD, _SLOTS))
         self._free = list(range(len(self._slots)))  # that no bundle is in
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([scan.__module__, "ingestor.formats.blocks"])
-        try:
-            forkserver.ensure_running()
-        except OSError as error:  # no place for its socket, say
-            log.debug("No server to fork processes from: %s", error)
+        self._broken: BrokenProcessPool | None = None
         self._executor = ProcessPoolExecutor(
-            size, mp_context=context, initializer=begin, initargs=(rules, self._slots)
+            size, mp_context=_context(), initializer=begin, initargs=(rules, self._slots)
         )
 
     async def __aenter__(self) -> Self:
@@ -67,6 +65,8 @@ class Pool:
 
     def hand_over(self, chunks: list[Chunk], recipes: Mapping[int, Recipe]) -> Bundle:
         """Have chunks scanned; ``recipes`` are those that a process may not know yet."""
+        if self._broken is not None:
+            return self._lost(chunks, self._broken)
         number = self._filled(chunks)
         answers: Future[list[Answer]]
         try:
@@ -76,10 +76,18 @@ class Pool:
                 lengths = [len(chunk.data) for chunk in chunks]
                 empty = [replace(chunk, data=b"") for chunk in chunks]
                 answers = self._executor.submit(scan_slot, number, empty, lengths, recipes)
-        except (BrokenProcessPool, OSError, EOFError) as error:  # died, or cannot be started
-            answers = Future()
-            answers.set_exception(BrokenProcessPool(str(error)))
+        except (BrokenProcessPool, OSError, EOFError, ValueError) as error:
+            # One died, or cannot be started. What was submitted is in the queue all the same, so
+            # that slot is never free again, and nobody is asked for anything any more.
+            self._broken = BrokenProcessPool(str(error))
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            return self._lost(chunks, self._broken)
         return Bundle(chunks, answers, number)
+
+    def _lost(self, chunks: list[Chunk], error: BrokenProcessPool) -> Bundle:
+        answers: Future[list[Answer]] = Future()
+        answers.set_exception(error)
+        return Bundle(chunks, answers)
 
     async def answers(self, bundle: Bundle) -> list[Answer]:
         """Wait for what became of a bundle. Raises BrokenProcessPool where a process died."""
@@ -106,6 +114,22 @@ class Pool:
             if self._slots[number].write([chunk.data for chunk in chunks]):
                 return self._free.pop()
         return None
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    """Start the server; where there is no place for its socket, each process begins anew."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([scan.__module__, "ingestor.formats.blocks"])
+    resource_tracker.ensure_running()  # which lets Ctrl-C through again at its end
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # it is for this process
+    try:
+        forkserver.ensure_running()
+    except OSError as error:
+        log.debug("No server to fork processes from: %s", error)
+        return multiprocessing.get_context("spawn")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return context
 
 
 def _slots(count: int) -> list[Slot]:

@@ -38,6 +38,24 @@ _place = itemgetter(0)
 _new = tuple.__new__  # a named tuple's own constructor costs twice that
 
 
+class _Tallied:
+    """How often each word came; words of the two kinds may be spelled alike."""
+
+    __slots__ = ("filtered", "malformed")
+
+    def __init__(self) -> None:
+        self.malformed: Counter[str] = Counter()
+        self.filtered: Counter[str] = Counter()
+
+    def add(self, verdict: Reason | Malformed) -> None:
+        """Count a line that is no page view."""
+        (self.malformed if isinstance(verdict, Malformed) else self.filtered)[verdict] += 1
+
+    def tally(self, lines: int) -> Tally:
+        """Sum up."""
+        return Tally(lines, dict(+self.malformed), dict(+self.filtered))
+
+
 class _Passed(NamedTuple):
     """Lines of a block that passed by their raw values: their numbers, and their user agents."""
 
@@ -84,7 +102,7 @@ class Scanner:
 
     def judge(self, chunk: Chunk) -> tuple[list[Found], Tally]:
         """Do the same, without making page views of what was found."""
-        tallied: Counter[Reason | Malformed] = Counter()
+        tallied = _Tallied()
         found: list[Found] = []
         lines = chunk.oversized
         if chunk.data:
@@ -94,11 +112,11 @@ class Scanner:
                 lines += self._judge_lines(chunk.data, latest, tallied, found)
             else:
                 lines += block.lines
-                tallied[Reason.ASSET] = block.assets
+                tallied.filtered[Reason.ASSET] = block.assets
                 self._judge_block(chunk.data, block, latest, tallied, found)
         if chunk.oversized:
-            tallied[Malformed.OVERSIZED] += chunk.oversized
-        return found, _tally(lines, tallied)
+            tallied.malformed[Malformed.OVERSIZED] += chunk.oversized
+        return found, tallied.tally(lines)
 
     def verdicts(self, chunk: Chunk) -> Iterator[Judged]:
         """Judge line by line, the plain way."""
@@ -107,9 +125,7 @@ class Scanner:
     def _latest(self) -> int:
         return int(self._clock()) + _DAY
 
-    def _judge_lines(
-        self, data: bytes, latest: int, tallied: Counter[Reason | Malformed], found: list[Found]
-    ) -> int:
+    def _judge_lines(self, data: bytes, latest: int, tallied: _Tallied, found: list[Found]) -> int:
         """Judge lines one by one; how many."""
         judge = self._judge_line if self._has_columns else self._judge.verdict
         lines = lines_of(data)
@@ -119,7 +135,7 @@ class Scanner:
             if isinstance(verdict, tuple):
                 found.append((start, line, verdict))
             else:
-                tallied[verdict] += 1
+                tallied.add(verdict)
             start += len(line) + 1
         return len(lines)
 
@@ -128,7 +144,7 @@ class Scanner:
         data: bytes,
         block: Block,
         latest: int,
-        tallied: Counter[Reason | Malformed],
+        tallied: _Tallied,
         found: list[Found],
     ) -> None:
         """Judge plain lines by their values, where the rules decide on these; then the others."""
@@ -141,12 +157,10 @@ class Scanner:
             if isinstance(verdict, tuple):
                 found.append((start, line, verdict))
             else:
-                tallied[verdict] += 1
+                tallied.add(verdict)
         found.sort(key=_place)
 
-    def _pass(
-        self, block: Block, tallied: Counter[Reason | Malformed]
-    ) -> tuple[_Passed, list[tuple[int, int]]]:
+    def _pass(self, block: Block, tallied: _Tallied) -> tuple[_Passed, list[tuple[int, int]]]:
         """Judge plain lines by request, status and user agent.
 
         Gives those that pass, and the places of those that need a closer look.
@@ -171,8 +185,8 @@ class Scanner:
             if verdict is None:
                 unsure.append(at)
             else:
-                tallied[verdict] += 1
-        tallied[bot] += bots
+                tallied.add(verdict)
+        tallied.filtered[bot] += bots
         starts, ends = block.places(numbers[unsure])
         their_agents = [agent_of[at] for at in passed]
         return _Passed(numbers[passed], their_agents), list(zip(starts, ends, strict=True))
@@ -193,7 +207,7 @@ class Scanner:
         data: bytes,
         block: Block,
         passed: _Passed,
-        tallied: Counter[Reason | Malformed],
+        tallied: _Tallied,
         found: list[Found],
     ) -> list[tuple[int, int]]:
         """Make page views of lines that passed; gives the places of those that it cannot judge."""
@@ -215,7 +229,7 @@ class Scanner:
             elif isinstance(verdict, tuple):
                 found.append((start, data[start:end], verdict))
             else:
-                tallied[verdict] += 1
+                tallied.add(verdict)
         return unsure
 
     def _judge_line(self, line: bytes, latest: int) -> Verdict:
@@ -269,15 +283,6 @@ class Scanner:
             self._times.clear()
         self._times[raw] = time
         return time
-
-
-def _tally(lines: int, tallied: Counter[Reason | Malformed]) -> Tally:
-    malformed: dict[str, int] = {}
-    filtered: dict[str, int] = {}
-    for each, count in tallied.items():
-        if count:
-            (malformed if isinstance(each, Malformed) else filtered)[each] = count
-    return Tally(lines, malformed, filtered)
 
 
 def page_views_of(chunk: Chunk, found: Sequence[Found]) -> list[PageView]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from parts import Command, Line, SandboxProcess, until
+from parts import Command, Line, SandboxProcess, environment, until
 
 PAGES = 300
 ASSETS = 1300  # before each page view: 37 MB in the plain one
@@ -32,6 +34,12 @@ def flags(sandbox: SandboxProcess, logs: Path) -> list[str]:
         *("--url", sandbox.url, "--website", sandbox.website, "--hostname", "example.com"),
         *("--checkpoint", "checkpoint.db", "--jobs", "2", str(logs)),
     ]
+
+
+def children(pid: int) -> list[int]:
+    """A process's children, and theirs."""
+    own = [int(pid) for pid in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return own + [each for child in own for each in children(child)]
 
 
 @pytest.mark.slow
@@ -68,9 +76,33 @@ def test_stopped_by_a_signal_it_drains_and_leaves_no_process(
 ) -> None:
     run = ingestor.start("backfill", *flags(sandbox, logs))
     until(lambda: sandbox.count() > 0)
-    children = Path(f"/proc/{run.process.pid}/task/{run.process.pid}/children").read_text().split()
-    assert len(children) >= 2
+    others = children(run.process.pid)
+    assert len(others) == 3, "a server, a process of it, and what tracks their resources"
     run.stop(signal.SIGTERM)
-    until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+    until(lambda: not any(Path(f"/proc/{child}").exists() for child in others))
     ingestor("backfill", *flags(sandbox, logs))
     assert sorted(sandbox.rows()) == sorted(f"/page-{n}" for n in range(PAGES))
+
+
+@pytest.mark.slow
+def test_no_program_is_read_from_where_somebody_stands(
+    tmp_path: Path, sandbox: SandboxProcess, logs: Path
+) -> None:
+    """A checkout of another version, or what a stranger put into a directory that all may write."""
+    here = tmp_path / "here"
+    for package in ("ingestor", "numpy", "multiprocessing"):
+        (here / package).mkdir(parents=True)
+        (here / package / "__init__.py").write_text("open('was_read', 'w'); raise SystemExit(9)")
+    script = Path(sys.executable).with_name("ingestor")
+    done = subprocess.run(
+        [script, "backfill", *flags(sandbox, logs)],
+        cwd=here,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not (here / "was_read").exists()
+    assert "has died" not in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert sandbox.count() == PAGES

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -203,6 +207,51 @@ async def test_a_process_that_dies_loses_nothing(
     assert [record.message for record in caplog.records if "has died" in record.message] == [
         "A process that scans has died; the rest is scanned in one process."
     ]
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["none", "one"])
+async def test_where_no_more_processes_can_be_started_nothing_is_lost(
+    first: int, sample_logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was submitted stays queued: whoever ran it later read another bundle in its slot."""
+    data = (sample_logs / "combined.log").read_bytes()
+    ours, one = Logs([data] * 60), Logs([data] * 60)
+    expected = await all_of(one, Alone(one.files()))
+    async with two_processes() as processes:
+        start = processes._executor._spawn_process
+        tries = iter(range(10**6))
+
+        def starting() -> None:
+            if first <= next(tries) < 6:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            start()
+
+        monkeypatch.setattr(processes._executor, "_spawn_process", starting)
+        assert await all_of(ours, Together(ours.files(), processes, ours.rules)) == expected
+        assert len(processes._executor._pending_work_items) < 3
+        assert next(tries) <= first + 1, "it was tried again"
+
+
+async def test_without_a_place_for_sockets_processes_begin_anew(
+    logs: Callable[[], Logs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    monkeypatch.setitem(multiprocessing.current_process()._config, "tempdir", None)
+    forkserver._forkserver._stop()
+    one, several = logs(), logs()
+    expected = await all_of(one, Alone(one.files()))
+    async with two_processes() as processes:
+        assert processes._executor._mp_context.get_start_method() == "spawn"
+        assert (
+            await all_of(several, Together(several.files(), processes, several.rules)) == expected
+        )
+
+
+async def test_hundreds_of_processes_share_a_few_slots() -> None:
+    async with Pool(RulesRecipe(PageViewOptions(), (SITE,), None, None), 255) as processes:
+        assert len(processes._slots) == 64
 
 
 async def test_whoever_stops_early_leaves_no_process(logs: Callable[[], Logs]) -> None:
