@@ -223,3 +223,13 @@ def counted(tally: Tally) -> dict[tuple[type, str], int]:
     assert all(isinstance(each, Reason) for each in tally.filtered)
     both = (tally.malformed, tally.filtered)
     return {(type(word), word): count for words in both for word, count in words.items()}
+
+
+def children(pid: int) -> list[int]:
+    """A process's children, and theirs."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:  # it has ended
+        return []
+    own = [int(child) for child in text.split()]
+    return own + [each for child in own for each in children(child)]

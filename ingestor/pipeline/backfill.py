@@ -19,7 +19,7 @@ from ingestor.pipeline.forecast import Questions, foresee
 from ingestor.pipeline.gathering import Gathering
 from ingestor.pipeline.job import Job, Result, lines_of, say_findings, unread_bytes
 from ingestor.pipeline.ledger import Ledger
-from ingestor.pipeline.pool import Pool
+from ingestor.pipeline.pool import pool_of
 from ingestor.pipeline.precedence import Precedence
 from ingestor.pipeline.progress import Progress
 from ingestor.pipeline.scanners import Scanners
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ingestor.model import Chunk
     from ingestor.pipeline.forecast import Forecast
     from ingestor.pipeline.job import Lines
+    from ingestor.pipeline.pool import Pool
     from ingestor.scan import Recipe, Scanner
     from ingestor.scan.worker import About
 
@@ -96,9 +97,9 @@ class _Backfill:
                 log.info("The checkpoint is %s.", config.checkpoint.path)
             pool = None
             if store is not None and await self._is_worth_processes(store):
-                pool = await stack.enter_async_context(
-                    Pool(self._rules_recipe(), self._job.jobs - 1)
-                )
+                pool = pool_of(self._rules_recipe(), self._job.jobs - 1)
+            if pool is not None:
+                await stack.enter_async_context(pool)
             progress = Progress(config, counts, store)
             if pool is not None and not Questions(config, self._job).asked:
                 # Few lines are looked at: it would take longer to import what reads many at once.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import multiprocessing
+import os
 import signal
+import sys
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -114,6 +116,18 @@ class Pool:
             if self._slots[number].write([chunk.data for chunk in chunks]):
                 return self._free.pop()
         return None
+
+
+def pool_of(rules: RulesRecipe, size: int) -> Pool | None:
+    """Make a pool; None, and it is said, where this machine or user can start no processes."""
+    why = f"this user may not read {sys.prefix}"  # as after root became the checkpoint's user
+    if os.access(sys.executable, os.X_OK) and os.access(__file__, os.R_OK):
+        try:
+            return Pool(rules, size)
+        except (OSError, ImportError, NotImplementedError) as error:  # no semaphores, say
+            why = str(error)
+    log.warning("No other processes can be started to scan (%s): one does it all.", why)
+    return None
 
 
 def _context() -> ForkServerContext | SpawnContext:

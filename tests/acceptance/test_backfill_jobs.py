@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from parts import Command, Line, SandboxProcess, environment, until
+from parts import Command, Line, SandboxProcess, children, environment, until
 
 PAGES = 300
 ASSETS = 1300  # before each page view: 37 MB in the plain one
@@ -34,12 +34,6 @@ def flags(sandbox: SandboxProcess, logs: Path) -> list[str]:
         *("--url", sandbox.url, "--website", sandbox.website, "--hostname", "example.com"),
         *("--checkpoint", "checkpoint.db", "--jobs", "2", str(logs)),
     ]
-
-
-def children(pid: int) -> list[int]:
-    """A process's children, and theirs."""
-    own = [int(pid) for pid in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return own + [each for child in own for each in children(child)]
 
 
 @pytest.mark.slow
