@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ingestor.formats.cursor import Cursor, is_quote, text_word
+from ingestor.formats.cursor import Cursor, is_quote, number_in, text_word
 from ingestor.formats.endings import endings_of
 from ingestor.formats.fields import Role
 from ingestor.formats.marks import WORD, Workspace, below, ends_line
-from ingestor.formats.runs import Run, three_digits
+from ingestor.formats.runs import Run
 from ingestor.formats.steps import steps_of
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Block:
 
     def statuses(self, numbers: Offsets) -> Offsets | None:
         """Give the statuses of some lines as numbers; None where lines have none."""
-        return None if self._statuses is None else three_digits(self._statuses[numbers])
+        return None if self._statuses is None else number_in(self._statuses[numbers], 3)
 
 
 class Blocks:

@@ -35,8 +35,8 @@ class Cursor:
     """The ordinary lines of a block while they are read.
 
     ``starts`` and ``ends`` (at the newline) are those of the lines; ``latest`` is the latest
-    believable time in Unix seconds. A line that has lost its way
-    may stand behind the block's end, by no more than the widths of all steps.
+    believable time in Unix seconds. A line that has lost its way may stand behind the block's end,
+    by no more than the widths of all steps.
     """
 
     def __init__(self, space: Workspace, starts: Offsets, ends: Offsets, latest: int) -> None:

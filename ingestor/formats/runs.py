@@ -121,7 +121,6 @@ class _Column:
 
     def __init__(self, text: bytes, slack: bytes) -> None:
         self.text = _constant(text)
-        self._is_whole = len(text) == WORD
         self._has_digits = slack != b"\x7f" * len(text)
         self._slack = _constant(slack)
         self._highest = _constant(bytes([_HIGHEST]) * len(text))
@@ -146,14 +145,6 @@ def _word(digits: Sequence[Words], place: int, count: int) -> Words:
     if byte + count > WORD:
         word |= digits[column + 1] << np.uint64(8 * (WORD - byte))
     return word & _constant(b"\xff" * count)
-
-
-def three_digits(digits: Words) -> Offsets:
-    """Give the number of three digits, the first lowest."""
-    number = (digits & _BYTE) * np.uint64(100)
-    number += ((digits >> np.uint64(8)) & _BYTE) * np.uint64(10)
-    number += (digits >> np.uint64(16)) & _BYTE
-    return number.view(np.int64)
 
 
 class Moment:

@@ -1,10 +1,10 @@
 """Chunks in, scanned chunks out, in the same order: in this process, or in several.
 
 With jobs, this process reads, cuts and delivers, others scan, and while it would have to wait for
-them, it scans as well. Chunks of one file go to any of them, each scanned as if the
-file began with it. Where a format learnt something in between, that is not true, so from there on
-the file is scanned here, in order. Whatever happens to a process, its chunks are scanned again:
-nothing was remembered of them.
+them, it scans as well. Chunks of one file go to any of them, each scanned as if the file began
+with it. Where a format learnt something in between, that is not true, so from there on the file is
+scanned here, in order. Whatever happens to a process, its chunks are scanned again: nothing was
+remembered of them.
 """
 
 from __future__ import annotations

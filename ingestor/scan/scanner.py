@@ -38,18 +38,22 @@ _place = itemgetter(0)
 _new = tuple.__new__  # a named tuple's own constructor costs twice that
 
 
-class _Tallied:
-    """How often each word came; words of the two kinds may be spelled alike."""
+class _Verdicts:
+    """What passed, and how often each word came; words of the two kinds may be spelled alike."""
 
-    __slots__ = ("filtered", "malformed")
+    __slots__ = ("filtered", "found", "malformed")
 
     def __init__(self) -> None:
+        self.found: list[Found] = []
         self.malformed: Counter[str] = Counter()
         self.filtered: Counter[str] = Counter()
 
-    def add(self, verdict: Reason | Malformed) -> None:
-        """Count a line that is no page view."""
-        (self.malformed if isinstance(verdict, Malformed) else self.filtered)[verdict] += 1
+    def add(self, start: int, line: bytes, verdict: Verdict) -> None:
+        """File a line under its verdict."""
+        if isinstance(verdict, tuple):
+            self.found.append((start, line, verdict))
+        else:
+            (self.malformed if isinstance(verdict, Malformed) else self.filtered)[verdict] += 1
 
     def tally(self, lines: int) -> Tally:
         """Sum up."""
@@ -102,21 +106,20 @@ class Scanner:
 
     def judge(self, chunk: Chunk) -> tuple[list[Found], Tally]:
         """Do the same, without making page views of what was found."""
-        tallied = _Tallied()
-        found: list[Found] = []
+        judged = _Verdicts()
         lines = chunk.oversized
         if chunk.data:
             latest = self._latest()
             block = None if self._sieve is None else self._sieve.sift(chunk.data, latest)
             if block is None:
-                lines += self._judge_lines(chunk.data, latest, tallied, found)
+                lines += self._judge_lines(chunk.data, latest, judged)
             else:
                 lines += block.lines
-                tallied.filtered[Reason.ASSET] = block.assets
-                self._judge_block(chunk.data, block, latest, tallied, found)
+                judged.filtered[Reason.ASSET] = block.assets
+                self._judge_block(chunk.data, block, latest, judged)
         if chunk.oversized:
-            tallied.malformed[Malformed.OVERSIZED] += chunk.oversized
-        return found, tallied.tally(lines)
+            judged.malformed[Malformed.OVERSIZED] += chunk.oversized
+        return judged.found, judged.tally(lines)
 
     def verdicts(self, chunk: Chunk) -> Iterator[Judged]:
         """Judge line by line, the plain way."""
@@ -125,42 +128,27 @@ class Scanner:
     def _latest(self) -> int:
         return int(self._clock()) + _DAY
 
-    def _judge_lines(self, data: bytes, latest: int, tallied: _Tallied, found: list[Found]) -> int:
+    def _judge_lines(self, data: bytes, latest: int, judged: _Verdicts) -> int:
         """Judge lines one by one; how many."""
         judge = self._judge_line if self._has_columns else self._judge.verdict
         lines = lines_of(data)
         start = 0
         for line in lines:
-            verdict = judge(line, latest)
-            if isinstance(verdict, tuple):
-                found.append((start, line, verdict))
-            else:
-                tallied.add(verdict)
+            judged.add(start, line, judge(line, latest))
             start += len(line) + 1
         return len(lines)
 
-    def _judge_block(
-        self,
-        data: bytes,
-        block: Block,
-        latest: int,
-        tallied: _Tallied,
-        found: list[Found],
-    ) -> None:
+    def _judge_block(self, data: bytes, block: Block, latest: int, judged: _Verdicts) -> None:
         """Judge plain lines by their values, where the rules decide on these; then the others."""
-        passed, others = self._pass(block, tallied)
-        others += self._page_views(data, block, passed, tallied, found)
+        passed, others = self._pass(block, judged)
+        others += self._page_views(data, block, passed, judged)
         # In the lines' order: some formats learn from them.
         for start, end in sorted(block.others() + others):
             line = data[start:end]
-            verdict = self._judge_line(line, latest)
-            if isinstance(verdict, tuple):
-                found.append((start, line, verdict))
-            else:
-                tallied.add(verdict)
-        found.sort(key=_place)
+            judged.add(start, line, self._judge_line(line, latest))
+        judged.found.sort(key=_place)
 
-    def _pass(self, block: Block, tallied: _Tallied) -> tuple[_Passed, list[tuple[int, int]]]:
+    def _pass(self, block: Block, judged: _Verdicts) -> tuple[_Passed, list[tuple[int, int]]]:
         """Judge plain lines by request, status and user agent.
 
         Gives those that pass, and the places of those that need a closer look.
@@ -185,8 +173,8 @@ class Scanner:
             if verdict is None:
                 unsure.append(at)
             else:
-                tallied.add(verdict)
-        tallied.filtered[bot] += bots
+                judged.filtered[verdict] += 1
+        judged.filtered[bot] += bots
         starts, ends = block.places(numbers[unsure])
         their_agents = [agent_of[at] for at in passed]
         return _Passed(numbers[passed], their_agents), list(zip(starts, ends, strict=True))
@@ -207,8 +195,7 @@ class Scanner:
         data: bytes,
         block: Block,
         passed: _Passed,
-        tallied: _Tallied,
-        found: list[Found],
+        judged: _Verdicts,
     ) -> list[tuple[int, int]]:
         """Make page views of lines that passed; gives the places of those that it cannot judge."""
         numbers, agents = passed
@@ -226,10 +213,8 @@ class Scanner:
         for start, end, verdict in zip(starts, ends, verdicts, strict=True):
             if verdict is None:
                 unsure.append((start, end))
-            elif isinstance(verdict, tuple):
-                found.append((start, data[start:end], verdict))
             else:
-                tallied.add(verdict)
+                judged.add(start, data[start:end], verdict)
         return unsure
 
     def _judge_line(self, line: bytes, latest: int) -> Verdict:

@@ -100,15 +100,12 @@ class Worker:
                 return Answer(unexplained=str(error))
             self._scanners[key] = scanner
             about = About(scanner.format.name, scanner.format.fields)
-        answer = Answer(about=about)
-        if here:
-            answer = answer._replace(scanned=scanner.scan(chunk))
-        else:
-            answer = answer._replace(packed=pack(*scanner.judge(chunk)))
-        if scanner.format.changed:
+        scanned = scanner.scan(chunk) if here else None
+        packed = None if here else pack(*scanner.judge(chunk))
+        changed = scanner.format.changed
+        if changed:
             del self._scanners[key]
-            answer = answer._replace(changed=True)
-        return answer
+        return Answer(packed, changed, about, scanned=scanned)
 
 
 _worker: Worker | None = None
