@@ -11,6 +11,7 @@ import re
 from ingestor.errors import FormatError
 from ingestor.formats.fields import (
     FREE_TEXT,
+    IDENT,
     METHOD,
     PATH,
     PROTOCOL,
@@ -48,7 +49,7 @@ _PLAIN: dict[str, Meaning] = {
     "u": SENT_TEXT,
     "f": SENT_TEXT,
     "R": FREE_TEXT,
-    "l": UNNAMED,
+    "l": IDENT,
 }
 _VARIABLES: dict[str, Meaning] = {
     "remote_addr": address(2),

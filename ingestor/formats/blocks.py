@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ingestor.formats.cursor import Cursor, is_quote, number_in, text_word
+from ingestor.formats.cursor import Cursor, is_no_word, is_quote, number_in, text_word
 from ingestor.formats.endings import endings_of
 from ingestor.formats.fields import Role
 from ingestor.formats.marks import WORD, Workspace, below, ends_line
@@ -20,25 +20,21 @@ from ingestor.formats.runs import Run
 from ingestor.formats.steps import steps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from ingestor.formats.cursor import Word
     from ingestor.formats.layouts import Layout
     from ingestor.formats.marks import Flags, Offsets, Words
 
-_ENDING, _CR, _SLASH, _MARK, _SPACE, _AND = b"\n\r/? &"
+_ENDING, _CR, _SLASH, _MARK, _SPACE = b"\n\r/? "
 _PROTOCOLS = [text_word(text)[1] for text in (b"HTTP/1.1", b"HTTP/2.0", b"HTTP/1.0", b"HTTP/3.0")]
 _NEVER_ORDINARY = (b"\\", b"\x7f")  # an escape; DEL, the one control above the letters
 _FEW = 64  # lines
 _SHORTEST = 24  # bytes; no line with time, address and request is shorter
 _TOO_SHORT = 2  # times what fits: at least half of the lines are shorter than an ordinary one
-_GET, _GET_ALONE = text_word(b"GET "), text_word(b"GET")
+_GET, _GET_PATH = text_word(b"GET"), text_word(b"GET /")
 _BEHIND_TARGET = len(" HTTP/1.1")
 _is_strange = below(_SPACE)
-# Its query, or what needs a closer look: space, quote, #, % and all below; ;, which differs from ?
-# by one bit; what is no ASCII.
-_ends_path = below(_AND, but=_MARK)
-_ends_query = below(_SPACE + 1)
 
 
 # Free workspaces: as many as threads ever read at a time, whatever the number of files.
@@ -46,11 +42,15 @@ _spaces: list[Workspace] = []
 
 
 class Pages(NamedTuple):
-    """Which lines are plain GETs, and where the paths of these begin and end (at the query)."""
+    """Which lines are plain GETs; where their targets begin, the paths end, and the targets stop.
+
+    Between path and stop is a query, of which nothing is known.
+    """
 
     plain: Flags
     begins: Offsets
     ends: Offsets
+    stops: Offsets
 
 
 class Block:
@@ -108,7 +108,7 @@ class Block:
         return [data[begin:end] for begin, end in zip(begins, ends, strict=True)]
 
     def requests(self, numbers: Offsets) -> list[bytes]:
-        """Give what some lines ask for: the path alone of a plain GET, with any query.
+        """Give what some lines ask for: the path alone of a plain GET, whatever its query.
 
         Else the whole request behind a space.
         """
@@ -119,6 +119,16 @@ class Block:
         wholes = self.texts(Role.REQUEST, numbers[others])
         for at, whole in zip(others.tolist(), wholes, strict=True):
             texts[at] = b" " + whole
+        return texts
+
+    def targets(self, numbers: Offsets, requests: Sequence[bytes]) -> list[bytes]:
+        """Give the same with the queries; ``requests`` is what `requests` gave for these lines."""
+        data, pages, texts = self._data, self._pages, list(requests)
+        begins, stops = pages.begins[numbers], pages.stops[numbers]
+        asked = (pages.plain[numbers] & (pages.ends[numbers] != stops)).nonzero()[0]
+        places = zip(asked.tolist(), begins[asked].tolist(), stops[asked].tolist(), strict=True)
+        for at, begin, stop in places:
+            texts[at] = data[begin:stop]
         return texts
 
     def times(self, numbers: Offsets) -> list[int]:
@@ -161,14 +171,15 @@ class Blocks:
             space = Workspace()
         try:
             space.load(data, self._padding)
-            if space.marks(ends_line).count() * self._shortest > _TOO_SHORT * len(data):
+            ends = space.marks(ends_line).all()
+            if len(ends) * self._shortest > _TOO_SHORT * len(data):
                 return None
-            return self._read(data, space, latest)
+            return self._read(data, space, ends, latest)
         finally:
             _spaces.append(space)
 
-    def _read(self, data: bytes, space: Workspace, latest: int) -> Block:
-        starts, ends, usable = self._lines(data, space)
+    def _read(self, data: bytes, space: Workspace, ends: Offsets, latest: int) -> Block:
+        starts, usable = self._lines(data, space, ends)
         kept = usable.nonzero()[0]
         cursor = Cursor(space, starts[kept], ends[kept], latest)
         for step in self._steps:
@@ -189,10 +200,9 @@ class Blocks:
             others=(starts[others], ends[others]),
         )
 
-    def _lines(self, data: bytes, space: Workspace) -> tuple[Offsets, Offsets, Flags]:
-        """Find where lines start and end, and which of them may be ordinary ones."""
+    def _lines(self, data: bytes, space: Workspace, ends: Offsets) -> tuple[Offsets, Flags]:
+        """Find where lines start, and which of them may be ordinary ones."""
         octets = space.octets
-        ends = space.marks(ends_line).all()
         starts = np.empty_like(ends)
         starts[:1] = 0
         starts[1:] = ends[:-1] + 1
@@ -208,7 +218,7 @@ class Blocks:
                 line = int(np.searchsorted(ends, at))
                 usable[line] = False
                 at = data.find(which, int(ends[line]))
-        return starts, ends, usable
+        return starts, usable
 
     def _count_quotes(
         self, data: bytes, space: Workspace, starts: Offsets, ends: Offsets, usable: Flags
@@ -226,28 +236,25 @@ class Blocks:
         usable &= counts == quotes
 
     def _pages(self, cursor: Cursor) -> Pages:
-        """Find the paths of plain GETs: nothing in one is to decode, nor in the query behind."""
+        """Find the paths of plain GETs: nothing in one is to decode."""
         values, octets = cursor.values, cursor.octets
         plain: Flags
         if Role.REQUEST in values:
             begins, ends = values[Role.REQUEST]
-            plain = _is(cursor.words(begins), _GET)
+            plain = _is(cursor.words(begins), _GET_PATH)
             targets, stops = begins + len(b"GET "), np.maximum(ends - _BEHIND_TARGET, 0)
             plain &= _one_of(cursor.words(stops + 1), _PROTOCOLS) & (octets[stops] == _SPACE)
         else:
             targets, stops = values[Role.TARGET if Role.TARGET in values else Role.PATH]
             begins, ends = values[Role.METHOD]
-            plain = _is(cursor.words(begins), _GET_ALONE) & (ends - begins == len(b"GET"))
+            plain = _is(cursor.words(begins), _GET) & (ends - begins == len(b"GET"))
             begins, ends = values[Role.PROTOCOL]
             plain &= _one_of(cursor.words(begins), _PROTOCOLS) & (ends - begins == WORD)
-        plain &= (octets[targets] == _SLASH) & (targets < stops)
-        path_ends = np.minimum(cursor.next(_ends_path, targets), stops)
-        asked = (plain & (path_ends != stops)).nonzero()[0]
-        if len(asked):
-            marks = path_ends[asked]
-            has_query = octets[marks] == _MARK
-            plain[asked] = has_query & (cursor.next(_ends_query, marks) >= stops[asked])
-        return Pages(plain, targets, path_ends)
+            plain &= octets[targets] == _SLASH
+        plain &= targets < stops
+        path_ends = np.minimum(cursor.next(is_no_word, targets), stops)
+        plain &= (path_ends == stops) | (octets[path_ends] == _MARK)
+        return Pages(plain, targets, path_ends, stops)
 
     def _assets(self, cursor: Cursor, pages: Pages) -> Flags:
         """Tell which lines ask for an asset."""

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     """The times of some lines, by their numbers, in Unix seconds."""
 
 _WIDEST_ZONE = 16 * 3_600  # seconds
-_DOT, _ZERO, _NINE, _QUOTE = b'.09"'
-_FIRST = 0x2D  # of a word
+_HYPHEN, _DOT, _ZERO, _NINE, _MARK, _QUOTE = b'-.09?"'
 _NIBBLE = np.uint64(15)
 
 is_quote = byte(_QUOTE)
-is_no_word = below(_FIRST)
+# What ends a word or a path: space, quote, #, % and all below, what is no ASCII; ? and ;, which
+# differs by one bit. And what is rare in either: &, brackets, plus, commas. One look at the block
+# serves for both.
+is_no_word = below(_HYPHEN, but=_MARK)
 is_no_number = outside(_DOT, _NINE)
 is_no_digit = outside(_ZERO, _NINE)
 

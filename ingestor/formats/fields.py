@@ -68,6 +68,7 @@ class Meaning:
     ``rank`` decides between two variables of one role in one definition: the lowest wins.
     ``clock`` names how a time is written (see clocks.py). ``natural`` holds the bytes that an
     ordinary value contains, which therefore cannot end it. ``sent``: a visitor chooses the bytes.
+    ``unused``: an ordinary line has a hyphen there.
     """
 
     role: Role = Role.NONE
@@ -77,6 +78,7 @@ class Meaning:
     natural: bytes = b""
     decoding: Decoding = Decoding.NONE
     sent: bool = False
+    unused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Literal:
 Part = Field | Literal
 
 UNNAMED = Meaning()
+IDENT = Meaning(unused=True)  # whom the client's identd names (RFC 1413): nobody runs one
 FREE_TEXT = Meaning(shape=Shape.TEXT, natural=WORDS)  # the application's: a response header
 SENT_TEXT = Meaning(shape=Shape.TEXT, natural=WORDS, sent=True)
 UPSTREAM = Meaning(shape=Shape.LIST)

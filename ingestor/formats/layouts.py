@@ -27,7 +27,7 @@ class Reach(StrEnum):
     """How far a value reaches, and what may stand in it."""
 
     QUOTED = "quoted"  # anything up to the next quote
-    WORD = "word"  # visible ASCII from "-" on, without `Value.stop`
+    WORD = "word"  # visible ASCII from "-" on, without ; and ? and `Value.stop`
     NUMBER = "number"  # of JSON: digits, perhaps a fraction
     KEYWORD = "keyword"  # of JSON: true, false, null
     LOCAL = "local"  # 22/Nov/2026:10:11:12 +0100
@@ -138,14 +138,12 @@ def _piece(parts: Sequence[Part], at: int, field: Field, role: Role) -> Piece | 
         return Value(Reach.DIGITS, role)
     if is_quoted:
         return Value(Reach.QUOTED, role, filled=role is Role.ADDRESS)
-    if shape is Shape.TEXT and role is Role.NONE:
+    if role is Role.NONE and (shape is Shape.TEXT or field.meaning.unused):
         return b"-"  # a user's name, say: mostly nothing, and then anything
     beside = not after and at + 1 < len(parts)  # another value, without anything in between
     if beside or role in _REQUEST or shape in {Shape.TEXT, Shape.TIME, Shape.TRAILING}:
         return None
     stop = after[0] if after and after[0] >= _FIRST else 0
-    if not stop and shape is Shape.LIST:
-        stop = ord(";")
     return Value(Reach.WORD, role, stop=stop, filled=role is Role.ADDRESS)
 
 

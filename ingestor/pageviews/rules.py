@@ -343,9 +343,16 @@ class Rules:
         url, host = self._shaper.referrer(logged) if logged else ("", "")
         return RawReferrer(excluded=False, url=url, host=host)
 
-    def _raw_url(self, request: bytes) -> str | None:
-        """Give the url of an ordinary request; None where the hit has to be looked at."""
-        target = request.split(b" ", 2)[1].decode("ascii")
+    def _raw_url(self, raw: bytes) -> str | None:
+        """Give the url of a target, or of a request behind a space.
+
+        None where the hit has to be looked at: of a query nothing is known yet.
+        """
+        if raw.startswith(b" "):
+            raw = raw[1:].partition(b" ")[2].rpartition(b" ")[0]
+        if not raw.isascii() or b" " in raw:
+            return None
+        target = raw.decode("ascii")
         ordinary = target.startswith("/") and not target.startswith("//")
         return self._shaper.url(target, "") if ordinary else None
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from ingestor.pageviews.sites import Place
 
     Texts = Callable[[str], Sequence[bytes]]
-    """The name of a column → its value in each of some lines."""
+    """The name of a column → its value in each of some lines.
+
+    And ``target`` → what is asked for, or the whole request behind a space.
+    """
     Shortcut = Callable[[Texts, Sequence[int]], list[Verdict | None]]
     """The lines' columns and Unix seconds → their verdicts, None: make a hit of this one."""
 
@@ -85,6 +88,7 @@ def shortcut(
     The request of a line has to be plain and judged already, as its status and user agent.
     """
     address_name = "address" if "address" in columns else "forwarded_for"
+    is_dated = since is not None or until is not None
     urls, addresses = values.urls, values.addresses
     referrers, agents, languages = values.referrers, values.user_agents, values.languages
     hosts: Remembered[bytes, _Start | Reason] = Remembered(
@@ -99,7 +103,7 @@ def shortcut(
         add = verdicts.append
         rows = zip(
             times,
-            [urls[raw] for raw in texts("request")],
+            [urls[raw] for raw in texts("target")],
             column(texts, "purpose") if filter_prefetch else repeat(b""),
             column(texts, "host"),
             [addresses[raw] for raw in texts(address_name)],
@@ -113,13 +117,13 @@ def shortcut(
                 add(None)
                 continue
             place = hosts[vhost]
-            if isinstance(place, Reason):
+            if not isinstance(place, _Start):
                 add(place)
             elif not address:
                 add(Reason.BAD_ADDRESS if address is None else Reason.ADDRESS)
             elif excluded:
                 add(Reason.REFERRER)
-            elif (since is not None and time < since) or (until is not None and time >= until):
+            elif is_dated and _is_outside(time, since, until):
                 add(Reason.DATE)
             else:
                 website, hostname, own, blank = place
@@ -157,6 +161,10 @@ def _start(place: Place | Reason) -> _Start | Reason:
     if place.own is not None:
         own = Remembered(place.own.match, limit=1024)
     return _Start(place.website, place.hostname, own, values)
+
+
+def _is_outside(time: int, since: int | None, until: int | None) -> bool:
+    return (since is not None and time < since) or (until is not None and time >= until)
 
 
 def _text(value: bytes) -> str:

@@ -61,9 +61,10 @@ class _Verdicts:
 
 
 class _Passed(NamedTuple):
-    """Lines of a block that passed by their raw values: their numbers, and their user agents."""
+    """Lines of a block that passed by their raw values: their numbers, and what was looked at."""
 
     numbers: Offsets
+    requests: list[bytes]
     agents: list[bytes]
 
 
@@ -158,8 +159,8 @@ class Scanner:
         bot, bots = Reason.BOT, 0
         passed: list[int] = []
         unsure: list[int] = []
-        agent_of = block.texts("user_agent", numbers)
-        lines = zip(block.requests(numbers), self._by_status(block), agent_of, strict=False)
+        requests, agent_of = block.requests(numbers), block.texts("user_agent", numbers)
+        lines = zip(requests, self._by_status(block), agent_of, strict=False)
         for at, (path, status, agent) in enumerate(lines):
             verdict = paths[path]
             if verdict is True:
@@ -176,8 +177,10 @@ class Scanner:
                 judged.filtered[verdict] += 1
         judged.filtered[bot] += bots
         starts, ends = block.places(numbers[unsure])
-        their_agents = [agent_of[at] for at in passed]
-        return _Passed(numbers[passed], their_agents), list(zip(starts, ends, strict=True))
+        found = _Passed(
+            numbers[passed], [requests[at] for at in passed], [agent_of[at] for at in passed]
+        )
+        return found, list(zip(starts, ends, strict=True))
 
     def _by_status(self, block: Block) -> Iterable[RawVerdict]:
         """Judge the statuses of plain lines: each of the few that there are once."""
@@ -198,10 +201,14 @@ class Scanner:
         judged: _Verdicts,
     ) -> list[tuple[int, int]]:
         """Make page views of lines that passed; gives the places of those that it cannot judge."""
-        numbers, agents = passed
+        numbers, requests, agents = passed
 
         def texts(name: str) -> list[bytes]:
-            return agents if name == "user_agent" else block.texts(name, numbers)
+            if name == "user_agent":
+                return agents
+            if name == "target":
+                return block.targets(numbers, requests)
+            return block.texts(name, numbers)
 
         unsure: list[tuple[int, int]] = []
         found: Callable[[Any], None] = judged.found.append
@@ -221,42 +228,54 @@ class Scanner:
         return unsure
 
     def _judge_line(self, line: bytes, latest: int) -> Verdict:
-        """Judge one line by its columns, if the rules can decide on each raw value.
+        """Judge one line by its columns, as far as the rules can decide on each raw value.
 
         The order is the canonical one: malformed first, then the rules' own.
         """
         columns = self.format.split(line)
-        verdict: Any = None
-        if columns is not None:
-            columns_of, rules = self.format.columns, self._rules
-            status_at, agent_at = columns_of.get("status"), columns_of.get("user_agent")
-            address = columns[columns_of.get("address", columns_of["request"])]
-            time = self._time_of(columns, latest)
-            status = rules.statuses[b"200" if status_at is None else columns[status_at]]
-            if time <= latest and status is not None and address not in _NOTHING:
-                verdict = rules.requests[columns[columns_of["request"]]]
-                if verdict is True:
-                    verdict = status
-                if verdict is True:
-                    verdict = rules.agents[b"" if agent_at is None else columns[agent_at]]
-                if verdict is True:
-                    if self._shortcut is not None:
-                        (verdict,) = self._shortcut(
-                            lambda name: (columns[columns_of[name]],), (time,)
-                        )
-                    else:
-                        verdict = None
-                    if verdict is None:
-                        verdict = self._as_hit(columns, latest)
-        if verdict is None:
+        if columns is None:
             return self._judge.exactly(line, latest)
+        verdict: Any = self._by_values(columns, latest)
+        passed = verdict is True
+        if passed:
+            verdict = self._by_shortcut(columns, latest)
+        if verdict is None:
+            hit = self.format.hit(columns, latest)
+            if not isinstance(hit, Hit):
+                return hit
+            decide = self._rules.page_view if passed else self._rules.decide
+            verdict = decide(hit, self._site)
         judged: Verdict = verdict
         return judged
 
-    def _as_hit(self, columns: Columns, latest: int) -> Verdict | None:
-        """Judge what passed by request, status and user agent; None: the judge has to."""
-        hit = self.format.hit(columns, latest)
-        return self._rules.page_view(hit, self._site) if isinstance(hit, Hit) else None
+    def _by_values(self, columns: Columns, latest: int) -> RawVerdict:
+        """Judge columns by request, status and user agent; True: they passed."""
+        columns_of, rules = self.format.columns, self._rules
+        status_at, agent_at = columns_of.get("status"), columns_of.get("user_agent")
+        address = columns[columns_of.get("address", columns_of["request"])]
+        status = rules.statuses[b"200" if status_at is None else columns[status_at]]
+        if self._time_of(columns, latest) > latest or status is None or address in _NOTHING:
+            return None
+        verdict = rules.requests[columns[columns_of["request"]]]
+        if verdict is True:
+            verdict = status
+        if verdict is True:
+            verdict = rules.agents[b"" if agent_at is None else columns[agent_at]]
+        return verdict
+
+    def _by_shortcut(self, columns: Columns, latest: int) -> Verdict | None:
+        """Make a page view of a line that passed, where that can be done without its hit."""
+        if self._shortcut is None:
+            return None
+        columns_of = self.format.columns
+
+        def texts(name: str) -> tuple[bytes]:
+            if name == "target":
+                return (b" " + columns[columns_of["request"]],)
+            return (columns[columns_of[name]],)
+
+        (verdict,) = self._shortcut(texts, (self._time_of(columns, latest),))
+        return verdict
 
     def _time_of(self, columns: Columns, latest: int) -> int:
         """Read the time in Unix seconds; beyond ``latest`` where there is none to believe."""

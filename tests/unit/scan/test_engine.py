@@ -54,7 +54,9 @@ REQUESTS = (
     "GET http://h/x.css HTTP/1.1", "CONNECT h:443 HTTP/1.1", "GET /a b.css HTTP/1.1", "", "-",
     r"\x16\x03\x01", "GET /robots.txt HTTP/1.1", "GET /x.css", "GET /.css HTTP/1.1",
     "PROPFIND /a.css HTTP/1.1", "GET /caf\xe9.css HTTP/1.1", "GET /a.css HTTP/2",
-    "GET /%00 HTTP/1.1",
+    "GET /%00 HTTP/1.1", "GET /b?c d HTTP/1.1", "GET /b?caf\xe9 HTTP/1.1", "GET /b?c\x01d HTTP/1.1",
+    "GET /a.css?b c\xe9 HTTP/1.1", "GET /a,b(c)+d&e HTTP/1.1", "GET /(a)+'b'.css HTTP/1.1",
+    "GET /b?c=%41&d=1;2#e HTTP/2.0", "GET /b? HTTP/1.1", "GET /b?c HTTP/1.1 HTTP/1.1",
 )  # fmt: skip
 AGENTS = (
     CHROME, "-", "", "curl/8.5.0", "Mozilla/5.0 (compatible; Googlebot/2.1)", "x\\", r"a\"b",
@@ -67,7 +69,10 @@ TIMES = (
     "22/Nov/2026:24:11:12 +0100", "22/Nov/2026:10:11:60 +0100", "22/Nov/2026:10:11:12 +1660",
     "30/Jan/1999:10:11:12 -1200", "31/Apr/2020:10:11:12 -1200", "00/Jan/2020:10:11:12 -1200", "-",
 )  # fmt: skip
-WORDS = ("192.0.2.10", "-", "2001:db8::1", "198.51.100.7, 203.0.113.9", "unix:", "nobody", "")
+WORDS = (
+    "192.0.2.10", "-", "2001:db8::1", "198.51.100.7, 203.0.113.9", "unix:", "nobody", "",
+    "192.0.2.1,192.0.2.2", "192.0.2.1,", "a;b", "x?y", "(x)",
+)  # fmt: skip
 STATUSES = ("200", "304", "404", "206", "000", "20", "x")
 BYTES = st.sampled_from([*(bytes([b]) for b in b'"\\ \n\r\t-[]/:?%;.#,0a'), b"\xff", b"\x00"])
 
