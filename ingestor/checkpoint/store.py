@@ -26,7 +26,7 @@ from ingestor.checkpoint.watermark import union
 from ingestor.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from ingestor.checkpoint.journal import JournalEntry
     from ingestor.model import Batch, Span, Tally
@@ -180,6 +180,13 @@ class Store(Registry):
             self._pending.doubts.discard(batch_id)
             self._pending.journal.pop(batch_id, None)
             self._pending.struck.add(batch_id)  # though unwritten: a failed commit may have landed
+
+    def finished(self, batch_id: int) -> Sequence[Span]:
+        """Strike a batch of this session off and ack all of it; gives its spans, joined."""
+        with self._memory:
+            spans = self._flying[batch_id].spans
+            self.answered(batch_id, spans)
+            return spans
 
     def in_doubt(self) -> list[JournalEntry]:
         """Batches of this role that an earlier session sent and saw no answer to, oldest first.

@@ -15,7 +15,7 @@ from ingestor.delivery import Delivery
 from ingestor.errors import ConfigError, FormatError, StoppedByUmami
 from ingestor.logfiles import readable
 from ingestor.observe import Counts
-from ingestor.pipeline.forecast import Questions, foresee
+from ingestor.pipeline.forecast import foresee
 from ingestor.pipeline.gathering import Gathering
 from ingestor.pipeline.job import Job, Result, lines_of, say_findings, unread_bytes
 from ingestor.pipeline.ledger import Ledger
@@ -101,9 +101,6 @@ class _Backfill:
             if pool is not None:
                 await stack.enter_async_context(pool)
             progress = Progress(config, counts, store)
-            if pool is not None and not Questions(config, self._job).asked:
-                # Few lines are looked at: it would take longer to import what reads many at once.
-                self._scanners = Scanners(config, self._job.sources, self._rules, in_blocks=False)
             if store is not None and await self._foresee(store, stopping, progress) is None:
                 self._result.interrupted = True
                 return

@@ -6,7 +6,7 @@ A request costs Umami and us the same whatever is in it, and an idle worker take
 from __future__ import annotations
 
 from itertools import groupby
-from operator import attrgetter
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ingestor.model import PageView
 
 _MOST = 4_000  # page views held back, of however many websites
-_website = attrgetter("website")
+_website = itemgetter(0)  # of a page view: half the price of its name
 
 
 class Gathering:

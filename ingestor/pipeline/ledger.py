@@ -169,8 +169,6 @@ class Ledger:
             self._proved.add(key)
 
     def _prove_by_lines(self, page_views: Sequence[PageView]) -> None:
-        if self._proved.issuperset([page_view.span[0] for page_view in page_views]):
-            return
         for page_view in page_views:
             line = page_view.line + b"\n"
             self._prove(page_view.span.file, line, page_view.line_start + len(line))
@@ -230,8 +228,12 @@ class Ledger:
         opened = self._open.pop(batch.id, None)
         self._note_doubted(batch.website, self._doubtful.pop(batch.website, 0))
         if self._store is not None:
-            self._store.answered(batch.id, _spans(ended))
-            if opened is not None:  # what an earlier run left has masked lines
+            if opened is not None and sum(map(len, ended.values())) == len(batch.page_views):
+                spans = self._store.finished(batch.id)  # joined already
+            else:
+                self._store.answered(batch.id, spans := _spans(ended))
+            # What an earlier run left has masked lines.
+            if opened is not None and not self._proved.issuperset([span[0] for span in spans]):
                 for page_views in ended.values():
                     self._prove_by_lines(page_views)
         if self.totals is not None:

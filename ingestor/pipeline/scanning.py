@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("ingestor")
 
 _CHUNKS = 64  # of a bundle: many small files would be more than a process can keep scanners of
-_AHEAD = 1024 * 1024  # bytes that are read in one go, in a thread, where one process does it all
-_HERE = 3  # bundles that this process scans before their turn
+_AHEAD = 2 * 1024 * 1024  # bytes that are read in one go, in a thread
+_HERE = 1  # bundles that this process scans before their turn
 _MANY = 3  # where one line in so many is a page view, these are more work than the lines
 _RECIPES = 64  # kept for processes that did not get them yet
 
@@ -87,6 +87,7 @@ class Together:
         self._recipes: dict[int, Recipe] = {}
         self._given: dict[int, int] = {}  # file → bundles that its recipe went along with
         self._alone: set[int] = set()  # files that only this process scans
+        self._read: deque[list[Chunk]] = deque()  # in one go, and not given to anybody yet
 
     async def scanned(self, chunks: Iterator[Chunk]) -> AsyncGenerator[Scanned, None]:
         """Scan all chunks; those of files that no format explains are left out."""
@@ -97,7 +98,7 @@ class Together:
             here = handed_over >= self._pool.size + AHEAD
             ahead = len(waiting) - handed_over
             if more and (not here or (ahead < _HERE and self._would_wait(waiting))):
-                bundle = await asyncio.to_thread(_next_bundle, chunks, BUNDLE)
+                bundle = await self._next_bundle(chunks)
                 more = bool(bundle)
                 if bundle:
                     waiting.append(await (self._scan_here if here else self._submit)(bundle))
@@ -106,6 +107,11 @@ class Together:
                     self._lines += scanned.tally.lines
                     self._page_views += len(scanned.page_views)
                     yield scanned
+
+    async def _next_bundle(self, chunks: Iterator[Chunk]) -> list[Chunk]:
+        if not self._read:
+            self._read.extend(await asyncio.to_thread(_next_bundles, chunks))
+        return self._read.popleft() if self._read else []
 
     def _would_wait(self, waiting: deque[Bundle]) -> bool:
         """Whether there is nothing better to do; many page views are enough to do, and to hold."""
@@ -191,3 +197,14 @@ def _next_bundle(chunks: Iterator[Chunk], enough: int) -> list[Chunk]:
         if size >= enough or len(bundle) >= _CHUNKS:
             break
     return bundle
+
+
+def _next_bundles(chunks: Iterator[Chunk]) -> list[list[Chunk]]:
+    """Read several bundles: to go to a thread and back takes as long as reading one."""
+    bundles: list[list[Chunk]] = []
+    for _ in range(_AHEAD // BUNDLE):
+        bundle = _next_bundle(chunks, BUNDLE)
+        if not bundle:
+            break
+        bundles.append(bundle)
+    return bundles
