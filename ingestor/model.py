@@ -12,8 +12,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+import orjson
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+Payload: TypeAlias = dict[str, str | int]
+"""What Umami calls so, by its names, complete but for the tag."""
+Content: TypeAlias = tuple[str, bytes, str, int]
+"""The first four of a page view: website, body, user agent and time."""
 
 
 class Reason(StrEnum):
@@ -146,12 +153,38 @@ class PageView(NamedTuple):
     """A hit that counts, in Umami's shape, with the place it came from."""
 
     website: str  # lower-case UUID
-    payload: dict[str, str | int]  # Umami's payload, complete but for the tag
+    body: bytes  # Umami's payload, a JSON object, complete but for the tag
+    user_agent: str  # the payload's
+    time: int  # the payload's, Unix seconds
     span: Span  # from the end of the page view before (or the chunk's start) to this line's end;
     #             the chunk's last one reaches to the chunk's end
     line_start: int  # offset of the line itself
     line: bytes  # the raw line without its newline; masked before it is kept anywhere
     again: bool = False  # its line was counted when it was read for the first time
+
+    @classmethod
+    def of(
+        cls, website: str, payload: Payload, span: Span, line_start: int, line: bytes
+    ) -> PageView:
+        """Write its payload down. Raises TypeError for what JSON cannot hold."""
+        return cls(*content_of(website, payload), span, line_start, line)
+
+    @property
+    def payload(self) -> Payload:
+        """Umami's payload, read from the body."""
+        payload: Payload = orjson.loads(self.body)
+        return payload
+
+
+def content_of(website: str, payload: Payload) -> Content:
+    """Write a payload down. Raises TypeError for what JSON cannot hold (lone surrogates)."""
+    user_agent, time = payload.get("userAgent"), payload.get("timestamp")
+    return (
+        website,
+        orjson.dumps(payload),
+        user_agent if isinstance(user_agent, str) else "",
+        time if isinstance(time, int) else 0,
+    )
 
 
 Ended: TypeAlias = "Mapping[Outcome, Sequence[PageView]]"

@@ -23,13 +23,13 @@ _UNPACKED_MAX = 256 * 1024 * 1024  # bytes: what is longer we never wrote
 
 
 def pack(page_views: Sequence[PageView], mask_line: Callable[[bytes], bytes]) -> bytes:
-    """Pack page views in their order. Raises TypeError for a payload that JSON cannot hold."""
+    """Pack page views in their order."""
     rows = [
         [
             *view.span,
             view.line_start,
             base64.b64encode(mask_line(view.line)[:_LINE_MAX]).decode("ascii"),
-            view.payload,
+            orjson.Fragment(view.body),
         ]
         for view in page_views
     ]
@@ -45,7 +45,9 @@ def unpack(packed: bytes, website: str) -> tuple[PageView, ...]:
         if version != _VERSION:
             rows = None  # of a later version
         return tuple(
-            PageView(website, payload, Span(file, start, end), line_start, base64.b64decode(line))
+            PageView.of(
+                website, payload, Span(file, start, end), line_start, base64.b64decode(line)
+            )
             for file, start, end, line_start, line, payload in rows
         )
     except (zlib.error, ValueError, TypeError) as error:

@@ -366,4 +366,4 @@ def _tagged(doubt: Doubt, places: Iterable[int]) -> Tagged:
 
 
 def _second(doubt: Doubt, place: int) -> int:
-    return int(doubt.batch.page_views[place].payload["timestamp"])
+    return doubt.batch.page_views[place].time

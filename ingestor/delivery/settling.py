@@ -37,12 +37,12 @@ class Probe(NamedTuple):
 
 def agent_of(page_view: PageView) -> str:
     """The user agent that Umami judges."""
-    return page_view.payload.get("userAgent", "")  # type: ignore[return-value]  # a text by its key
+    return page_view.user_agent
 
 
 def agents_of(page_views: Sequence[PageView]) -> list[str]:
     """The same for each of several."""
-    return [view.payload.get("userAgent", "") for view in page_views]  # type: ignore[misc]  # texts
+    return [view.user_agent for view in page_views]
 
 
 class Settling:

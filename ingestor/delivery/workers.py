@@ -166,13 +166,7 @@ class Workers:
         number = self._journal.next_batch_id()
         batch = Batch(number, parcel.website, views, self._doubts.tag(number))
         as_array = self._routes.as_array(len(views))
-        try:
-            body = encode(batch, as_array=as_array)
-        except TypeError as error:
-            if len(views) > 1:
-                return parcel.singles()
-            await self._books.reject(views[0], "it cannot be written as JSON", str(error))
-            return []
+        body = encode(batch, as_array=as_array)
         if len(views) > 1 and not self._routes.fits(len(body)):
             return parcel.halves()
         await self._journal.before_send(batch, self._doubts.bodies(batch))

@@ -1,7 +1,7 @@
 """Hits become page views, or the reason why not. Pure."""
 
 from ingestor.pageviews.options import PageViewOptions
-from ingestor.pageviews.rules import Payload, Rules, Verdict
+from ingestor.pageviews.rules import Rules, Verdict
 from ingestor.pageviews.sites import Site
 
-__all__ = ["PageViewOptions", "Payload", "Rules", "Site", "Verdict"]
+__all__ = ["PageViewOptions", "Rules", "Site", "Verdict"]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import unquote
 
 from ingestor.errors import ConfigError
-from ingestor.model import Reason
+from ingestor.model import Payload, Reason
 from ingestor.pageviews.addresses import Addresses, mask_addresses
 from ingestor.pageviews.bots import Bots
 from ingestor.pageviews.patterns import Patterns
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from ingestor.pageviews.shortcut import Shortcut
     from ingestor.pageviews.sites import Place, Site
 
-Payload: TypeAlias = dict[str, str | int]
 Verdict: TypeAlias = Reason | tuple[str, Payload]
 """A reason, or the website (lower-case UUID) and Umami's payload, complete but for the tag."""
 RawVerdict: TypeAlias = Reason | Literal[True] | None

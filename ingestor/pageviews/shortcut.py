@@ -10,13 +10,15 @@ from __future__ import annotations
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
+import orjson
+
 from ingestor.model import Reason
 from ingestor.pageviews.remembered import Remembered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
-    from ingestor.pageviews.rules import Payload, Verdict
+    from ingestor.model import Content
     from ingestor.pageviews.sites import Place
 
     Texts = Callable[[str], Sequence[bytes]]
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 
     And ``target`` → what is asked for, or the whole request behind a space.
     """
-    Shortcut = Callable[[Texts, Sequence[int]], list[Verdict | None]]
+    Found = Content | Reason | None
+    Shortcut = Callable[[Texts, Sequence[int]], list[Found]]
     """The lines' columns and Unix seconds → their verdicts, None: make a hit of this one."""
 
 _NOTHING = frozenset({b"", b"-"})
@@ -38,17 +41,34 @@ class RawReferrer(NamedTuple):
     host: str
 
 
+class _Referrer(NamedTuple):
+    """The same, with the member for the body."""
+
+    excluded: bool
+    member: bytes
+    host: str
+
+
+class _Agent(NamedTuple):
+    """A user agent as it is sent, and the member for the body."""
+
+    text: str
+    member: bytes
+
+
 class _Start(NamedTuple):
     """What page views of one place begin with."""
 
     website: str
     hostname: str
     own: Remembered[str, bool] | None  # hosts of its own (see `Place`)
-    blank: Payload  # with what the place says
+    said: bytes  # the beginning of the body: what the place says but its language
+    language: bytes  # the member
+    start: bytes  # both
 
 
 class RawValues:
-    """Answers by raw bytes, remembered for all files together."""
+    """Answers by raw bytes, remembered for all files together: members of the body in JSON."""
 
     def __init__(
         self,
@@ -59,19 +79,33 @@ class RawValues:
         user_agent: Callable[[str], str],
         language: Callable[[str], str],
     ) -> None:
-        self.addresses: Remembered[bytes, str | None] = Remembered(
-            lambda raw: client(_text(raw)), limit=32768, longest=64
+        def address_of(raw: bytes) -> bytes | None:
+            address = client(_text(raw))
+            return _member("ip", address) if address else None if address is None else b""
+
+        def referrer_of(raw: bytes) -> _Referrer:
+            excluded, url, host = referrer(_text(raw))
+            return _Referrer(excluded, _member("referrer", url), host)
+
+        def url_of(raw: bytes) -> bytes | None:
+            found = url(raw)
+            return None if found is None else _member("url", found)
+
+        def agent_of(raw: bytes) -> _Agent:
+            text = user_agent(_text(raw))
+            return _Agent(text, _member("userAgent", text))
+
+        def language_of(raw: bytes) -> bytes:
+            tag = language(_text(raw))
+            return _member("language", tag) if tag else b""
+
+        self.addresses: Remembered[bytes, bytes | None] = Remembered(
+            address_of, limit=32768, longest=64
         )
-        self.referrers: Remembered[bytes, RawReferrer] = Remembered(
-            lambda raw: referrer(_text(raw)), limit=4096
-        )
-        self.urls: Remembered[bytes, str | None] = Remembered(url, limit=16384, longest=256)
-        self.user_agents: Remembered[bytes, str] = Remembered(
-            lambda raw: user_agent(_text(raw)), limit=8192
-        )
-        self.languages: Remembered[bytes, str] = Remembered(
-            lambda raw: language(_text(raw)), limit=1024, longest=128
-        )
+        self.referrers: Remembered[bytes, _Referrer] = Remembered(referrer_of, limit=4096)
+        self.urls: Remembered[bytes, bytes | None] = Remembered(url_of, limit=16384, longest=256)
+        self.user_agents: Remembered[bytes, _Agent] = Remembered(agent_of, limit=8192)
+        self.languages: Remembered[bytes, bytes] = Remembered(language_of, limit=1024, longest=128)
 
 
 def shortcut(
@@ -95,24 +129,21 @@ def shortcut(
         lambda raw: _start(place_of(_text(raw))), limit=1024
     )
 
-    def column(texts: Texts, name: str) -> Iterable[bytes]:
-        return texts(name) if name in columns else repeat(b"")
-
-    def page_views(texts: Texts, times: Sequence[int]) -> list[Verdict | None]:
-        verdicts: list[Verdict | None] = []
+    def page_views(texts: Texts, times: Sequence[int]) -> list[Found]:
+        verdicts: list[Found] = []
         add = verdicts.append
         rows = zip(
             times,
             [urls[raw] for raw in texts("target")],
-            column(texts, "purpose") if filter_prefetch else repeat(b""),
-            column(texts, "host"),
+            _column(texts, "purpose", columns) if filter_prefetch else repeat(b""),
+            _column(texts, "host", columns),
             [addresses[raw] for raw in texts(address_name)],
-            map(referrers.__getitem__, column(texts, "referrer")),
-            map(agents.__getitem__, column(texts, "user_agent")),
-            column(texts, "accept_language"),
+            map(referrers.__getitem__, _column(texts, "referrer", columns)),
+            map(agents.__getitem__, _column(texts, "user_agent", columns)),
+            _column(texts, "accept_language", columns),
             strict=False,
         )
-        for time, url, purpose, vhost, address, (excluded, referred, host), agent, accepts in rows:
+        for time, url, purpose, vhost, address, referrer, (agent, sent_agent), accepts in rows:
             if url is None or purpose not in _NOTHING:
                 add(None)
                 continue
@@ -121,50 +152,54 @@ def shortcut(
                 add(place)
             elif not address:
                 add(Reason.BAD_ADDRESS if address is None else Reason.ADDRESS)
-            elif excluded:
+            elif referrer.excluded:
                 add(Reason.REFERRER)
             elif is_dated and _is_outside(time, since, until):
                 add(Reason.DATE)
             else:
-                website, hostname, own, blank = place
-                is_own = host and (host == hostname or (own is not None and own[host]))
-                payload = blank.copy()  # for half the price of putting together ten values
-                payload["url"] = url
-                payload["ip"] = address
-                payload["userAgent"] = agent
-                payload["timestamp"] = time
-                payload["referrer"] = "" if is_own else referred
+                website, hostname, own, said, language, start = place
+                _, referred, host = referrer
+                if host and (host == hostname or (own is not None and own[host])):
+                    referred = _NO_REFERRER
                 if accepts:
-                    payload["language"] = languages[accepts] or blank["language"]
-                add((website, payload))
+                    start = said + (languages[accepts] or language)
+                values = start, referred, url, address, sent_agent, time
+                add((website, b'%b%b%b%b%b,"timestamp":%d}' % values, agent, time))
         return verdicts
 
     return page_views
 
 
+def _column(texts: Texts, name: str, columns: Container[str]) -> Iterable[bytes]:
+    return texts(name) if name in columns else repeat(b"")
+
+
 def _start(place: Place | Reason) -> _Start | Reason:
     if isinstance(place, Reason):
         return place
-    values: Payload = {
+    said = {
         "website": place.website,
         "hostname": place.hostname,
-        "language": place.language,
-        "referrer": "",
         "screen": place.screen,
         "title": place.title,
-        "url": "",
-        "ip": "",
-        "userAgent": "",
-        "timestamp": 0,
     }
     own: Remembered[str, bool] | None = None
     if place.own is not None:
         own = Remembered(place.own.match, limit=1024)
-    return _Start(place.website, place.hostname, own, values)
+    begin, language = orjson.dumps(said)[:-1], _member("language", place.language)
+    return _Start(place.website, place.hostname, own, begin, language, begin + language)
+
+
+def _member(name: str, value: str) -> bytes:
+    """Give a member of a JSON object behind another."""
+    return b",%b" % orjson.dumps({name: value})[1:-1]
 
 
 def _is_outside(time: int, since: int | None, until: int | None) -> bool:
     return (since is not None and time < since) or (until is not None and time >= until)
+
+
+_NO_REFERRER = _member("referrer", "")
 
 
 def _text(value: bytes) -> str:

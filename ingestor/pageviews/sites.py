@@ -128,6 +128,14 @@ def check_site(site: Site, key: str) -> None:
             "characters).",
             key=f"{key}.hostname",
         )
+    for name in ("language", "screen", "title"):
+        text: str = getattr(site, name)
+        if not _is_text(text):
+            raise ConfigError(
+                f"{key}.{name}: {text!r} has half of a character (a lone surrogate), which no "
+                "JSON can hold. Write the whole one, or leave it out.",
+                key=f"{key}.{name}",
+            )
     for name, longest in (("language", MAX_LANGUAGE), ("screen", MAX_SCREEN)):
         value: str = getattr(site, name)
         if len(value) > longest:
@@ -141,3 +149,11 @@ def check_site(site: Site, key: str) -> None:
             f"{key}.title: Umami cannot store a title with a NUL (or %00) in it.",
             key=f"{key}.title",
         )
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -79,7 +79,7 @@ class Forecast:
 
     def _take(self, judge: Scanner, chunk: Chunk) -> None:
         for page_view in judge.scan(chunk).page_views:
-            at = int(page_view.payload["timestamp"])
+            at = page_view.time
             reset_at = self.resets.get(page_view.website, 0.0)
             period = self.periods.get(page_view.website)
             if period is None:

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from ingestor.config import Config
     from ingestor.delivery import DeadLetter
-    from ingestor.model import Batch, Ended
-    from ingestor.pageviews import Payload
+    from ingestor.model import Batch, Ended, Payload
     from ingestor.scan import Scanner
 
 log = logging.getLogger("ingestor")
@@ -193,7 +192,7 @@ class _Retry:
         if payload is None:
             self._result.unreadable += 1
             return None
-        return PageView(website, payload, Span(0, number, number + 1), number, letter.line)
+        return PageView.of(website, payload, Span(0, number, number + 1), number, letter.line)
 
 
 class _Today:

@@ -34,7 +34,7 @@ log = logging.getLogger("ingestor")
 
 _CHUNKS = 64  # of a bundle: many small files would be more than a process can keep scanners of
 _AHEAD = 2 * 1024 * 1024  # bytes that are read in one go, in a thread
-_HERE = 1  # bundles that this process scans before their turn
+_HERE = 2  # bundles that this process scans before their turn
 _MANY = 3  # where one line in so many is a page view, these are more work than the lines
 _RECIPES = 64  # kept for processes that did not get them yet
 

@@ -112,7 +112,7 @@ def _counted(values: list[_T]) -> Mapping[_T, int]:
 
 
 def _times(page_views: Sequence[PageView]) -> list[int]:
-    return [page_view.payload["timestamp"] for page_view in page_views]  # type: ignore[misc]  # an int by its key
+    return [page_view.time for page_view in page_views]
 
 
 @lru_cache(maxsize=1024)

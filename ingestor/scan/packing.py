@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 from typing import TYPE_CHECKING, TypeAlias
 
-from ingestor.model import Malformed, Reason, Scanned, Tally
+from ingestor.model import Content, Malformed, Reason, Scanned, Tally
 from ingestor.scan.scanner import Found, page_views_of
 
 if TYPE_CHECKING:
@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
     from ingestor.model import Chunk
 
-# Lines, malformed and filtered by word, then page views as (start, length, payload).
-_Plain: TypeAlias = (
-    "tuple[int, dict[str, int], dict[str, int], list[tuple[int, int, dict[str, str | int]]]]"
-)
+# Lines, malformed and filtered by word, then page views as (start, length, content).
+_Plain: TypeAlias = tuple[int, dict[str, int], dict[str, int], list[tuple[int, int, Content]]]
 
 
 def pack(found: Sequence[Found], tally: Tally) -> bytes:
@@ -29,7 +27,7 @@ def pack(found: Sequence[Found], tally: Tally) -> bytes:
         tally.lines,
         {str(name): count for name, count in tally.malformed.items()},
         {str(name): count for name, count in tally.filtered.items()},
-        [(start, len(line), payload) for start, line, (_, payload) in found],
+        [(start, len(line), content) for start, line, content in found],
     )
     return marshal.dumps(plain)
 
@@ -40,8 +38,7 @@ def unpack(packed: bytes, chunk: Chunk) -> Scanned:
     lines, malformed, filtered, rows = plain
     data = chunk.data
     found: list[Found] = [
-        (start, data[start : start + length], (str(payload["website"]), payload))
-        for start, length, payload in rows
+        (start, data[start : start + length], content) for start, length, content in rows
     ]
     tally = Tally(
         lines,

@@ -13,7 +13,18 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from ingestor.formats.clocks import EARLIEST
-from ingestor.model import Chunk, Hit, Malformed, PageView, Reason, Scanned, Span, Tally
+from ingestor.model import (
+    Chunk,
+    Content,
+    Hit,
+    Malformed,
+    PageView,
+    Reason,
+    Scanned,
+    Span,
+    Tally,
+    content_of,
+)
 from ingestor.scan.judge import Judge, Judged, lines_of
 from ingestor.scan.sieve import Sieve
 
@@ -24,12 +35,15 @@ if TYPE_CHECKING:
     from ingestor.formats.blocks import Block
     from ingestor.formats.hits import Columns
     from ingestor.formats.marks import Offsets
-    from ingestor.pageviews import Payload, Rules, Site
+    from ingestor.pageviews import Rules, Site
     from ingestor.pageviews.rules import RawVerdict
     from ingestor.scan.judge import Verdict
 
-Found: TypeAlias = "tuple[int, bytes, tuple[str, Payload]]"
-"""Where a line begins in its chunk's data, the line, website and payload."""
+Found: TypeAlias = tuple[int, bytes, Content]
+"""Where a line begins in its chunk's data, the line, and what the page view has of it."""
+
+Judgement: TypeAlias = Content | Reason | Malformed
+"""What became of a line."""
 
 _DAY = 86400  # seconds; a line may be this far ahead of our clock
 _TIMES = 512  # spellings of times remembered, for each file: they come in their order
@@ -48,8 +62,8 @@ class _Verdicts:
         self.malformed: Counter[str] = Counter()
         self.filtered: Counter[str] = Counter()
 
-    def add(self, start: int, line: bytes, verdict: Verdict) -> None:
-        """File a line under its verdict."""
+    def add(self, start: int, line: bytes, verdict: Judgement) -> None:
+        """File a line under what became of it."""
         if isinstance(verdict, tuple):
             self.found.append((start, line, verdict))
         else:
@@ -131,7 +145,7 @@ class Scanner:
 
     def _judge_lines(self, data: bytes, latest: int, judged: _Verdicts) -> int:
         """Judge lines one by one; how many."""
-        judge = self._judge_line if self._has_columns else self._judge.verdict
+        judge = self._judge_line if self._has_columns else self._judge_plainly
         lines = lines_of(data)
         start = 0
         for line in lines:
@@ -213,7 +227,7 @@ class Scanner:
         unsure: list[tuple[int, int]] = []
         found: Callable[[Any], None] = judged.found.append
         starts, ends = block.places(numbers)
-        verdicts: Sequence[Verdict | None]
+        verdicts: Sequence[Judgement | None]
         if self._shortcut is not None and block.knows_zone:
             verdicts = self._shortcut(texts, block.times(numbers))
         else:
@@ -227,14 +241,17 @@ class Scanner:
                 judged.add(start, data[start:end], verdict)
         return unsure
 
-    def _judge_line(self, line: bytes, latest: int) -> Verdict:
+    def _judge_plainly(self, line: bytes, latest: int) -> Judgement:
+        return _written(self._judge.verdict(line, latest))
+
+    def _judge_line(self, line: bytes, latest: int) -> Judgement:
         """Judge one line by its columns, as far as the rules can decide on each raw value.
 
         The order is the canonical one: malformed first, then the rules' own.
         """
         columns = self.format.split(line)
         if columns is None:
-            return self._judge.exactly(line, latest)
+            return _written(self._judge.exactly(line, latest))
         verdict: Any = self._by_values(columns, latest)
         passed = verdict is True
         if passed:
@@ -244,8 +261,8 @@ class Scanner:
             if not isinstance(hit, Hit):
                 return hit
             decide = self._rules.page_view if passed else self._rules.decide
-            verdict = decide(hit, self._site)
-        judged: Verdict = verdict
+            verdict = _written(decide(hit, self._site))
+        judged: Judgement = verdict
         return judged
 
     def _by_values(self, columns: Columns, latest: int) -> RawVerdict:
@@ -263,7 +280,7 @@ class Scanner:
             verdict = rules.agents[b"" if agent_at is None else columns[agent_at]]
         return verdict
 
-    def _by_shortcut(self, columns: Columns, latest: int) -> Verdict | None:
+    def _by_shortcut(self, columns: Columns, latest: int) -> Content | Reason | None:
         """Make a page view of a line that passed, where that can be done without its hit."""
         if self._shortcut is None:
             return None
@@ -292,17 +309,25 @@ class Scanner:
         return time
 
 
+def _written(verdict: Verdict) -> Judgement:
+    if not isinstance(verdict, tuple):
+        return verdict
+    try:
+        return content_of(*verdict)
+    except TypeError:  # no rule gives such a text
+        return Reason.UNSTORABLE
+
+
 def page_views_of(chunk: Chunk, found: Sequence[Found]) -> list[PageView]:
     """Give each page view the span from the one before to its own line's end."""
     if not found:
         return []
     base = chunk.start
-    places, lines, verdicts = zip(*found, strict=True)
-    websites, payloads = zip(*verdicts, strict=True)
+    places, lines, contents = zip(*found, strict=True)
     starts = [base + place for place in places]
     stops = [start + len(line) + 1 for start, line in zip(starts, lines, strict=True)]
     pieces = [base, *stops[:-1]]
     stops[-1] = chunk.end  # what follows the last page view is finished with it
     spans = map(_new, repeat(Span), zip(repeat(chunk.file), pieces, stops))
-    rows = zip(websites, payloads, spans, starts, lines, repeat(chunk.again))
+    rows = zip(*zip(*contents, strict=True), spans, starts, lines, repeat(chunk.again))
     return list(map(_new, repeat(PageView), rows))

@@ -10,7 +10,7 @@ A, B = "3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c", "9f6e9b1a-0f2d-4c5e-8a7b-6d9e0f1a
 
 def views(website: str, first: int, count: int) -> list[PageView]:
     return [
-        PageView(website, {}, Span(1, at, at + 1), at, b"") for at in range(first, first + count)
+        PageView.of(website, {}, Span(1, at, at + 1), at, b"") for at in range(first, first + count)
     ]
 
 

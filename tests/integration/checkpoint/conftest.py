@@ -32,7 +32,7 @@ def batch_of() -> Callable[..., Batch]:
     """Build the next batch from spans."""
 
     def build(store: Store, *spans: Span, website: str = "site", tag: str | None = None) -> Batch:
-        page_views = tuple(PageView(website, {}, span, span.start, b"") for span in spans)
+        page_views = tuple(PageView.of(website, {}, span, span.start, b"") for span in spans)
         return Batch(store.next_batch_id(), website, page_views, tag)
 
     return build

@@ -22,7 +22,8 @@ def say(text):
 async def work(store, committer, key, turns):
     for turn in turns:
         span = Span(key, turn * 10, turn * 10 + 10)
-        batch = Batch(store.next_batch_id(), "site", (PageView("site", {}, span, span.start, b""),))
+        page_view = PageView.of("site", {}, span, span.start, b"")
+        batch = Batch(store.next_batch_id(), "site", (page_view,))
         say(f"+journal {batch.id} {turn}")
         assert await committer.journalled(batch)
         say(f"=journal {batch.id} {turn}")

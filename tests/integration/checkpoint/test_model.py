@@ -75,7 +75,7 @@ class StoreMachine(RuleBasedStateMachine):
         batch = Batch(
             self.store.next_batch_id(),
             "w",
-            tuple(PageView("w", {}, span, span.start, b"") for span in spans),
+            tuple(PageView.of("w", {}, span, span.start, b"") for span in spans),
         )
         self.store.journal(batch, bodies=b"x" if bodies else None)
         self.spans[batch.id] = spans

@@ -36,7 +36,7 @@ for life in range(2):
         (file,) = store.known()
         for turn in range(life * 9, life * 9 + 9):
             span = Span(file.key, turn * 10, turn * 10 + 10)
-            page_views = (PageView("site", {}, span, span.start, b""),)
+            page_views = (PageView.of("site", {}, span, span.start, b""),)
             batch = Batch(store.next_batch_id(), "site", page_views)
             store.journal(batch, bodies=b"body" * 300)
             store.commit()

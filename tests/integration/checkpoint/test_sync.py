@@ -25,7 +25,7 @@ with Store.open(options, Role.RUN) as store:
     for turn in range(3):
         span = Span(key, turn, turn + 1)
         os.write(1, b"JOURNAL\\n")
-        store.journal(Batch(store.next_batch_id(), "w", (PageView("w", {}, span, 0, b""),)))
+        store.journal(Batch(store.next_batch_id(), "w", (PageView.of("w", {}, span, 0, b""),)))
         store.commit()
         os.write(1, b"SEND\\n")
         store.register(Identity(1, 3 + turn, b"f%d" % turn, 1), b"/b")

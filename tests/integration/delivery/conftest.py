@@ -324,7 +324,7 @@ def make_views(
         payload |= {"language": "", "referrer": "", "screen": "", "title": "", "url": f"/{number}"}
         payload |= {"ip": "192.0.2.1", "userAgent": agent, "timestamp": 1_790_000_000 + number}
         span = Span(7, number * 10, number * 10 + 10)
-        views.append(PageView(website, payload, span, number * 10, b"line %d" % number))
+        views.append(PageView.of(website, payload, span, number * 10, b"line %d" % number))
     return views
 
 

@@ -298,19 +298,6 @@ async def test_the_daemon_waits_at_the_start_for_whatever_is_wrong(
     assert sleeps.time > 1
 
 
-async def test_a_page_view_that_json_cannot_hold_is_rejected_alone(
-    umami, ledger, views, deliver, tmp_path: Path
-):
-    broken = views(10)
-    broken[4].payload["title"] = "\udcff"
-    letters = tmp_path / "dead.jsonl"
-    delivery = await deliver(umami.url, dead_letters=letters)
-    await delivery.submit(broken)
-    assert await delivery.drain(10)
-    assert ledger.outcomes == {Outcome.ACCEPTED: 9, Outcome.REJECTED: 1}
-    assert [letter.line for letter in read_dead_letters(letters)] == [b"line 4"]
-
-
 async def test_a_dead_letter_that_cannot_be_written_names_its_place(
     umami, ledger, views, deliver, refused, tmp_path: Path, caplog
 ):

@@ -11,7 +11,7 @@ import pytest
 from ingestor.delivery import Left
 from ingestor.delivery.bodies import pack
 from ingestor.errors import BadCredentials, UnknownWebsite
-from ingestor.model import Outcome
+from ingestor.model import Outcome, PageView
 from ingestor.sandbox import Sandbox, SandboxOptions
 
 LOGIN = ("admin", "umami")
@@ -104,13 +104,19 @@ async def test_every_batch_has_a_tag_of_its_own_and_without_the_option_none(
         assert [view.tag for view in sandbox.page_views(website)][20:] == [None] * 5
 
 
+def changed(view: PageView, **values: str | int) -> PageView:
+    """The same page view with other values in its payload."""
+    payload = {**view.payload, **values}
+    return PageView.of(view.website, payload, view.span, view.line_start, view.line)
+
+
 async def test_page_views_that_look_alike_are_told_apart_by_their_number(
     exactly_once, ledger, views
 ):
     async with Sandbox(SandboxOptions()) as sandbox:
         website = sandbox.websites[0]
         alike = [
-            view._replace(payload={**view.payload, "url": "/same", "timestamp": 1_790_000_000})
+            changed(view, url="/same", timestamp=1_790_000_000)
             for view in views(40, website=website)
         ]
         sandbox.faults.set("500-passes,code=57P01,p=0.5,seed=3", "cut,p=0.3,seed=4")
@@ -139,8 +145,7 @@ async def test_a_bots_hole_is_not_mistaken_for_a_missing_page_view(
         website = sandbox.websites[0]
         mixed = views(90, website=website, user_agent=lambda n: AGENTS[n % len(AGENTS)])
         if alike:
-            same = {"url": "/", "timestamp": 1_790_000_000}
-            mixed = [view._replace(payload={**view.payload, **same}) for view in mixed]
+            mixed = [changed(view, url="/", timestamp=1_790_000_000) for view in mixed]
         sandbox.faults.set(fault)
         delivery = await exactly_once(sandbox, settle_bots=settle_bots)
         await delivery.submit(mixed)
@@ -281,7 +286,7 @@ async def test_page_views_older_than_a_reset_are_repeated_and_counted_as_perhaps
         sandbox.reset_website(website)
         reset = int(time.time()) + 1
         mixed = [
-            view._replace(payload={**view.payload, "timestamp": reset - 20 + n})
+            changed(view, timestamp=reset - 20 + n)
             for n, view in enumerate(views(40, website=website))
         ]
         sandbox.faults.set("cut,count=1")
@@ -422,9 +427,7 @@ async def test_no_mixture_of_faults_loses_or_doubles_anything(
         agents = AGENTS if seed % 2 else AGENTS[3:4]
         urls = dice.choice([1, 3, 10, 1000])
         mixed = [
-            view._replace(
-                payload={**view.payload, "url": f"/{n % urls}", "timestamp": 1_790_000_000 + n // 7}
-            )
+            changed(view, url=f"/{n % urls}", timestamp=1_790_000_000 + n // 7)
             for n, view in enumerate(
                 views(100, website=website, user_agent=lambda _: dice.choice(agents))
             )

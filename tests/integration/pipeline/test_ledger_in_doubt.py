@@ -47,7 +47,7 @@ def register(store: Store) -> int:
 def batch_of(ledger: Ledger, key: int, *, tagged: bool = True) -> Batch:
     number = ledger.next_batch_id()
     views = tuple(
-        PageView(SITE, {"timestamp": 1_790_000_000}, Span(key, n * 10, n * 10 + 10), n * 10, b"")
+        PageView.of(SITE, {"timestamp": 1_790_000_000}, Span(key, n * 10, n * 10 + 10), n * 10, b"")
         for n in range(3)
     )
     return Batch(number, SITE, views, f"log-{ledger.tag(number)}" if tagged else None)

@@ -27,7 +27,7 @@ def test_joined_spans_cover_exactly_what_the_page_views_came_from(
     parts: list[tuple[int, int, int]],
 ) -> None:
     spans = [Span(file, start, start + length) for file, start, length in parts]
-    page_views = tuple(PageView("w", {}, span, span.start, b"") for span in spans)
+    page_views = tuple(PageView.of("w", {}, span, span.start, b"") for span in spans)
     joined = spans_of(Batch(1, "w", page_views))
     assert flat(joined) == flat(spans)
     assert len(joined) <= len(spans)
@@ -39,7 +39,7 @@ def flat(spans: list[Span]) -> list[tuple[int, int]]:
 
 def test_adjacent_spans_of_one_file_become_one() -> None:
     spans = [Span(1, 0, 10), Span(1, 10, 30), Span(2, 30, 40), Span(2, 50, 60)]
-    page_views = tuple(PageView("w", {}, span, span.start, b"") for span in spans)
+    page_views = tuple(PageView.of("w", {}, span, span.start, b"") for span in spans)
     assert spans_of(Batch(1, "w", page_views)) == [Span(1, 0, 30), Span(2, 30, 40), Span(2, 50, 60)]
 
 

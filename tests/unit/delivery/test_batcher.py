@@ -14,7 +14,7 @@ A, B, C = "a", "b", "c"
 
 
 def some(website: str, count: int) -> list[PageView]:
-    return [PageView(website, {"url": str(n)}, Span(1, n, n + 1), n, b"") for n in range(count)]
+    return [PageView.of(website, {"url": str(n)}, Span(1, n, n + 1), n, b"") for n in range(count)]
 
 
 def together(_page_view: PageView) -> bool:

@@ -12,8 +12,8 @@ from ingestor.model import PageView, Span
 
 PAYLOAD = {"website": "w", "url": "/ü☃", "timestamp": 1_790_000_000}
 VIEWS = [
-    PageView("w", PAYLOAD, Span(7, 0, 10), 3, b"\xff line one"),
-    PageView("w", {**PAYLOAD, "url": "/2"}, Span(1 << 60, 10, 1 << 62), 12, b""),
+    PageView.of("w", PAYLOAD, Span(7, 0, 10), 3, b"\xff line one"),
+    PageView.of("w", {**PAYLOAD, "url": "/2"}, Span(1 << 60, 10, 1 << 62), 12, b""),
 ]
 
 

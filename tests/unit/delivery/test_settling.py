@@ -14,7 +14,7 @@ class Time:
 
 
 def view(user_agent: str) -> PageView:
-    return PageView("w", {"userAgent": user_agent}, Span(1, 0, 1), 0, b"")
+    return PageView.of("w", {"userAgent": user_agent}, Span(1, 0, 1), 0, b"")
 
 
 def test_a_verdict_holds_for_a_day() -> None:

@@ -147,6 +147,8 @@ def test_hosts_that_umami_refuses(host: str) -> None:
         ({"screen": "x" * 12}, "screen"),
         ({"title": "a\0b"}, "title"),
         ({"title": "%00"}, "title"),
+        ({"title": "half of one: \ud83d"}, "title"),
+        ({"language": "\udcff"}, "language"),
         ({"match": ("fine", "re:(")}, "match[1]"),
     ],
 )

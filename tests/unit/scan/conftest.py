@@ -80,6 +80,9 @@ def check() -> Callable[[Scanned, Format, Rules], None]:
         found = [(view.website, view.payload, view.line_start, view.line)
                  for view in scanned.page_views]  # fmt: skip
         assert found == expected
+        for view in scanned.page_views:
+            said = view.payload
+            assert (view.user_agent, view.time) == (said["userAgent"], said["timestamp"])
         assert counted(tally) == counts
         assert tally.lines == len(lines)
         hold_spans(scanned, chunk)

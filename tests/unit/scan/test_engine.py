@@ -18,6 +18,7 @@ from ingestor.formats.blocks import Blocks
 from ingestor.model import Chunk, Malformed, Reason, Scanned
 from ingestor.pageviews import PageViewOptions, Rules, Site
 from ingestor.scan import Scanner
+from ingestor.scan.scanner import _written
 from ingestor.scan.sieve import Sieve
 
 WEBSITE = "3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c"
@@ -203,6 +204,14 @@ def test_a_word_of_both_kinds_is_counted_as_what_it_is(scanner: Make, *, in_orde
     ]
     tally = scan(b"".join(lines if in_order else lines[::-1]), scanner, filter_bots=False).tally
     assert (tally.malformed, tally.filtered) == ({Malformed.STATUS: 1}, {Reason.STATUS: 1})
+
+
+def test_a_payload_that_json_cannot_hold_could_be_stored_nowhere() -> None:
+    """No rule gives one; if one ever did, it would stop no log."""
+    assert _written((WEBSITE, {"title": "\udcff"})) is Reason.UNSTORABLE
+    assert _written((WEBSITE, {"userAgent": "x", "timestamp": 1})) == (
+        WEBSITE, b'{"userAgent":"x","timestamp":1}', "x", 1,
+    )  # fmt: skip
 
 
 def test_a_future_asset_is_malformed_and_no_asset(scanner: Make) -> None:
