@@ -266,10 +266,10 @@ class Rules:
         return website, {
             "website": website,
             "hostname": hostname,
-            "language": language,
-            "referrer": referrer,
             "screen": screen,
             "title": title,
+            "language": language,
+            "referrer": referrer,
             "url": url,
             "ip": address,
             "userAgent": self._agents[hit.user_agent or ""][0],
