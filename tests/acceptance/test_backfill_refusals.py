@@ -181,5 +181,5 @@ def test_a_large_job_is_estimated_from_its_first_part(
         r"About to send about (\d+) page views .*first [\d.]+ MB of about 65\.8 MB", said
     )
     assert told is not None, said
-    assert 290 <= int(told[1]) <= 310
+    assert 270 <= int(told[1]) <= 330  # one more or less in that part is 30 in all of it
     assert umami.count() == 300
