@@ -21,6 +21,7 @@ import tarfile
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,24 +113,32 @@ class Bench:
 
     def row(
         self, name: str, once: Callable[[], Cost | None], plain: Path, *, files: int = 1
-    ) -> Cost | None:
+    ) -> None:
         """Run, take the median, and write a row; of so many files of that size."""
-        if not self.wants(name):
-            return None
-        runs = []
+        self.rows_in_turn({name: once}, plain, files=files)
+
+    def rows_in_turn(
+        self, rows: dict[str, Callable[[], Cost | None]], plain: Path, *, files: int = 1
+    ) -> None:
+        """Do the same for several that are held against each other: the machine's mood changes."""
+        wanted = {name: once for name, once in rows.items() if self.wants(name)}
+        runs: dict[str, list[Cost | None]] = {name: [] for name in wanted}
         for _ in range(self.repeat):
-            cost = once()
-            if cost is None:
-                self._say(f"| {name} | not installed | | | | |")
-                return None
-            runs.append(cost)
+            for name, once in wanted.items():
+                runs[name].append(once())
+        for name, costs in runs.items():
+            self._row(name, [cost for cost in costs if cost is not None], plain, files)
+
+    def _row(self, name: str, runs: list[Cost], plain: Path, files: int) -> None:
+        if not runs:
+            self._say(f"| {name} | not installed | | | | |")
+            return
         cost = runs[0].of(runs)
         lines, size = files * self.lines, files * plain.stat().st_size
         self._say(
             f"| {name} | {lines / cost.seconds:,.0f} | {lines / cost.cpu:,.0f} | "
             f"{cost.cpu * 1e6 / lines:.2f} | {size / cost.cpu / 1e6:,.0f} | {cost.rss / 1e6:.0f} |"
         )
-        return cost
 
     def note(self, text: str) -> None:
         """A line beside the table."""
@@ -160,17 +169,15 @@ def table(bench: Bench) -> None:
     bench.row("backfill, mix, without checkpoint", lambda: bench.backfill(mix, unkept=True), log)
     bench.row("preview, mix", lambda: _preview(bench, mix), log)
     for files in (1, 4):
-        for jobs in ("1", "2"):
-            what = f"mix, {files} files" if files > 1 else "mix"
-            bench.row(
-                f"backfill, {what}, {jobs} jobs on {len(CORES)} cores",
-                lambda jobs=jobs, files=files: bench.backfill(
-                    mix, more=("--jobs", jobs), cores=set(CORES), files=files
-                ),
-                log,
-                files=files,
+        what = f"mix, {files} files" if files > 1 else "mix"
+        both = {
+            f"backfill, {what}, {jobs} jobs on {len(CORES)} cores": partial(
+                bench.backfill, mix, more=("--jobs", jobs), cores=set(CORES), files=files
             )
-    _rivals(bench, log)
+            for jobs in ("1", "2")
+        }
+        bench.rows_in_turn(both, log, files=files)
+    _rivals(bench, mix)
     _live(bench)
 
 
@@ -181,18 +188,23 @@ def _preview(bench: Bench, kind: Corpus) -> Cost:
         return ingestor([*arguments, str(bench.file(kind))])
 
 
-def _rivals(bench: Bench, log: Path) -> None:
+def _rivals(bench: Bench, mix: Corpus) -> None:
+    log = bench.file(mix)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
+
+        def syslog_ng(*, pages: bool) -> Cost | None:
+            with sink() as port:
+                return rivals.syslog_ng(log, directory, port, _extensions(), pages=pages)
+
         bench.row("wc -l", lambda: rivals.wc(log), log)
-        bench.row("goaccess", lambda: rivals.goaccess(log, directory), log)
-        for what, pages in (("page lines", True), ("all lines", False)):
-
-            def once(pages: bool = pages) -> Cost | None:  # noqa: FBT001 - bound early
-                with sink() as port:
-                    return rivals.syslog_ng(log, directory, port, _extensions(), pages=pages)
-
-            bench.row(f"syslog-ng, {what}", once, log)
+        rows: dict[str, Callable[[], Cost | None]] = {
+            "backfill, mix, in turns with those below": lambda: bench.backfill(mix),
+            "goaccess": lambda: rivals.goaccess(log, directory),
+            "syslog-ng, page lines": lambda: syslog_ng(pages=True),
+            "syslog-ng, all lines": lambda: syslog_ng(pages=False),
+        }
+        bench.rows_in_turn(rows, log)
 
 
 def _live(bench: Bench) -> None:
