@@ -36,7 +36,7 @@ log = logging.getLogger("ingestor")
 STDIN = "-"
 _STDIN_KEY = 1
 _NAMED = 3  # files that a summary names
-_CHUNK = 1024 * 1024  # bytes read at a time, at least: scanning finds all values of so many at once
+_CHUNK = 768 * 1024  # bytes read at a time, at least: scanning finds all values of so many at once
 _SQUEEZED = 10  # how much smaller an archive is
 
 

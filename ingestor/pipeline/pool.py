@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ingestor")
 
-BUNDLE = 768 * 1024  # bytes that are handed over in one go, at least: mostly one chunk
+BUNDLE = 512 * 1024  # bytes that are handed over in one go, at least: mostly one chunk
 AHEAD = 3  # bundles that wait, beside those that are being scanned
 _SLOTS = 64  # at most; a process can be given no more than some 250 descriptors
 _SLOT = BUNDLE + 512 * 1024  # bytes: nearly enough of a bundle, and a chunk

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("ingestor")
 
 _CHUNKS = 64  # of a bundle: many small files would be more than a process can keep scanners of
-_AHEAD = 2 * 1024 * 1024  # bytes that are read in one go, in a thread
+_AHEAD = 1024 * 1024  # bytes that are read in one go, in a thread
 _HERE = 2  # bundles that this process scans before their turn
 _MANY = 3  # where one line in so many is a page view, these are more work than the lines
 _RECIPES = 64  # kept for processes that did not get them yet
