@@ -215,9 +215,13 @@ class Matcher:
             # The peer beside a list that visitors write: it must not take words from that.
             return self._until(after, b" ,")
         stop = after[:1] if after[:1] != b" " else b""
-        between = b", ?" if shape is Shape.ADDRESSES else b"(?:[,;] ?| : )"
-        word = self._run((b" ," if shape is Shape.ADDRESSES else b" ,;") + stop)
-        return word + self._atomic(b"(?:" + between + word + b")*")
+        if shape is Shape.ADDRESSES:
+            word, between = self._run(b" ," + stop), [b", ?"]
+        else:
+            word, between = self._run(b" ,;" + stop), [b", ?", b"; ?", b" : "]
+        # The list has no way back: what ends it must not look like one more of its separators.
+        open_to = [each for each in between if not re.match(each, after)]
+        return word + self._atomic(b"(?:(?:" + b"|".join(open_to) + b")" + word + b")*")
 
     def _last(self, after: bytes) -> bytes:
         """Match up to the last such separator of the word: addresses and hosts hold colons."""

@@ -41,6 +41,8 @@ DEFINITIONS = {
     "no method": '$remote_addr [$time_local] "$request_uri" $status "$http_user_agent"',
     "in words": '$remote_addr $host [$time_local] $request_method "$request_uri" $status '
     '"$http_referer" "$http_user_agent"',
+    "list": '$remote_addr [$time_local] "$request" $status urt=$upstream_response_time; '
+    'rt=$request_time "$http_referer" "$http_user_agent"',
     "unescaped": 'escape=none \'$remote_addr [$time_local] "$request" $status "$http_user_agent"\'',
 }
 CHROME = (
