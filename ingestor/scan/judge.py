@@ -40,17 +40,14 @@ class Judge:
     def verdict(self, line: bytes, latest: int) -> Verdict:
         """Judge one line; ``latest`` is the latest believable time in Unix seconds."""
         columns = self.format.split(line)
-        if columns is None:
-            return self.exactly(line, latest)
-        return self.decide(self.format.hit(columns, latest))
+        hit = None if columns is None else self.format.hit(columns, latest)
+        if isinstance(hit, Hit):
+            return self.rules.decide(hit, self.site)
+        return self.exactly(line, latest)  # the format as a whole may explain what columns do not
 
     def exactly(self, line: bytes, latest: int) -> Verdict:
         """Judge a line that has no simple shape."""
         hit = self.format.parse(line, latest)
-        return self.rules.decide(hit, self.site) if isinstance(hit, Hit) else hit
-
-    def decide(self, hit: Hit | Malformed) -> Verdict:
-        """Judge what became of a line's columns."""
         return self.rules.decide(hit, self.site) if isinstance(hit, Hit) else hit
 
     def verdicts(self, chunk: Chunk, latest: int) -> Iterator[Judged]:

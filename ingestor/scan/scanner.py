@@ -259,7 +259,7 @@ class Scanner:
         if verdict is None:
             hit = self.format.hit(columns, latest)
             if not isinstance(hit, Hit):
-                return hit
+                return _written(self._judge.exactly(line, latest))
             decide = self._rules.page_view if passed else self._rules.decide
             verdict = _written(decide(hit, self._site))
         judged: Judgement = verdict

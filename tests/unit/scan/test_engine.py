@@ -153,6 +153,45 @@ def test_generated_and_damaged_lines(
     check(scanned, line_format, rules)
 
 
+@pytest.mark.parametrize("name", ["combined", "main", "json", "caddy", "traefik", "ingress_nginx"])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_generated_lines_of_a_container(
+    name: str, data: st.DataObject, all_rules: list[Rules], scanner: Make, check: Check
+) -> None:
+    """What its error stream holds beside requests is not malformed, however much it resembles."""
+    line_format, sample = format_named(f"container {name}"), PRESETS[name].sample
+    lines = data.draw(blocks(sample)).split(b"\n")
+    streams = st.sampled_from([b"stdout F ", b"stderr F ", b"stdout P ", b"x "])
+    around = [b"2026-11-22T10:11:12.123456789Z " + data.draw(streams) for _ in lines]
+    block = b"\n".join(map(bytes.__add__, around, lines))
+    rules = data.draw(st.sampled_from(all_rules))
+    chunk = Chunk(1, 1000, 1000 + len(block), block)
+    check(scanner(line_format, rules).scan(chunk), line_format, rules)
+
+
+STDERR = b"2026-11-22T10:11:12.123456789Z stderr F "
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("json", b'{"level":"error","time":"2026-11-22T10:11:12+01:00","msg":"upstream timed out",'
+                 b'"method":"GET","uri":"/x","status":502}'),
+        ("combined", b'- - - [22/Nov/2026:10:11:12 +0100] "GET /x HTTP/1.1" 200 1 "-" "x"'),
+    ],
+)  # fmt: skip
+def test_an_error_that_resembles_a_request_is_no_malformed_line(
+    name: str, line: bytes, scanner: Make
+) -> None:
+    line_format, block = format_named(f"container {name}"), STDERR + line + b"\n"
+    rules, chunk = Rules(PageViewOptions(), (SITE,)), Chunk(1, 0, len(block), block)
+    scanned = scanner(line_format, rules)
+    assert scanned.scan(chunk).tally.malformed == {}
+    assert scanned.scan(chunk).tally.filtered == {Reason.DIRECTIVE: 1}
+    assert [each.verdict for each in scanned.verdicts(chunk)] == [Reason.DIRECTIVE]
+
+
 @pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.log")), ids=lambda path: path.name)
 def test_sample_logs(path: Path, all_rules: list[Rules], scanner: Make) -> None:
     for rules in all_rules:
