@@ -50,5 +50,5 @@ def unpack(packed: bytes, website: str) -> tuple[PageView, ...]:
             )
             for file, start, end, line_start, line, payload in rows
         )
-    except (zlib.error, ValueError, TypeError) as error:
+    except (zlib.error, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"page views in the journal that cannot be read: {error}") from error

@@ -188,7 +188,12 @@ def shortened_path(path: str) -> str:
     except UnicodeDecodeError:  # Umami then keeps it as sent
         return re.sub(r"%[0-9A-Fa-f]?\Z", "", path[:MAX_PATH])
     cut = shortened(decoded, MAX_PATH)
-    return path if cut == decoded else quote(cut, safe="/~.!$&'()*+,;=:@-_")
+    if cut == decoded:
+        return path
+    quoted = quote(cut, safe="/~.!$&'()*+,;=:@-_")
+    if quoted.startswith("//") and not path.startswith("//"):
+        return "/%2F" + quoted[2:]  # or its first segment would be taken for a host
+    return quoted
 
 
 def plain_text(text: str) -> str:

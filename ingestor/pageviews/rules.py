@@ -33,7 +33,7 @@ from ingestor.pageviews.payload import (
 )
 from ingestor.pageviews.queries import Queries
 from ingestor.pageviews.remembered import Remembered
-from ingestor.pageviews.shortcut import RawReferrer, RawValues, shortcut
+from ingestor.pageviews.shortcut import RawReferrer, RawValues, Start, shortcut, starts_by_vhost
 from ingestor.pageviews.sites import Sites, check_site, vhost_of
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ class Rules:
             self._judge_agent, limit=8192
         )
         self._places: dict[int, Remembered[str, Place | Reason]] = {}
+        self._starts: dict[Site | None, Remembered[bytes, Start | Reason]] = {}
         self._referrer_excluded: Remembered[str, bool] = Remembered(
             self._judge_referrer, limit=4096
         )
@@ -193,10 +194,18 @@ class Rules:
         """
         if self._addresses.trusts_proxies:
             return None
+        starts = self._starts.get(default)
+        if starts is None:
+            if len(self._starts) >= _MAX_DEFAULTS:
+                self._starts.clear()
+            starts = starts_by_vhost(
+                lambda logged: (self._places.get(id(default)) or self._places_with(default))[logged]
+            )
+            self._starts[default] = starts
         return shortcut(
             self._raw,
             columns,
-            lambda logged: (self._places.get(id(default)) or self._places_with(default))[logged],
+            starts,
             filter_prefetch=self._options.filter_prefetch,
             since=self._since,
             until=self._until,

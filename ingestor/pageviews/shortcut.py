@@ -56,7 +56,7 @@ class _Agent(NamedTuple):
     member: bytes
 
 
-class _Start(NamedTuple):
+class Start(NamedTuple):
     """What page views of one place begin with."""
 
     website: str
@@ -111,13 +111,13 @@ class RawValues:
 def shortcut(
     values: RawValues,
     columns: Mapping[str, int],
-    place_of: Callable[[str], Place | Reason],
+    starts: Remembered[bytes, Start | Reason],
     *,
     filter_prefetch: bool,
     since: int | None,
     until: int | None,
 ) -> Shortcut:
-    """Give the function for lines with these columns, of one site.
+    """Give the function for lines with these columns; ``starts`` are those of their site.
 
     The request of a line has to be plain and judged already, as its status and user agent.
     """
@@ -125,9 +125,6 @@ def shortcut(
     is_dated = since is not None or until is not None
     urls, addresses = values.urls, values.addresses
     referrers, agents, languages = values.referrers, values.user_agents, values.languages
-    hosts: Remembered[bytes, _Start | Reason] = Remembered(
-        lambda raw: _start(place_of(_text(raw))), limit=1024
-    )
 
     def page_views(texts: Texts, times: Sequence[int]) -> list[Found]:
         verdicts: list[Found] = []
@@ -147,8 +144,8 @@ def shortcut(
             if url is None or purpose not in _NOTHING:
                 add(None)
                 continue
-            place = hosts[vhost]
-            if not isinstance(place, _Start):
+            place = starts[vhost]
+            if not isinstance(place, Start):
                 add(place)
             elif not address:
                 add(Reason.BAD_ADDRESS if address is None else Reason.ADDRESS)
@@ -174,7 +171,14 @@ def _column(texts: Texts, name: str, columns: Container[str]) -> Iterable[bytes]
     return texts(name) if name in columns else repeat(b"")
 
 
-def _start(place: Place | Reason) -> _Start | Reason:
+def starts_by_vhost(
+    place_of: Callable[[str], Place | Reason],
+) -> Remembered[bytes, Start | Reason]:
+    """Give what page views begin with, by the vhost as logged: some 1 KB for each of them."""
+    return Remembered(lambda raw: _start(place_of(_text(raw))), limit=1024)
+
+
+def _start(place: Place | Reason) -> Start | Reason:
     if isinstance(place, Reason):
         return place
     said = {
@@ -187,7 +191,7 @@ def _start(place: Place | Reason) -> _Start | Reason:
     if place.own is not None:
         own = Remembered(place.own.match, limit=1024)
     begin, language = orjson.dumps(said)[:-1], _member("language", place.language)
-    return _Start(place.website, place.hostname, own, begin, language, begin + language)
+    return Start(place.website, place.hostname, own, begin, language, begin + language)
 
 
 def _member(name: str, value: str) -> bytes:

@@ -35,8 +35,8 @@ log = logging.getLogger("ingestor")
 
 STDIN = "-"
 _STDIN_KEY = 1
+CHUNK = 768 * 1024  # bytes read at a time, at least: scanning finds all values of so many at once
 _NAMED = 3  # files that a summary names
-_CHUNK = 768 * 1024  # bytes read at a time, at least: scanning finds all values of so many at once
 _SQUEEZED = 10  # how much smaller an archive is
 
 
@@ -156,7 +156,7 @@ def lines_of(config: Config, job: Job, registry: Registry | None) -> Lines:
     options = config.follow.read
     if job.is_stdin:
         return StandardInput(options)
-    options = replace(options, chunk_bytes=max(options.chunk_bytes, _CHUNK))
+    options = replace(options, chunk_bytes=max(options.chunk_bytes, CHUNK))
     found = discover(places(job.sources), generations=False, required=job.named)
     final = True if registry is None else None
     lines = Backfill(found.files, registry or MemoryRegistry(), options, final=final)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from ingestor.pipeline.job import CHUNK
 from ingestor.scan.slots import Slot
 from ingestor.scan.worker import Answer, RulesRecipe, begin, scan, scan_slot
 
@@ -29,7 +30,7 @@ log = logging.getLogger("ingestor")
 BUNDLE = 512 * 1024  # bytes that are handed over in one go, at least: mostly one chunk
 AHEAD = 3  # bundles that wait, beside those that are being scanned
 _SLOTS = 64  # at most; a process can be given no more than some 250 descriptors
-_SLOT = BUNDLE + 512 * 1024  # bytes: nearly enough of a bundle, and a chunk
+_SLOT = BUNDLE + CHUNK  # bytes: nearly enough of a bundle, and a chunk
 
 
 class Bundle(NamedTuple):

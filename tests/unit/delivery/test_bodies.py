@@ -36,6 +36,7 @@ def test_lines_are_masked_and_cut():
         zlib.compress(b"{}"),
         zlib.compress(orjson.dumps([2, []])),
         zlib.compress(orjson.dumps([1, [[1, 2]]])),
+        zlib.compress(orjson.dumps([1, [[1, 2, 3, 2, "", None]]])),
     ],
 )
 def test_what_was_never_written_is_refused(packed):

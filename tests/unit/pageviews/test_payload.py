@@ -93,6 +93,7 @@ def test_a_sites_defaults_fill_what_the_log_does_not_have(hit: Callable[..., Hit
         ("/" + "p" * 700, "/" + "p" * 499),
         ("/" + "%F0%9F%98%80" * 400, "/" + "\U0001f600" * 249),
         ("/" + "%ff" * 400, "/" + ("%ff" * 400)[:499]),
+        ("/%2Fshop/" + "p" * 700, "//shop/" + "p" * 493),
     ],
 )
 def test_umami_stores_the_path_that_was_asked_for(
