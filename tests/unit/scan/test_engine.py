@@ -176,8 +176,8 @@ STDERR = b"2026-11-22T10:11:12.123456789Z stderr F "
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("json", b'{"level":"error","time":"2026-11-22T10:11:12+01:00","msg":"upstream timed out",'
-                 b'"method":"GET","uri":"/x","status":502}'),
+        ("json", (b'{"level":"error","time":"2026-11-22T10:11:12+01:00","msg":"upstream timed out",'
+                 b'"method":"GET","uri":"/x","status":502}')),
         ("combined", b'- - - [22/Nov/2026:10:11:12 +0100] "GET /x HTTP/1.1" 200 1 "-" "x"'),
     ],
 )  # fmt: skip
