@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import unquote
 
@@ -134,7 +135,7 @@ class Rules:
             self._judge_agent, limit=8192
         )
         self._places: dict[int, Remembered[str, Place | Reason]] = {}
-        self._starts: dict[Site | None, Remembered[bytes, Start | Reason]] = {}
+        self._starts = lru_cache(_MAX_DEFAULTS)(self._starts_with)  # files of a site share them
         self._referrer_excluded: Remembered[str, bool] = Remembered(
             self._judge_referrer, limit=4096
         )
@@ -194,18 +195,10 @@ class Rules:
         """
         if self._addresses.trusts_proxies:
             return None
-        starts = self._starts.get(default)
-        if starts is None:
-            if len(self._starts) >= _MAX_DEFAULTS:
-                self._starts.clear()
-            starts = starts_by_vhost(
-                lambda logged: (self._places.get(id(default)) or self._places_with(default))[logged]
-            )
-            self._starts[default] = starts
         return shortcut(
             self._raw,
             columns,
-            starts,
+            self._starts(default),
             filter_prefetch=self._options.filter_prefetch,
             since=self._since,
             until=self._until,
@@ -223,11 +216,16 @@ class Rules:
 
     def _place(self, hit: Hit, default: Site | None) -> Place | Reason:
         """Where the hit belongs; the host of an absolute target wins over nothing."""
-        places = self._places.get(id(default)) or self._places_with(default)
         logged = hit.host
         if not logged:
             logged = "" if hit.target.startswith("/") else absolute_host(hit.target) or ""
-        return places[logged]
+        return self._placed(logged, default)
+
+    def _placed(self, logged: str, default: Site | None) -> Place | Reason:
+        return (self._places.get(id(default)) or self._places_with(default))[logged]
+
+    def _starts_with(self, default: Site | None) -> Remembered[bytes, Start | Reason]:
+        return starts_by_vhost(lambda logged: self._placed(logged, default))
 
     def _places_with(self, default: Site | None) -> Remembered[str, Place | Reason]:
         """Places by logged host. The default is held on to, so that its id stays its own."""
