@@ -12,6 +12,7 @@ import io
 import logging
 import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ingestor.config import Config, Source
+    from ingestor.pipeline.job import Job
 
 log = logging.getLogger("ingestor")
 
@@ -112,7 +114,7 @@ def run(*, config: Path | None, checkpoint: str | None, poll: bool) -> None:
     Example:
       ingestor run -c /etc/ingestor/config.yaml
     """
-    from ingestor import pipeline  # noqa: PLC0415 - start-up time
+    from ingestor.pipeline.daemon import run as do  # noqa: PLC0415 - start-up time
 
     flags = {"checkpoint.path": _path(checkpoint), "follow.watchdog": False if poll else None}
 
@@ -128,7 +130,7 @@ def run(*, config: Path | None, checkpoint: str | None, poll: bool) -> None:
 
     settings = load()
     _as_service_user(settings)
-    sys.exit(asyncio.run(pipeline.run(settings, reload=load)))
+    sys.exit(asyncio.run(do(settings, reload=load)))
 
 
 @main.command()
@@ -171,8 +173,6 @@ def backfill(  # noqa: PLR0913 - an argument a flag
       ingestor backfill --url https://umami.example.com \\
         --website 3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c /var/log/nginx
     """
-    from ingestor import pipeline  # noqa: PLC0415 - start-up time
-
     flags = {
         "umami.url": url,
         "sites": _sites(website, hostname),
@@ -188,8 +188,12 @@ def backfill(  # noqa: PLR0913 - an argument a flag
     jobs = jobs or len(os.sched_getaffinity(0))
     job = replace(job, jobs=jobs, allow_hidden=allow_hidden, allow_overlap=allow_overlap)
     own = suffices and checkpoint is None
-    _as_service_user(settings, own=own, later=["ingestor.formats.blocks"])
-    _finish(asyncio.run(pipeline.backfill(settings, job)), json_=json_)
+    work = "ingestor.pipeline.backfill"
+    _as_service_user(settings, own=own, later=[work, "ingestor.formats.blocks"])
+    _prepare(job)
+    from ingestor.pipeline.backfill import backfill as do  # noqa: PLC0415 - start-up time
+
+    _finish(asyncio.run(do(settings, job)), json_=json_)
 
 
 @main.command()
@@ -217,8 +221,8 @@ def preview(  # noqa: PLR0913 - an argument a flag
     Example:
       ingestor preview --lines /var/log/nginx/access.log | less
     """
-    from ingestor import pipeline  # noqa: PLC0415 - start-up time
     from ingestor.config import NO_WEBSITE  # noqa: PLC0415 - start-up time
+    from ingestor.pipeline.preview import preview as do  # noqa: PLC0415 - start-up time
 
     if lines + payloads + json_ > 1:
         raise UsageError("--lines, --payloads and --json exclude each other; give one.")
@@ -230,7 +234,7 @@ def preview(  # noqa: PLR0913 - an argument a flag
     show: Literal["lines", "payloads"] | None = (
         "lines" if lines else "payloads" if payloads else None
     )
-    _finish(pipeline.preview(settings, job, show=show), json_=json_, quiet=show is not None)
+    _finish(do(settings, job, show=show), json_=json_, quiet=show is not None)
 
 
 @main.command()
@@ -254,14 +258,15 @@ def check(*, config: Path | None, checkpoint: str | None, logrotate: Path, json_
     Example:
       ingestor check -c /etc/ingestor/config.yaml
     """
-    from ingestor import pipeline  # noqa: PLC0415 - start-up time
     from ingestor.config import DEFAULT_PATH  # noqa: PLC0415 - start-up time
+    from ingestor.pipeline.checks import Remarks  # noqa: PLC0415 - start-up time
+    from ingestor.pipeline.checks import check as do  # noqa: PLC0415 - start-up time
 
     try:
         settings = _load(config, {"checkpoint.path": _path(checkpoint)}, needs_file=True)
-        found = pipeline.check(settings, name=str(config or DEFAULT_PATH), rotation=logrotate)
+        found = do(settings, name=str(config or DEFAULT_PATH), rotation=logrotate)
     except UsageError as error:
-        found = pipeline.Remarks()
+        found = Remarks()
         found.fail("configuration", "", str(error), exit_code=error.exit_code)
     _finish(found, json_=json_)
 
@@ -280,8 +285,8 @@ def status(
     Example, for monitoring:
       ingestor status -c /etc/ingestor/config.yaml --max-lag 5m
     """
-    from ingestor import pipeline  # noqa: PLC0415 - start-up time
     from ingestor.config import DEFAULT_PATH  # noqa: PLC0415 - start-up time
+    from ingestor.pipeline.status import status as do  # noqa: PLC0415 - start-up time
     from ingestor.typed_yaml import seconds  # noqa: PLC0415 - start-up time
 
     try:
@@ -291,7 +296,7 @@ def status(
     flags = {"checkpoint.path": _path(checkpoint)}
     settings = _load(config, flags, own_state=not DEFAULT_PATH.exists())
     _as_service_user(settings)
-    _finish(pipeline.status(settings, max_lag=longest), json_=json_)
+    _finish(do(settings, max_lag=longest), json_=json_)
 
 
 @main.command("retry-rejected")
@@ -310,14 +315,14 @@ def retry_rejected(
     Example:
       ingestor retry-rejected -c /etc/ingestor/config.yaml
     """
-    from ingestor import pipeline  # noqa: PLC0415 - start-up time
+    from ingestor.pipeline.retry import retry_rejected as do  # noqa: PLC0415 - start-up time
 
     flags = {"umami.url": url, "checkpoint.path": _path(checkpoint)}
     settings = _load(config, flags, needs_file=url is None, own_state=url is not None)
     if settings.umami is None:
         raise ConfigError("retry-rejected: where is Umami? Give --url, or umami.url.")
     _as_service_user(settings)
-    _finish(asyncio.run(pipeline.retry_rejected(settings)), json_=json_)
+    _finish(asyncio.run(do(settings)), json_=json_)
 
 
 @main.group()
@@ -404,7 +409,7 @@ def sandbox(
 
 
 async def _serve(receiver: Any) -> None:
-    from ingestor.pipeline import until_stopped  # noqa: PLC0415 - start-up time
+    from ingestor.pipeline.stopping import until_stopped  # noqa: PLC0415 - start-up time
 
     async with receiver:
         control = [f"control={receiver.control_url}"] if receiver.control_url else []
@@ -447,6 +452,16 @@ def _as_service_user(settings: Config, *, own: bool = False, later: Sequence[str
     become_service_user(path, own=own or path == CheckpointOptions().path, later=later)
 
 
+def _prepare(job: Job) -> None:
+    """Start the server of processes where a backfill may want some, before the rest is read."""
+    from ingestor.pipeline.job import is_worth_processes  # noqa: PLC0415 - start-up time
+    from ingestor.pipeline.server import obstacle, start_server  # noqa: PLC0415 - start-up time
+
+    if is_worth_processes(job) and not obstacle():
+        with suppress(OSError, ImportError, NotImplementedError):  # the backfill says it
+            start_server()
+
+
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
@@ -477,7 +492,7 @@ def _job(
 ) -> Any:
     """Put together what to read: the paths given, or the configured sources."""
     from ingestor.config import Source, check_format, parse_date, replace_source  # noqa: PLC0415
-    from ingestor.pipeline import Job  # noqa: PLC0415 - start-up time
+    from ingestor.pipeline.job import Job  # noqa: PLC0415 - start-up time
 
     def moment(flag: str, text: str | None) -> int | None:
         try:

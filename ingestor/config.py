@@ -6,11 +6,10 @@ default, and 0, false and "" survive. The environment names a key as ``INGESTOR_
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -71,6 +70,17 @@ class Config:
             return Rules(self.pageviews, self.sites, since=since, until=until)
         except ConfigError as error:
             raise self.located(error) from None
+
+    def delivery_options(self) -> DeliveryOptions:
+        """How to deliver, with the dead letters beside the checkpoint where nothing else is said.
+
+        A checkpoint of another name has dead letters of its own: another Umami's, perhaps.
+        """
+        options, path = self.delivery, self.checkpoint.path
+        if options.dead_letters is not None:
+            return options
+        own = "" if path.stem == "checkpoint" else f"{path.stem}."
+        return replace(options, dead_letters=path.with_name(f"{own}dead-letters.jsonl"))
 
     def backfill_command(self) -> str:
         """What a person types to have a backfill work under this configuration."""
@@ -292,7 +302,7 @@ def parse_date(text: str) -> int:
 
 def replace_source(source: Source, **changes: Any) -> Source:
     """The source with what the command line says instead."""
-    return dataclasses.replace(source, **{k: v for k, v in changes.items() if v is not None})
+    return replace(source, **{k: v for k, v in changes.items() if v is not None})
 
 
 def sites_of_flags(website: str | None, hostname: str | None) -> Sequence[Site] | None:

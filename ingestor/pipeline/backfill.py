@@ -6,18 +6,24 @@ import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ingestor.checkpoint import Committer, Role, Store
-from ingestor.delivery import Delivery
+from ingestor.delivery.delivery import Delivery
 from ingestor.errors import ConfigError, FormatError, StoppedByUmami
 from ingestor.logfiles import readable
 from ingestor.observe import Counts
 from ingestor.pipeline.forecast import foresee
 from ingestor.pipeline.gathering import Gathering
-from ingestor.pipeline.job import Job, Result, lines_of, say_findings, unread_bytes
+from ingestor.pipeline.job import (
+    Job,
+    Result,
+    is_worth_processes,
+    lines_of,
+    say_findings,
+    unread_bytes,
+)
 from ingestor.pipeline.ledger import Ledger
 from ingestor.pipeline.pool import pool_of
 from ingestor.pipeline.precedence import Precedence
@@ -30,7 +36,6 @@ from ingestor.scan.worker import RulesRecipe
 
 if TYPE_CHECKING:
     from ingestor.config import Config
-    from ingestor.delivery import DeliveryOptions
     from ingestor.model import Chunk
     from ingestor.pipeline.forecast import Forecast
     from ingestor.pipeline.job import Lines
@@ -39,8 +44,6 @@ if TYPE_CHECKING:
     from ingestor.scan.worker import About
 
 log = logging.getLogger("ingestor")
-
-_WORTH = 32_000_000  # bytes: for less, starting processes takes longer than the work
 
 
 async def backfill(config: Config, job: Job) -> Result:
@@ -57,19 +60,6 @@ async def backfill(config: Config, job: Job) -> Result:
         result.error = error
     result.seconds = time.monotonic() - began
     return result
-
-
-def delivery_options(config: Config) -> DeliveryOptions:
-    """The options with the dead letters beside the checkpoint where nothing else is said.
-
-    A checkpoint of another name has dead letters of its own: another Umami's, perhaps.
-    """
-    options = config.delivery
-    if options.dead_letters is not None:
-        return options
-    path = config.checkpoint.path
-    name = "dead-letters.jsonl" if path.stem == "checkpoint" else f"{path.stem}.dead-letters.jsonl"
-    return replace(options, dead_letters=path.with_name(name))
 
 
 class _Backfill:
@@ -100,6 +90,7 @@ class _Backfill:
                 pool = pool_of(self._rules_recipe(), self._job.jobs - 1)
             if pool is not None:
                 await stack.enter_async_context(pool)
+                pool.start()
             progress = Progress(config, counts, store)
             if store is not None and await self._foresee(store, stopping, progress) is None:
                 self._result.interrupted = True
@@ -110,7 +101,7 @@ class _Backfill:
                 raise ConfigError("umami.url is not set")
             delivery = Delivery(
                 config.umami,
-                delivery_options(config),
+                config.delivery_options(),
                 journal=ledger,
                 report=ledger,
                 park=False,
@@ -158,10 +149,7 @@ class _Backfill:
         return forecast
 
     async def _is_worth_processes(self, store: Store) -> bool:
-        """Whether several processes are wanted, and there is enough for them to do."""
-        if self._job.jobs < 2:  # noqa: PLR2004 - "several"
-            return False
-        return await asyncio.to_thread(unread_bytes, self._job, store) >= _WORTH
+        return await asyncio.to_thread(is_worth_processes, self._job, store)
 
     def _rules_recipe(self) -> RulesRecipe:
         config, job = self._config, self._job

@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ingestor.checkpoint import Committer, Role, Store
 from ingestor.config import parse_date
-from ingestor.delivery import Delivery
+from ingestor.delivery.delivery import Delivery
 from ingestor.errors import ConfigError, FormatError, UsageError
 from ingestor.logfiles import Follower, FollowSource, Watcher, readable
 from ingestor.model import Span
 from ingestor.observe import Counts, Notifier, counted
-from ingestor.pipeline.backfill import delivery_options
 from ingestor.pipeline.job import say_findings
 from ingestor.pipeline.ledger import Ledger
 from ingestor.pipeline.leftover import say_left
@@ -122,7 +121,7 @@ class _Daemon:
         ledger.on_unparked = self._read_again
         self._delivery = Delivery(
             config.umami,
-            delivery_options(config),
+            config.delivery_options(),
             journal=ledger,
             report=ledger,
             park=True,

@@ -12,7 +12,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from ingestor.delivery import CannotTell, Reader, Umami
+from ingestor.delivery import CannotTell, Reader
+from ingestor.delivery.umami import Umami
 from ingestor.errors import TryAgain, UsageError
 from ingestor.pipeline.overlap import Foreign, Ours, Period, foreign, moment, reset_of
 

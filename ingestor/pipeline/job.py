@@ -36,6 +36,7 @@ log = logging.getLogger("ingestor")
 STDIN = "-"
 _STDIN_KEY = 1
 CHUNK = 768 * 1024  # bytes read at a time, at least: scanning finds all values of so many at once
+_WORTH = 32_000_000  # bytes: for less, starting processes takes longer than the work
 _NAMED = 3  # files that a summary names
 _SQUEEZED = 10  # how much smaller an archive is
 
@@ -176,6 +177,16 @@ def unread_bytes(job: Job, registry: Registry) -> int:
         else:
             total += found.size
     return total
+
+
+def is_worth_processes(job: Job, registry: Registry | None = None) -> bool:
+    """Whether several processes are wanted, and there is enough for them to do.
+
+    Without a registry, nothing has been read yet.
+    """
+    if job.jobs < 2 or job.is_stdin:  # noqa: PLR2004 - "several"
+        return False
+    return unread_bytes(job, registry or MemoryRegistry()) >= _WORTH
 
 
 class StandardInput:

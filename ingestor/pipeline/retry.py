@@ -13,11 +13,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingestor.delivery import Delivery, Resending
+from ingestor.delivery import Resending
+from ingestor.delivery.delivery import Delivery
 from ingestor.errors import ConfigError, FormatError, StoppedByUmami, UsageError
 from ingestor.model import Chunk, Outcome, PageView, Reason, Span
 from ingestor.observe import Counts
-from ingestor.pipeline.backfill import delivery_options
 from ingestor.pipeline.ledger import Ledger
 from ingestor.pipeline.scanners import Scanners
 from ingestor.pipeline.stopping import Stopping
@@ -86,7 +86,7 @@ async def retry_rejected(config: Config) -> Retried:
 
     Raises UsageError where another process does so already, or where the file cannot be used.
     """
-    path = delivery_options(config).dead_letters
+    path = config.delivery_options().dead_letters
     if config.umami is None or path is None:
         raise ConfigError("umami.url is not set")
     result = Retried(path)

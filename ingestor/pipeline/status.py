@@ -22,7 +22,6 @@ from ingestor.logfiles import END, discover, readable
 from ingestor.logfiles.reader import LogFile
 from ingestor.model import Hit, Outcome
 from ingestor.observe import counted, human_bytes, printable
-from ingestor.pipeline.backfill import delivery_options
 from ingestor.pipeline.job import places
 from ingestor.pipeline.scanners import sample_lines
 from ingestor.pipeline.supervision import STANDING, standing_of
@@ -186,7 +185,7 @@ def status(config: Config, *, max_lag: float | None = None) -> Status:
         ],
         in_flight=snapshot.in_flight,
         in_doubt=snapshot.in_doubt,
-        dead_letters=_count_letters(delivery_options(config).dead_letters),
+        dead_letters=_count_letters(config.delivery_options().dead_letters),
         away_since=standing["away_since"] if Role.RUN in snapshot.alive else None,
         parked=standing["parked"] if Role.RUN in snapshot.alive else [],
         totals=dict(whole),

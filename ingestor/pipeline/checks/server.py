@@ -7,7 +7,8 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from ingestor.delivery import CannotTell, Reader, Umami
+from ingestor.delivery import CannotTell, Reader
+from ingestor.delivery.umami import Umami
 from ingestor.errors import BadCredentials, StoppedByUmami, TryAgain
 from ingestor.pipeline.overlap import Ours, Period, foreign, moment, reset_of
 

@@ -16,8 +16,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from ingestor.delivery import Delivery, DeliveryOptions, Left, UmamiOptions
+from ingestor.delivery import DeliveryOptions, Left, UmamiOptions
 from ingestor.delivery.bodies import unpack
+from ingestor.delivery.delivery import Delivery
 from ingestor.model import Batch, Ended, Outcome, PageView, Span
 
 WEBSITE = "aaaaaaaa-0000-4000-8000-000000000001"

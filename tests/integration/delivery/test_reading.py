@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import aiohttp
 import pytest
 
-from ingestor.delivery import CannotTell, Reader, Umami, UmamiOptions
+from ingestor.delivery import CannotTell, Reader, UmamiOptions
+from ingestor.delivery.umami import Umami
 from ingestor.errors import BadCredentials, TryAgain
 from ingestor.sandbox import Sandbox, SandboxOptions
 

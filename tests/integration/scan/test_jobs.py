@@ -232,6 +232,30 @@ async def test_where_no_more_processes_can_be_started_nothing_is_lost(
         assert next(tries) <= first + 1, "it was tried again"
 
 
+async def test_processes_begin_before_there_is_anything_to_scan() -> None:
+    async with two_processes() as processes:
+        assert not processes._executor._processes
+        processes.start()
+        assert len(processes._executor._processes) > 0
+        assert await processes.answers(processes.hand_over([], {})) == []
+
+
+async def test_where_none_can_begin_early_nothing_is_lost(
+    logs: Callable[[], Logs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, several = logs(), logs()
+    expected = await all_of(one, Alone(one.files()))
+    async with two_processes() as processes:
+
+        def refusing() -> None:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+        monkeypatch.setattr(processes._executor, "_spawn_process", refusing)
+        processes.start()
+        together = Together(several.files(), processes, several.rules)
+        assert await all_of(several, together) == expected
+
+
 async def test_without_a_place_for_sockets_processes_begin_anew(
     logs: Callable[[], Logs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
