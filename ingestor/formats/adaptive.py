@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from ingestor.formats.layouts import Layout
 
 _ADDRESS = re.compile(
-    r"\[?(?:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]+|\d{1,3}(?:\.\d{1,3}){3})\]?(?:%[\w.]+)?(?::\d{1,5})?"
+    r"\[?(?:(?:[0-9A-Fa-f]{0,4}:){2}[0-9A-Fa-f:.]*|\d{1,3}(?:\.\d{1,3}){3})\]?(?:%[\w.]+)?(?::\d{1,5})?"
 )
 _V4_PORT = re.compile(r"[\d.]+:\d+")
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d", re.ASCII)
 _HOST = re.compile(r"(?:[\w*.-]{1,253}|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
@@ -28,17 +29,20 @@ def is_plausible(hit: Hit) -> bool:
 
     Two formats may cut a line alike and name the pieces differently; this tells them apart.
     """
-    if not _is_address_list(hit.address) and not (
-        _NAME.fullmatch(hit.address) or hit.address.startswith("unix:")
-    ):
+    if not is_addressed(hit) and _NAME.fullmatch(hit.address) is None:
         return False
-    if hit.host and _HOST.fullmatch(hit.host) is None:
+    if hit.host and (_HOST.fullmatch(hit.host) is None or _MOMENT.match(hit.host)):
         return False
     if hit.forwarded_for and not _is_address_list(hit.forwarded_for, port=False):
         return False
     if hit.user_agent and "://" in hit.user_agent[:8]:
         return False
     return not (hit.referrer and hit.referrer.startswith("Mozilla/"))
+
+
+def is_addressed(hit: Hit) -> bool:
+    """Tell whether the client's address is one, or a local socket; a server may log its name."""
+    return _is_address_list(hit.address) or hit.address.startswith("unix:")
 
 
 def is_address(text: str) -> bool:

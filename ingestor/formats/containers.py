@@ -2,9 +2,10 @@ r"""What container runtimes put around a line, and any format inside.
 
 Docker's ``json-file`` (``{"log":"…\n","stream":"stdout","time":"…"}``) and the CRI format of
 containerd and CRI-O (``2026-11-22T09:11:12.000000000Z stdout F …``), as they stand under
-/var/lib/docker/containers and /var/log/pods. Their time is when the runtime took the line; the
-format's own time counts. A line that was cut for its length (16 KiB with Docker, a ``P`` with
-CRI) is not put together: its pieces are malformed.
+/var/lib/docker/containers and /var/log/pods; and what ``docker logs -t``, ``kubectl logs
+--timestamps`` and ``docker compose logs`` print before each line. Their time is when the runtime
+took the line; the format's own time counts. A line that was cut for its length (16 KiB with
+Docker, a ``P`` with CRI) is not put together: its pieces are malformed.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ _CRI = re.compile(
     rb" (stdout|stderr) [FP](?::[^\s:]{1,64})* "
 )
 _DOCKER = b'{"log":"'
+_PRINTED = re.compile(
+    rb"(?=[^|]{0,64}\| |\d)(?:[\w.-]{1,64} *\| )?"
+    rb"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d) )?"
+)
 
 
 class Output(NamedTuple):
@@ -36,14 +41,20 @@ class Output(NamedTuple):
     is_error: bool  # written to standard error
 
 
-def output(line: bytes) -> Output | None:
-    """Take a line out of what the runtime put around it; None where there is nothing of it."""
+def output(line: bytes, *, printed: bool = True) -> Output | None:
+    """Take a line out of what the runtime put around it; None where there is nothing of it.
+
+    ``printed``: also out of what a command printed, which some formats begin with themselves.
+    """
     if line.startswith(_DOCKER):
         return _from_docker(line)
     match = _CRI.match(line)
-    if match is None:
+    if match is not None:
+        return Output(line[match.end() :], match[1] == b"stderr")
+    match = _PRINTED.match(line) if printed else None
+    if not match or not match[0]:
         return None
-    return Output(line[match.end() :], match[1] == b"stderr")
+    return Output(line[match.end() :], is_error=False)
 
 
 def _from_docker(line: bytes) -> Output | None:
@@ -84,6 +95,6 @@ class Contained(Prefixed):
         return verdict
 
 
-def outputs(lines: Sequence[bytes]) -> list[Output]:
+def outputs(lines: Sequence[bytes], *, printed: bool) -> list[Output]:
     """Take lines out of what the runtime put around them; those with nothing of it are left out."""
-    return [found for found in map(output, lines) if found is not None]
+    return [found for line in lines if (found := output(line, printed=printed)) is not None]

@@ -8,7 +8,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ingestor.errors import FormatError
-from ingestor.formats.adaptive import Adaptive, is_address, is_explained, is_plausible
+from ingestor.formats.adaptive import (
+    Adaptive,
+    is_address,
+    is_addressed,
+    is_explained,
+    is_plausible,
+)
 from ingestor.formats.compiler import TextFormat
 from ingestor.formats.containers import Contained, Output, outputs
 from ingestor.formats.format import Format
@@ -60,7 +66,14 @@ class _Score:
     explained: frozenset[int]  # which of the sample's lines
     hits: int
     plausible: int
+    addressed: int  # hits that have an address, and not only a name
     doubted: int  # hits whose host is an address: perhaps X-Forwarded-For stands there
+
+    @property
+    def is_believable(self) -> bool:
+        """Tell whether fields hold what their names say; names alone may be anything's."""
+        right = self.plausible >= _PLAUSIBLE * self.hits and (self.addressed or not self.hits)
+        return bool(self.explained and right)
 
     @property
     def merit(self) -> tuple[int, int, int]:
@@ -78,9 +91,22 @@ def detect(lines: Sequence[bytes], *, latest: int, timezone: tzinfo | None = Non
     sample = [line for line in lines if line.strip()]
     if not sample:
         return Detection(None, 0.0, "the file is empty, so its format cannot be told")
-    inside = [each for each in outputs(sample) if each.line.strip()]
-    if len(inside) * 2 > len(sample):
+    inside = _inside(sample, printed=False)
+    if inside:
         return _detect_inside(inside, latest, timezone)
+    found = _detect_bare(sample, latest, timezone)
+    inside = [] if found.format is not None else _inside(sample, printed=True)
+    printed = _detect_inside(inside, latest, timezone) if inside else found
+    return found if printed.format is None else printed
+
+
+def _inside(sample: Sequence[bytes], *, printed: bool) -> list[Output]:
+    """Take the lines out of a container's log; empty where it is none."""
+    inside = [each for each in outputs(sample, printed=printed) if each.line.strip()]
+    return inside if len(inside) * 2 > len(sample) else []
+
+
+def _detect_bare(sample: Sequence[bytes], latest: int, timezone: tzinfo | None) -> Detection:
     bare = [line[prefix_length(line) :] for line in sample]
     prefixed = sum(len(line) < len(whole) for line, whole in zip(bare, sample, strict=True))
     if prefixed * 2 > len(sample):
@@ -110,9 +136,7 @@ def _detect_inside(inside: Sequence[Output], latest: int, timezone: tzinfo | Non
 def _detect(sample: Sequence[bytes], latest: int, timezone: tzinfo | None) -> Detection:
     formats = [each.for_file(sample) for each in _candidates(timezone)]
     scores = [_score(each, at, sample, latest) for at, each in enumerate(formats)]
-    believable = [
-        score for score in scores if score.explained and score.plausible >= _PLAUSIBLE * score.hits
-    ]
+    believable = [score for score in scores if score.is_believable]
     enough = [each for each in believable if _suffices(len(each.explained), len(sample))]
     if enough:
         best = max(enough, key=lambda score: score.merit)
@@ -162,8 +186,15 @@ def _score(each: Format, place: int, sample: Sequence[bytes], latest: int) -> _S
         # A list of fields says nothing about lines that hold something else in each of them.
         if directives == len(explained) or (not directives and each.definition.startswith("#")):
             explained = frozenset()
-    doubted = sum(hit.host is not None and is_address(hit.host) for hit in hits)
-    return _Score(each, place, explained, len(hits), sum(map(is_plausible, hits)), doubted)
+    return _Score(
+        each,
+        place,
+        explained,
+        len(hits),
+        plausible=sum(map(is_plausible, hits)),
+        addressed=sum(map(is_addressed, hits)),
+        doubted=sum(hit.host is not None and is_address(hit.host) for hit in hits),
+    )
 
 
 def _team(scores: Sequence[_Score]) -> list[_Score]:

@@ -59,7 +59,17 @@ def escaped_text(value: bytes) -> str:
 
 def percent_text(value: bytes) -> str:
     """Decode a percent-encoded value, as CloudFront writes headers."""
-    return text(_PERCENT.sub(lambda match: _BYTES[match[1].lower()], value))
+    return text(_decoded(value))
+
+
+def percent_twice_text(value: bytes) -> str:
+    """Decode a user agent that CloudFront may have encoded twice, as it did until 2019."""
+    once = _decoded(value)
+    return text(_decoded(once) if b"%20" in once and b" " not in once else once)
+
+
+def _decoded(value: bytes) -> bytes:
+    return _PERCENT.sub(lambda match: _BYTES[match[1].lower()], value)
 
 
 def plus_text(value: bytes) -> str:

@@ -23,6 +23,7 @@ class Source(NamedTuple):
 
     path: Path
     alone: bool  # nothing else is part of the value
+    joined: bool = False  # in a list of several, all count
 
 
 def extractor(sources: Mapping[Role, Sequence[Source]], roles: Sequence[Role]) -> Extract:
@@ -55,7 +56,7 @@ class _Code:
             return name
         indent = ""
         for source in direct:
-            self._value(name, source.path, indent)
+            self._value(name, source, indent)
             if source is not direct[-1] or len(direct) < len(sources):
                 self._line(f"if {name} == b'' or {name} == b'-':", indent)
                 indent += " "
@@ -76,16 +77,19 @@ class _Code:
         protocol = self.role(sources[Role.PROTOCOL])
         name = self._name()
         self._line(f"if not {target} or not {method} or {query}: return None")
-        self._line(f"{name} = {method} + b' ' + {target}")
-        self._line(f"if {protocol}[:5] == b'HTTP/': {name} += b' ' + {protocol}")
+        whole = f"{name} = {method} + b' ' + {target} + b' ' + {protocol}"
+        self._line(f"if {protocol}[:5] == b'HTTP/': {whole}")
+        self._line(f"else: {name} = {method} + b' ' + {target}.replace(b' ', b'%20')")
         return name
 
-    def _value(self, name: str, path: Path, indent: str) -> None:
-        *outer, last = path
+    def _value(self, name: str, source: Source, indent: str) -> None:
+        *outer, last = source.path
         listed = isinstance(last, int)
         key = outer.pop() if listed else last
         self._line(f"{name} = {self._container(tuple(outer), indent)}.get({key!r})", indent)
         if listed:
+            if source.joined:
+                self._line(f"if type({name}) is list and len({name}) > 1: return None", indent)
             item = f"{name}[{last}] if len({name}) > {last} else None"
             self._line(f"if type({name}) is list: {name} = {item}", indent)
         self._line(f"if type({name}) is str: {name} = {name}.encode()", indent)

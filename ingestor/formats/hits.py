@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ingestor.formats.clocks import EARLIEST, Clock
-from ingestor.formats.escapes import escaped_text, percent_text, plus_text, text, unescape
+from ingestor.formats.escapes import (
+    escaped_text,
+    percent_text,
+    percent_twice_text,
+    plus_text,
+    text,
+    unescape,
+)
 from ingestor.formats.fields import Decoding, Role
 from ingestor.formats.request import RequestLine, is_method, is_target, request_line
 from ingestor.model import Hit, Malformed
@@ -162,7 +169,8 @@ def _rest_of(
             readers.append(None)
             continue
         decoding = decodings.get(role, Decoding.NONE)
-        decode = {Decoding.PERCENT: percent_text, Decoding.PLUS: plus_text}.get(decoding, plain)
+        percent = percent_twice_text if role is Role.USER_AGENT else percent_text
+        decode = {Decoding.PERCENT: percent, Decoding.PLUS: plus_text}.get(decoding, plain)
         readers.append((at, _scheme(decode) if role is Role.SCHEME else decode))
     while readers and readers[-1] is None:  # Hit's own defaults stand for these
         readers.pop()

@@ -77,11 +77,12 @@ class _Source(NamedTuple):
     path: Path
     pattern: re.Pattern[bytes] | None  # the value holds more than this role
     group: int
+    joined: bool  # in a list of several, all count
 
     @property
     def plain(self) -> Source:
         """Tell the extractor about it."""
-        return Source(self.path, self.pattern is None)
+        return Source(self.path, self.pattern is None, self.joined)
 
 
 class JsonFormat(Format):
@@ -283,11 +284,11 @@ class JsonFormat(Format):
         protocol = self._find(values, Role.PROTOCOL)
         if protocol[:5] == b"HTTP/":
             return method + b" " + target + b" " + protocol
-        return method + b" " + target
+        return method + b" " + target.replace(b" ", b"%20")  # decoded; nothing else ends it
 
     def _find(self, values: dict[str, object], role: Role) -> bytes:
         for source in self._plan[role]:
-            value = _value(values, source.path)
+            value = _value(values, source.path, joined=source.joined)
             if value and source.pattern is not None:
                 match = source.pattern.fullmatch(value)
                 value = b"" if match is None else match[source.group]
@@ -327,8 +328,9 @@ def _sources(values: dict[str, object]) -> list[tuple[Role, _Source]]:
         pattern = None if alone else Matcher(parts, Escape.NONE).compile(fields)
         groups = [1] if pattern is None else captured_groups(pattern)
         for group, field in zip(groups, fields, strict=False):  # alone it may have no role
-            rank = field.meaning.rank * 2 + (not alone)
-            ranked.append((rank, field.meaning.role, _Source(path, pattern, group)))
+            rank, role = field.meaning.rank * 2 + (not alone), field.meaning.role
+            joined = role is Role.FORWARDED_FOR and isinstance(path[-1], int)
+            ranked.append((rank, role, _Source(path, pattern, group, joined)))
     ranked.sort(key=lambda each: each[0])
     return [(role, source) for _, role, source in ranked]
 
@@ -369,12 +371,18 @@ def _as_text(definition: str, name: str, zone: tzinfo | None) -> TextFormat | No
 # ── the line ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _value(values: object, path: Path) -> bytes:
-    """Follow a path; b"" where it ends early. Raises _Unreadable for a value of a wrong type."""
+def _value(values: object, path: Path, *, joined: bool = False) -> bytes:
+    """Follow a path; b"" where it ends early. Raises _Unreadable for a value of a wrong type.
+
+    ``joined``: of a list of a header's lines all count, as if they were one (RFC 9110, 5.3).
+    """
     for step in path:
         if isinstance(step, int):
             if isinstance(values, list):
-                values = values[step] if step < len(values) else None
+                if joined and all(isinstance(value, str) for value in values):
+                    values = ", ".join(values) if values else None
+                else:
+                    values = values[step] if step < len(values) else None
         elif isinstance(values, dict):
             values = values.get(step)
         else:

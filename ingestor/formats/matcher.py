@@ -105,7 +105,8 @@ class Matcher:
         shape = field.meaning.shape
         if shape is Shape.TIME:
             return self._time(field, after)
-        if shape in {Shape.ADDRESSES, Shape.LIST} and after[:1] != b",":
+        ends = after[:1] != b"," or after[1:2] not in b" "  # else the next item looks like that
+        if shape in {Shape.ADDRESSES, Shape.LIST} and ends:
             return self._list(at, field, after)
         if field.meaning.role is Role.HOST and after[:1] == b":":
             return self._last(after)
@@ -216,11 +217,15 @@ class Matcher:
             return self._until(after, b" ,")
         stop = after[:1] if after[:1] != b" " else b""
         if shape is Shape.ADDRESSES:
-            word, between = self._run(b" ," + stop), [b", ?"]
+            word, between = self._run(b" ," + stop), [b", ", b","]
         else:
-            word, between = self._run(b" ,;" + stop), [b", ?", b"; ?", b" : "]
+            word, between = self._run(b" ,;" + stop), [b", ", b",", b"; ", b";", b" : "]
         # The list has no way back: what ends it must not look like one more of its separators.
-        open_to = [each for each in between if not re.match(each, after)]
+        open_to = [
+            each
+            for each in between
+            if not (after.startswith(each) or each.strip().startswith(after))
+        ]
         return word + self._atomic(b"(?:(?:" + b"|".join(open_to) + b")" + word + b")*")
 
     def _last(self, after: bytes) -> bytes:

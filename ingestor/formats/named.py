@@ -37,6 +37,7 @@ _LOG_FORMAT = re.compile(r"\s*log_format\s+", re.IGNORECASE)
 _APACHE_DIRECTIVE = re.compile(r"\s*(?:LogFormat|CustomLog\s+\S+|TransferLog)\s+", re.IGNORECASE)
 _ESCAPE = re.compile(r"\s*escape=(\w+)\s*")
 _TOKEN = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s;'"]+))""", re.DOTALL)
+_NO_TOKEN = re.compile(r"\s*(?:(;)|#[^\n]*)")
 _JOIN = re.compile(r"\\\r?\n")
 _BACKSLASHED = re.compile(r"\\(.)", re.DOTALL)
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r"}
@@ -125,7 +126,7 @@ def pasted(text: str) -> tuple[str, str | None]:
     text = _JOIN.sub("", text.strip())
     directive = _LOG_FORMAT.match(text)
     if directive is not None:
-        tokens = _tokens(text[directive.end() :].rstrip().removesuffix(";"))
+        tokens = _tokens(text[directive.end() :])
         return _nginx_string(tokens[1:])  # the first is the format's name
     directive = _APACHE_DIRECTIVE.match(text)
     if directive is not None:
@@ -170,6 +171,12 @@ def _tokens(text: str, *, apache: bool = False) -> list[tuple[str, bool]]:
     tokens: list[tuple[str, bool]] = []
     at = 0
     while text[at:].strip():
+        end = None if apache else _NO_TOKEN.match(text, at)
+        if end is not None:
+            if end[1] == ";":  # what follows is no longer the directive's
+                break
+            at = end.end()
+            continue
         match = _TOKEN.match(text, at)
         if match is None or match.end() == at:
             raise FormatError(f"character {at + 1} of {text!r}: a quote does not close")

@@ -1,8 +1,9 @@
 """The prefix that syslog puts before a line, and any format behind it.
 
-RFC 3164 (``<190>Nov 22 10:11:12 host nginx[7]: ``), with rsyslog's ISO date in its place, and
-RFC 5424 (``<190>1 2026-11-22T10:11:12.000Z host nginx 7 - - ``). Its time is when syslog took the
-line; the format's own time counts.
+RFC 3164 (``<190>Nov 22 10:11:12 host nginx[7]: ``), with rsyslog's ISO date or one of
+journalctl's (``short-precise``, ``short-unix``) in its place, and RFC 5424
+(``<190>1 2026-11-22T10:11:12.000Z host nginx 7 - - ``), perhaps counted (RFC 6587, 3.4.1). Its
+time is when syslog took the line; the format's own time counts.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from ingestor.model import Hit, Malformed, Reason
 
 _PREFIX = re.compile(
-    rb"(?:<\d{1,3}>)?(?:"
-    rb"(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:?\d\d))"
-    rb" (?:[^\s\"\[\]]{1,255} )?[^\s:\"\[\]]{1,64}(?:\[\d{1,10}\])?: ?"
+    rb"(?:(?:\d{1,6} (?=<))?<\d{1,3}>)?(?:"
+    rb"(?:[A-Z][a-z]{2} [ \d]\d (?:\d{4} )?\d\d:\d\d:\d\d(?:\.\d{1,9})?|\d{10}\.\d{6}"
+    rb"|\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:?\d\d))"
+    rb" (?:[^\s\"\[\]]{1,255} )?[^\s:\"\[\]]{1,64}(?:\[\d{1,10}\])?:(?!\d{1,5} ) ?"
     rb"|1 (?:-|\d{4}-\d\d-\d\dT[\d:.]{8,18}(?:Z|[+-]\d\d:\d\d)) [^\s\"]{1,255} [^\s\"]{1,64}"
     rb" [^\s\"]{1,128} [^\s\"]{1,32} "
     rb"(?:-|(?:\[[^\s\]]{1,64}(?: [^\s=\]]{1,64}=\"(?:[^\"\\\]]|\\.){0,512}\"){0,16}\]){1,8})"

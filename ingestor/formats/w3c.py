@@ -130,7 +130,7 @@ def _field(name: str, at: int, *, percent: bool) -> Field:
         meaning = header(named[1]) if named else UNNAMED
     if meaning.role in {Role.USER_AGENT, Role.REFERRER, Role.ACCEPT_LANGUAGE, Role.FORWARDED_FOR}:
         decoding = Decoding.PERCENT if percent else Decoding.PLUS
-        if meaning.role is Role.USER_AGENT or percent:
+        if meaning.role in {Role.USER_AGENT, Role.FORWARDED_FOR} or percent:
             meaning = Meaning(meaning.role, meaning.rank, meaning.shape, decoding=decoding)
     return Field(name, at, meaning)
 

@@ -26,6 +26,10 @@ _MAX_HOPS = 32  # of a forwarded list, from the right; no real chain of proxies 
 _MAX_REMEMBERED = 256  # characters of either field
 _BRACKETS = re.compile(r"\[([^\]]*)\](?::\d*)?")
 _PORT = re.compile(r"([^:]*):\d*")
+# What a proxy writes that does not tell whom it serves (RFC 7239, 6.3), or a local socket.
+_UNTOLD = re.compile(
+    r"""[ \t"']*(?:for=)?"?(?:unknown|unix:.*|_[\w.-]+|-)?[ \t"']*""", re.IGNORECASE
+)
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _OCTETS_KEPT = 0xFFFFFF00
 _V6_KEPT = ((1 << 48) - 1) << 80
@@ -101,8 +105,10 @@ class Addresses:
         furthest = None
         for hop in reversed(hops):
             address = parse(hop)
-            if address is None:  # "unknown", "unix:", an obfuscated name: ask the next
-                continue
+            if address is None:
+                if _UNTOLD.fullmatch(hop):  # the proxy at its left knows
+                    continue
+                break  # a name, say: nobody vouches for what stands left of it
             if not within(address, self._trusted):
                 return address
             furthest = address

@@ -89,8 +89,7 @@ class Shaper:
         path = encoded(readable(path))
         if _ENCODED_NUL.search(path) is not None:
             return None
-        if ";" in path:
-            path = self._queries.mask_path(path)
+        path = self._queries.mask_path(path)
         if len(path) > MAX_PATH:
             path = shortened_path(path)
         if path == "/undefined":
@@ -117,7 +116,7 @@ class Shaper:
             start, host, path, query = parts
             if _ENCODED_NUL.search(path) is not None:
                 path, query = "/", ""  # where the visitor came from stays known
-            path = self._queries.mask_path(path) if ";" in path else path
+            path = self._queries.mask_path(path)
             path = shortened_path(path) if len(path) > MAX_PATH else path
         if query:
             query = self._query(query)

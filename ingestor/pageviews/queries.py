@@ -30,12 +30,14 @@ _SIMPLE = re.compile(
 
 # A parameter after a plain separator: its value ends at the next "&". JSON logs of Go programs
 # write "&" as \u0026. Names never span separators, so the search is linear.
-_PLAIN = re.compile(r"""([?&;]|\\u0026)([^\s=&;?"'\\]++)=([^\s&"\\]*+)""")
-# One inside of another's value: separators percent-encoded, or a second "?" or ";".
+_PLAIN = re.compile(r"""([?&;]|\\u0026)([^\s=&;?"\\]++)=([^\s&"\\]*+)""")
+# One inside of another's value: separators percent-encoded, once or oftener, or a second "?" or
+# ";". What was encoded for the outer value ends the inner one.
 _NESTED = re.compile(
-    r"""([?&;]|%3[FfBb]|%26)((?:[^\s=&;?"'\\%]|%(?!3[BbDdFf]|26))+)(=|%3[Dd])"""
-    r"""((?:[^\s&;"\\%]|%(?!26|3[Bb]))*)"""
+    r"""([?&;]|%(?:25)*(?:3[FfBb]|26|23))((?:[^\s=&;?"\\%]|%(?!(?:25)*(?:3[BbDdFf]|26|23)))+)"""
+    r"""(=|%(?:25)*3[Dd])((?:[^\s&;"\\%]|%(?!(?:25)*(?:26|23|3[Bb])))*)"""
 )
+_ENCODED = re.compile(r";|%3[Bb]")
 
 
 class Queries:
@@ -98,7 +100,7 @@ class Queries:
 
     def mask_path(self, path: str) -> str:
         """The same for the parameters of path segments, as in ``/page;jsessionid=…``."""
-        if not self.masks:
+        if not self.masks or _ENCODED.search(path) is None:
             return path
         return _NESTED.sub(self._mask_nested, path)
 
@@ -106,8 +108,9 @@ class Queries:
         separator, name, value = match.groups()
         if self._is_secret[name]:
             return f"{separator}{name}="
-        if "=" in value or "%3" in value:
-            return f"{separator}{name}={_NESTED.sub(self._mask_nested, value)}"
+        if "=" in value or "%" in value:
+            # A value may begin with a pair: it stands behind a separator then, too.
+            return f"{separator}{name}={_NESTED.sub(self._mask_nested, f'?{value}')[1:]}"
         return match[0]
 
     def _mask_nested(self, match: re.Match[str]) -> str:

@@ -11,6 +11,7 @@ import orjson
 
 from ingestor.errors import FormatError
 from ingestor.logfiles import readable
+from ingestor.model import Malformed
 from ingestor.observe import Counts, printable
 from ingestor.pipeline.job import Job, Result, lines_of, say_findings
 from ingestor.pipeline.scanners import Scanners, without_lines
@@ -40,6 +41,9 @@ def preview(config: Config, job: Job, *, show: Show = None) -> Result:
     lines = lines_of(config, job, None)
     collect_rarely()
     for chunk in lines:
+        if show == "lines" and chunk.oversized:
+            verdict = f"{Malformed.OVERSIZED:<14} (a line too long to be read, at byte {{}})\n"
+            sys.stdout.write(verdict.format(chunk.start) * chunk.oversized)
         if not chunk.data:
             result.counts.scanned(without_lines(chunk))
             continue

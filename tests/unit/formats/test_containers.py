@@ -102,7 +102,7 @@ def test_a_container_that_logs_no_requests_is_refused(around: Around, stream: st
     ],
 )
 def test_what_no_runtime_wrote_is_left_as_it_is(line: bytes) -> None:
-    assert output(line) is None
+    assert output(line, printed=False) is None
     inner = format_named("combined")
     assert format_named("container combined").parse(line, LATEST) == inner.parse(line, LATEST)
 
@@ -120,3 +120,30 @@ def test_a_line_that_was_cut_for_its_length_is_malformed() -> None:
 def test_how_far_a_line_is_explained_counts_what_is_around_it() -> None:
     line = cri(COMBINED + b" x")
     assert format_named("container combined").reach(line)[0] == len(line) - 2
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        b"2026-11-22T09:11:12.123456789Z ",
+        b"2026-11-22T10:11:12+01:00 ",
+        b"web-1  | ",
+        b"nginx | ",
+        b"web-1  | 2026-11-22T09:11:12.123456789Z ",
+    ],
+)
+@pytest.mark.parametrize("name", ["combined", "caddy", "vhost_combined"])
+def test_what_commands_print_before_a_line_is_passed_over(printed: bytes, name: str) -> None:
+    sample = PRESETS[name].sample.encode()
+    found = detect([printed + sample] * 30, latest=LATEST).format
+    assert found is not None
+    assert found.name == f"container {name}"
+    assert found.parse(printed + sample, LATEST) == format_named(name).parse(sample, LATEST)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_line_that_nothing_was_printed_before_is_left_as_it_is(name: str) -> None:
+    """But for formats that begin with a moment themselves; these are looked for first."""
+    sample = PRESETS[name].sample.encode()
+    found = output(sample)
+    assert found is None or found.line != sample

@@ -304,3 +304,27 @@ def test_a_mail_log_is_no_list_of_fields() -> None:
     found = detect([told, *[broken] * 30], latest=LATEST)
     assert found.format is not None
     assert found.format.name == "w3c"
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["Nov 22 10:11:12 web ", "web nginx: ", "12:", "2026-11-22 10:11:12 ", "a.example.org b "],
+)
+def test_a_name_in_place_of_every_address_explains_nothing(prefix: str) -> None:
+    """A prefix of some kind: every line would be filtered, and the file used up."""
+    lines = [prefix.encode() + PRESETS["combined"].sample.encode()] * 30
+    found = detect(lines, latest=LATEST)
+    assert found.format is None, found.explanation
+
+
+def test_some_names_among_the_addresses_are_looked_up_ones() -> None:
+    line = PRESETS["combined"].sample
+    names = [line.replace("192.0.2.10", f"host{n}.example.org").encode() for n in range(30)]
+    found = detect([*names, line.encode()], latest=LATEST)
+    assert found.format is not None
+    assert found.format.name == "combined"
+    assert detect(names, latest=LATEST).format is None
+
+
+def test_a_moment_is_no_host() -> None:
+    assert not is_plausible(ORDINARY._replace(host="2026-11-22T09:11"))

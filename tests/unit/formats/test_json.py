@@ -212,6 +212,48 @@ def test_caddys_older_keys_and_its_common_log_are_read() -> None:
     assert parsed(b'{"ts":1,"common_log":"gibberish"}', caddy) is Malformed.NO_MATCH
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ('["6.6.6.6","203.0.113.7"]', "6.6.6.6, 203.0.113.7"),
+        ('["6.6.6.6, 203.0.113.7"]', "6.6.6.6, 203.0.113.7"),
+        ("[]", ""),
+    ],
+)
+def test_all_lines_of_a_forwarded_list_count(lines: str, expected: str) -> None:
+    """HAProxy adds a line of its own: the first alone would be what the visitor wrote."""
+    caddy = format_named("caddy")
+    sample = PRESETS["caddy"].sample.replace(
+        '"User-Agent"', f'"X-Forwarded-For":{lines},"User-Agent"'
+    )
+    for _ in range(3):  # a shape may be learnt
+        assert hit(sample.encode(), caddy).forwarded_for == expected
+    one = sample.replace(lines, '["1.1.1.1"]').encode()
+    assert hit(one, caddy).forwarded_for == "1.1.1.1"
+    assert hit(sample.encode(), caddy).forwarded_for == expected
+
+
+@pytest.mark.parametrize(
+    "protocol", ["", '"server_protocol":"h2",', '"server_protocol":"HTTP/2.0",']
+)
+def test_a_decoded_path_may_hold_spaces(protocol: str) -> None:
+    raw = (
+        '{"time_iso8601":"2026-11-22T10:11:12+01:00","remote_addr":"192.0.2.1",'
+        f'"request_method":"GET",{protocol}"uri":"/my page.html","status":200}}'
+    )
+    assert hit(raw.encode(), format_named("json")).target in {"/my page.html", "/my%20page.html"}
+
+
+def test_a_list_of_upstreams_without_quotes_is_one_value() -> None:
+    for took in ("-", "0.1", "0.1, 0.2", "0.1, 0.2 : 0.3"):
+        definition = NGINX.replace('"ua"', '"up":$upstream_response_time,"ua"')
+        raw = line(up=took, took=took)
+        values = raw.replace(f',"up":{took}'.encode(), b"").replace(
+            b'"ua"', f'"up":{took},"ua"'.encode()
+        )
+        assert hit(values, compile_format(definition)).user_agent == "Mozilla/5.0"
+
+
 def test_headers_may_be_lists_or_text_or_missing() -> None:
     caddy = format_named("caddy")
     sample = PRESETS["caddy"].sample

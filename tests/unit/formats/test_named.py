@@ -36,6 +36,13 @@ SAMPLE = PRESETS["combined"].sample.encode()
             'log_format main "$remote_addr - $remote_user [$time_local] \\"$request\\" $status '
             '$body_bytes_sent \\"$http_referer\\" \\"$http_user_agent\\"";'
         ),
+        f"log_format main '{COMBINED}'; # the end",
+        (
+            "log_format main '$remote_addr - $remote_user [$time_local] \"$request\" '  # first\n"
+            "  # what's new\n"
+            '  \'$status $body_bytes_sent "$http_referer" "$http_user_agent"\';\n'
+            "access_log /var/log/nginx/access.log main;"
+        ),
         COMBINED.replace('"', '\\"'),
         APACHE,
         APACHE.replace('"', '\\"'),

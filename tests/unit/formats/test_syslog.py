@@ -18,6 +18,10 @@ COMBINED = PRESETS["combined"].sample.encode()
         b"<190>Nov 22 10:11:12 nginx: ",  # nohostname
         b"2026-11-22T10:11:12.123456+01:00 web nginx[1]: ",  # rsyslog's file format
         b"2026-11-22T10:11:12+0100 web nginx[1]: ",  # journald's short-iso
+        b"Nov 22 10:11:12.123456 web nginx[7]: ",  # journald's short-precise
+        b"1795338672.123456 web nginx[7]: ",  # … and short-unix
+        b"Nov 22 2026 10:11:12 web nginx: ",
+        b"250 <190>1 2026-11-22T09:11:12Z web nginx - - - ",  # counted
         b"2026-11-22T09:11:12Z web haproxy[14389]: ",
         b"<190>1 2026-11-22T09:11:12.000Z web nginx 7 - - ",
         b"<190>1 - - nginx - - - \xef\xbb\xbf",

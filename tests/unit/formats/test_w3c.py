@@ -133,3 +133,16 @@ def test_how_far_a_line_is_explained_is_told() -> None:
 def test_lines_of_another_shape_are_malformed() -> None:
     assert opened(FIELDS).parse(b"2026-11-22 09:11:12", LATEST) is Malformed.NO_MATCH
     assert opened(FIELDS).parse(LINE.replace(b"2026", b"x"), LATEST) is Malformed.TIME
+
+
+def test_iis_writes_a_plus_for_the_space_in_a_forwarded_list() -> None:
+    line_format = opened(FIELDS.replace(b"cs(User-Agent)", b"X-Forwarded-For"))
+    found = hit(line_format, LINE.replace(b"Mozilla/5.0+(X11)", b"6.6.6.6,+203.0.113.7"))
+    assert found.forwarded_for == "6.6.6.6, 203.0.113.7"
+
+
+def test_cloudfront_used_to_encode_user_agents_twice() -> None:
+    line_format = opened(FIELDS.replace(b"c-ip", b"x-edge-location c-ip"))
+    for agent in (b"Mozilla/5.0%2520(X11)%2520a%252Fb", b"Mozilla/5.0%20(X11)%20a/b"):
+        line = LINE.replace(b"192.0.2.1", b"FRA 192.0.2.1").replace(b"Mozilla/5.0+(X11)", agent)
+        assert hit(line_format, line).user_agent == "Mozilla/5.0 (X11) a/b"

@@ -78,6 +78,10 @@ def test_an_address_survives_as_the_standard_library_spells_it(
         # the whole list in the address field
         ("6.6.6.6, 81.2.69.142, 10.0.0.1", None, "81.2.69.142"),
         ("6.6.6.6, 81.2.69.142", "10.0.0.3", "81.2.69.142"),
+        # nobody vouches for what stands left of something else: a name, two addresses in one
+        ("proxy.example.net", "6.6.6.6", None),
+        ("10.0.0.1", "6.6.6.6, 81.2.69.142;", "10.0.0.1"),
+        ("10.0.0.1", "6.6.6.6, garbage, 10.0.0.2", "10.0.0.2"),
         # only proxies: the furthest
         ("10.0.0.1", "10.0.0.9, 10.0.0.2", "10.0.0.9"),
         ("10.0.0.1", None, "10.0.0.1"),
