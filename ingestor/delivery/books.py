@@ -5,14 +5,14 @@ The only place where page views end. Dead letters are on disk before their spans
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ingestor.delivery.answers import COUNTED, WORDS_MAX, Reading, Readings, Verdict, printable
-from ingestor.delivery.deadletters import DeadLetter, DeadLetters
+from ingestor.delivery.deadletters import DeadLetter
 from ingestor.delivery.settling import agent_of, agents_of
 from ingestor.model import Outcome, PageView
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from ingestor.delivery.batcher import Batcher
+    from ingestor.delivery.burial import Burial
     from ingestor.delivery.ports import Journal, Report
     from ingestor.delivery.settling import Settling
     from ingestor.model import Batch, Ended
@@ -52,7 +53,7 @@ class Books:
         report: Report,
         batcher: Batcher,
         settling: Settling,
-        letters: DeadLetters | None,
+        burial: Burial,
         file_path: Callable[[int], bytes],
         mask_line: Callable[[bytes], bytes],
         wall: Callable[[], float],
@@ -61,7 +62,7 @@ class Books:
         self._report = report
         self._batcher = batcher
         self._settling = settling
-        self._letters = letters
+        self._burial = burial
         self._file_path = file_path
         self._mask_line = mask_line
         self._wall = wall
@@ -96,8 +97,8 @@ class Books:
                 rest.took += 1
             else:
                 _keep(rest, page_view, reading)
-        if rejected:
-            await self._bury(rejected, "Umami refuses it for ever")
+        if rejected and not await self._bury(rejected, "Umami refuses it for ever"):
+            del ended[Outcome.REJECTED]
         if doubtful and (rest.again or rest.suspects):
             self._journal.unsent(ended)
         else:
@@ -146,10 +147,8 @@ class Books:
         done: bool,
     ) -> None:
         """End page views that waited aside; ``done``: they are the last of their batch."""
-        if rejected:
-            await self._bury(rejected, "Umami refuses it for ever")
         ended = dict(finished)
-        if rejected:
+        if rejected and await self._bury(rejected, "Umami refuses it for ever", aside=True):
             ended[Outcome.REJECTED] = [page_view for page_view, _ in rejected]
         if done:
             self._journal.answered(batch, ended)
@@ -166,10 +165,8 @@ class Books:
 
     async def reject(self, page_view: PageView, reason: str, answer: str) -> None:
         """End a page view, of no batch in flight, that can never be stored."""
-        await self._bury([(page_view, printable(answer, WORDS_MAX))], reason)
-        ended = {Outcome.REJECTED: [page_view]}
-        self._journal.unsent(ended)
-        self._count(page_view.website, ended, Counter())
+        if await self._bury([(page_view, printable(answer, WORDS_MAX))], reason):
+            self._end_rejected([page_view])
 
     def learn(self, user_agent: str, *, bot: bool) -> None:
         """Note Umami's verdict on a user agent, and amend what was counted without it."""
@@ -210,23 +207,21 @@ class Books:
             self._settling.sent_unsettled(user_agent, count)
         self._batcher.release(sum(map(len, ended.values())), aside=aside)
 
-    async def _bury(self, rejected: Sequence[tuple[PageView, str]], reason: str) -> None:
-        """Write dead letters. A full disk loses no line: it is still in its log, and named."""
+    async def _bury(
+        self, rejected: Sequence[tuple[PageView, str]], reason: str, *, aside: bool = False
+    ) -> bool:
+        """Write dead letters; False: not yet, and these page views end when it is done."""
         letters = [self._letter(page_view, reason, answer) for page_view, answer in rejected]
-        for letter in letters:
-            logger.debug("rejected: %s at offset %d", printable(letter.file), letter.offset)
-        if self._letters is None:
-            return
-        try:
-            await asyncio.to_thread(self._letters.append, letters)
-        except OSError as error:
-            for letter in letters:
-                logger.error(  # noqa: TRY400 - the place matters, not the traceback
-                    "no dead letter could be written (%s): the rejected line is in %s at offset %d",
-                    printable(str(error)),
-                    printable(letter.file),
-                    letter.offset,
-                )
+        page_views = [page_view for page_view, _ in rejected]
+        return await self._burial.bury(
+            letters, partial(self._end_rejected, page_views, aside=aside)
+        )
+
+    def _end_rejected(self, page_views: Sequence[PageView], *, aside: bool = False) -> None:
+        """End page views of one website, of no batch in flight, that are dead letters now."""
+        ended = {Outcome.REJECTED: page_views}
+        self._journal.unsent(ended)
+        self._count(page_views[0].website, ended, Counter(), aside=aside)
 
     def _letter(self, page_view: PageView, reason: str, answer: str) -> DeadLetter:
         return DeadLetter(

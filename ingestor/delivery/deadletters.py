@@ -14,7 +14,7 @@ import binascii
 import fcntl
 import logging
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,16 +58,18 @@ class DeadLetters:
         self._wall = wall
 
     def append(self, letters: Iterable[DeadLetter]) -> None:
-        """Write dead letters; return when they are on disk. Raises OSError."""
+        """Write dead letters, all or none; return when they are on disk. Raises OSError."""
         block = b"".join(map(_line, letters))
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         with alone(self._path):
             self._make_room(len(block))
             descriptor = os.open(self._path, flags, 0o600)
             try:
                 os.fchmod(descriptor, 0o600)  # also where the umask or a person set another mode
-                write_whole(descriptor, block)
-                os.fsync(descriptor)
+                size = os.fstat(descriptor).st_size
+                if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                    block = b"\n" + block  # a torn line must not swallow the next one
+                _write_or_undo(descriptor, block, size)
             finally:
                 os.close(descriptor)
 
@@ -191,6 +193,17 @@ def letter_of(raw: bytes) -> DeadLetter | None:
         binascii.Error,
     ):
         return None
+
+
+def _write_or_undo(descriptor: int, block: bytes, size: int) -> None:
+    """Append a block to a file of so many bytes, and have it on disk; else leave it as it was."""
+    try:
+        write_whole(descriptor, block)
+        os.fsync(descriptor)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(descriptor, size)
+        raise
 
 
 def write_whole(descriptor: int, block: bytes) -> None:

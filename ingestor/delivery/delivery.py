@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ingestor.delivery.answers import NoSuchRoute, TooLarge, printable
 from ingestor.delivery.batcher import Batcher
 from ingestor.delivery.books import Books
+from ingestor.delivery.burial import Burial
 from ingestor.delivery.deadletters import DeadLetters
 from ingestor.delivery.doubts import Doubts, Waits
 from ingestor.delivery.listing import CannotTell
@@ -116,12 +117,13 @@ class Delivery:
         self._routes = Routes(options.mode, self._umami, self._batcher)
         self._letters = _dead_letters(options, wall)
         settling = Settling(enabled=options.settle_bots, clock=clock)
+        self._burial = Burial(self._letters, clock=clock, sleep=sleep)
         books = Books(
             journal=journal,
             report=report,
             batcher=self._batcher,
             settling=settling,
-            letters=self._letters,
+            burial=self._burial,
             file_path=file_path,
             mask_line=mask_line,
             wall=wall,
@@ -252,6 +254,7 @@ class Delivery:
         await self._probes.close()
         await self._suspects.close()
         await self._parking.close()
+        await self._burial.close()
         await self._umami.close()
 
     @property
@@ -276,7 +279,7 @@ class Delivery:
         Monotonic seconds. More than `patience` after it, with page views under way, delivery
         does not work any more.
         """
-        return max(self._umami.last_heard, self._outage.resume, self._doubts.due)
+        return max(self._umami.last_heard, self._outage.resume, self._doubts.due, self._burial.due)
 
     @property
     def patience(self) -> float:

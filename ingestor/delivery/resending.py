@@ -7,6 +7,7 @@ says which letters are settled, and the next run begins with that list.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from io import BufferedReader
     from pathlib import Path
 
+_ROOM = 64 * 1024  # bytes that have to be free beside the size of the letters
 _MARK = 16  # bytes: BLAKE2b-128 of a letter's line, which names file, offset and time
 
 
@@ -47,11 +49,23 @@ class Resending:
                 f"the dead letters {self._path} are being sent again by another process; "
                 "wait for it"
             )
+        self._refuse_a_full_disk()
         with self._list.open("rb") as file:
             while len(mark := file.read(_MARK)) == _MARK:
                 self._settled.add(mark)
         os.ftruncate(self._descriptor, len(self._settled) * _MARK)  # without a torn last one
         return self
+
+    def _refuse_a_full_disk(self) -> None:
+        """Raise OSError where the list, or the files without what is settled, had no room.
+
+        What was sent could not be noted then, and the next run would send it again.
+        """
+        wanted = sum(half.stat().st_size for half in self._halves if half.exists())
+        place = os.statvfs(self._path.parent)
+        if place.f_bavail * place.f_frsize < wanted + _ROOM:
+            os.close(self._descriptor)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _is_ours(self) -> bool:
         try:
@@ -66,8 +80,11 @@ class Resending:
         finally:
             os.close(self._descriptor)
 
-    def letters(self) -> Iterator[tuple[bytes, DeadLetter]]:
-        """Give the letters that were there at the first call, oldest first, each with its mark."""
+    def letters(self) -> Iterator[tuple[bytes, DeadLetter | None]]:
+        """Give the letters that were there at the first call, oldest first, each with its mark.
+
+        None: a line that is no dead letter.
+        """
         with alone(self._path):  # so that both halves are those of one moment
             files = [file for half in self._halves if (file := _open(half)) is not None]
             ends = [os.fstat(file.fileno()).st_size for file in files]
@@ -75,7 +92,7 @@ class Resending:
             with file:
                 while file.tell() < end and (raw := file.readline()):
                     mark, letter = _mark(raw), letter_of(raw)
-                    if letter is not None and mark not in self._settled:
+                    if raw.strip() and mark not in self._settled:
                         yield mark, letter
 
     def settled(self, marks: Iterable[bytes]) -> None:

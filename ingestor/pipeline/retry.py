@@ -6,6 +6,7 @@ tells nothing any more, the old payload goes out.
 
 from __future__ import annotations
 
+import errno
 import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -98,9 +99,10 @@ async def retry_rejected(config: Config) -> Retried:
     except StoppedByUmami as error:
         result.error = error
     except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        advice = "make room there" if full else "run this as the user of the service, or as root"
         raise UsageError(
-            f"the dead letters {path} cannot be used: {error.strerror}; run this as the user of "
-            "the service, or as root"
+            f"the dead letters {path} cannot be used: {error.strerror}; {advice}"
         ) from error
     return result
 
@@ -146,7 +148,8 @@ class _Retry:
         if config.umami is None:
             raise ConfigError("umami.url is not set")
         for _, letter in self._resending.letters():
-            self._today.sample(letter)
+            if letter is not None:
+                self._today.sample(letter)
         books = _Books(self._resending, self._marks, result)
         async with AsyncExitStack() as stack:
             delivery = Delivery(
@@ -172,6 +175,9 @@ class _Retry:
         together: list[PageView] = []
         for mark, letter in self._resending.letters():
             self._result.letters += 1
+            if letter is None:
+                self._result.unreadable += 1
+                continue
             page_view = self._page_view(letter, len(self._marks))
             self._marks.append(mark)
             if page_view is not None:

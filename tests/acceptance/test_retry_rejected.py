@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import shutil
 import signal
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +89,43 @@ def test_those_that_are_accepted_leave_the_file_and_the_others_stay(
     assert sorted(times) == [line.base + i for i in range(3)]
 
 
+def test_what_is_no_letter_stays_and_is_told(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    reject(ingestor, umami, tmp_path, line)
+    with (tmp_path / "dead-letters.jsonl").open("ab") as file:
+        file.write(b'{"time":1,"rea\n\n')
+    faults(umami)
+    done = ingestor.json("retry-rejected", "-c", "config.yaml", code=1)
+    assert (done["letters"], done["accepted"], done["unreadable"], done["left"]) == (4, 3, 1, 1)
+    again = ingestor("retry-rejected", "-c", "config.yaml", code=1)
+    assert "1 that cannot be read; 1 stay" in again.stdout
+
+
+def test_on_a_full_disk_nothing_is_sent(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    """What was sent could not be noted, and each run would send it again."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    reject(ingestor, umami, tmp_path, line)
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    try:
+        shutil.copy(tmp_path / "dead-letters.jsonl", small / "dead-letters.jsonl")
+        faults(umami)
+        before = umami.count()
+        configure(tmp_path, umami.url, f"delivery: {{dead_letters: {small}/dead-letters.jsonl}}\n")
+        refused = ingestor("retry-rejected", "-c", "config.yaml", code=2)
+        assert "make room there" in refused.stderr
+        assert umami.count() == before
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
 def test_a_mended_rule_changes_what_is_sent(
     ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:
@@ -122,7 +162,7 @@ def test_a_letter_whose_line_tells_nothing_goes_out_as_it_was(
     done = ingestor.json("retry-rejected", *flags, "logs/checkpoint.db")
     assert done["letters"] == 0  # they lie beside the checkpoint
     done = ingestor.json("retry-rejected", *flags, "checkpoint.db", code=1)
-    assert (done["accepted"], done["unreadable"]) == (1, 1)
+    assert (done["accepted"], done["unreadable"]) == (1, 2)
     assert sorted(umami.rows()) == ["/good", "/poison/0"]
     assert path.read_text() == json.dumps(nothing) + "\n" + '{"torn'
 

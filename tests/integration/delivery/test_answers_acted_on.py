@@ -298,19 +298,46 @@ async def test_the_daemon_waits_at_the_start_for_whatever_is_wrong(
     assert sleeps.time > 1
 
 
-async def test_a_dead_letter_that_cannot_be_written_names_its_place(
-    umami, ledger, views, deliver, refused, tmp_path: Path, caplog
+async def test_a_dead_letter_without_a_place_waits_for_one(
+    umami, ledger, views, deliver, refused, tmp_path: Path, caplog, eventually
+):
+    """A full disk has room again later; until then its page view has no end, and no ack."""
+    umami.script = lambda request: (
+        umami.batch_failing(request, {"/1": refused("bad-request", 400)})
+        if request.number >= 0
+        else None
+    )
+    letters = tmp_path / "missing" / "dead.jsonl"
+    delivery = await deliver(umami.url, dead_letters=letters)
+    await delivery.submit(views(3))
+    await eventually(lambda: "offset 10" in caplog.text)
+    assert not await delivery.drain(0.1)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 2}
+    assert not ledger.in_flight
+    assert delivery.held == 1
+    assert delivery.last_sign > 0
+    letters.parent.mkdir()
+    assert await delivery.drain(10)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 2, Outcome.REJECTED: 1}
+    assert [letter.offset for letter in read_dead_letters(letters)] == [10]
+
+
+async def test_who_stops_tries_a_last_time_to_write_dead_letters(
+    umami, ledger, views, deliver, refused, tmp_path: Path, caplog, eventually
 ):
     umami.script = lambda request: (
         umami.batch_failing(request, {"/1": refused("bad-request", 400)})
         if request.number >= 0
         else None
     )
-    delivery = await deliver(umami.url, dead_letters=tmp_path / "missing" / "dead.jsonl")
+    letters = tmp_path / "missing" / "dead.jsonl"
+    delivery = await deliver(umami.url, dead_letters=letters, real=True)
     await delivery.submit(views(3))
-    assert await delivery.drain(10)
-    assert ledger.outcomes == {Outcome.ACCEPTED: 2, Outcome.REJECTED: 1}
-    assert "offset 10" in caplog.text
+    await eventually(lambda: "offset 10" in caplog.text)
+    letters.parent.mkdir()
+    await delivery.stop()
+    assert ledger.ended[10] is Outcome.REJECTED
+    assert [letter.offset for letter in read_dead_letters(letters)] == [10]
 
 
 async def test_a_batch_route_that_breaks_is_left_for_send(umami, ledger, views, deliver, reply):

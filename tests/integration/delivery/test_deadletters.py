@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +78,30 @@ def test_torn_and_foreign_lines_are_passed_over(tmp_path: Path) -> None:
         + whole[:40]
     )
     assert list(read_dead_letters(path)) == [LETTER]
+
+
+def test_a_torn_line_swallows_none_that_follows(tmp_path: Path) -> None:
+    path = tmp_path / "dead.jsonl"
+    path.write_bytes(b'{"time":1,"reason":"x","li')
+    letters(path).append([LETTER])
+    letters(path).append([LETTER])
+    assert list(read_dead_letters(path)) == [LETTER, LETTER]
+
+
+def test_a_letter_without_room_leaves_no_half_of_itself(tmp_path: Path) -> None:
+    path = tmp_path / "dead.jsonl"
+    letters(path).append([LETTER])
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 40, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            letters(path).append([LETTER])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == before
 
 
 def test_the_space_is_bounded_and_the_newest_stay(tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""Dead letters that find no place are kept until there is one; their page views end only then.
+
+A disk that is full now has room again later. Meanwhile these page views count as held, so there
+are never more than may be in memory, and a crash has their lines read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from ingestor.delivery.answers import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from ingestor.delivery.deadletters import DeadLetter, DeadLetters
+
+logger = logging.getLogger(__name__)
+
+_PAUSE = 15.0  # seconds between two tries
+
+
+class _Waiting(NamedTuple):
+    letters: list[DeadLetter]
+    end: Callable[[], None]  # what is to be done once they are on disk
+
+
+class Burial:
+    """Writes dead letters, now or later. Without a file for them, they are only logged."""
+
+    def __init__(
+        self,
+        letters: DeadLetters | None,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._letters = letters
+        self._clock = clock
+        self._sleep = sleep
+        self._waiting: list[_Waiting] = []
+        self._task: asyncio.Task[None] | None = None
+        self.due = 0.0  # monotonic; when it is tried again
+
+    async def bury(self, letters: Sequence[DeadLetter], end: Callable[[], None]) -> bool:
+        """Write letters; False: that is done later, and ``end`` called then."""
+        for letter in letters:
+            logger.debug("rejected: %s at offset %d", printable(letter.file), letter.offset)
+        try:
+            await self._write(letters)
+        except OSError as error:
+            first = letters[0]
+            logger.error(  # noqa: TRY400 - the place matters, not the traceback
+                "no dead letter can be written (%s): %d rejected page views wait for that, the "
+                "first in %s at offset %d. Make room or give the right to; it is tried again.",
+                printable(str(error)),
+                len(letters),
+                printable(first.file),
+                first.offset,
+            )
+            self._waiting.append(_Waiting(list(letters), end))
+            if self._task is None:
+                self.due = self._clock() + _PAUSE
+                self._task = asyncio.create_task(self._try_again())
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Try a last time; what finds no place is read from the log again by the next run."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        with suppress(OSError):
+            await self._write_waiting()
+
+    async def _write(self, letters: Sequence[DeadLetter]) -> None:
+        if self._letters is not None:
+            await asyncio.to_thread(self._letters.append, letters)
+
+    async def _try_again(self) -> None:
+        while self._waiting:
+            await self._sleep(_PAUSE)
+            self.due = self._clock() + _PAUSE
+            with suppress(OSError):
+                await self._write_waiting()
+        logger.info("dead letters can be written again")
+        self._task = None
+
+    async def _write_waiting(self) -> None:
+        while self._waiting:
+            await self._write(self._waiting[0].letters)
+            self._waiting.pop(0).end()
