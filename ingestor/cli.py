@@ -8,6 +8,7 @@ configuration, 3 stopped by Umami. Imports of the rooms wait until a command nee
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import logging
 import os
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ingestor")
 
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO}
+
 
 class _Commands(click.Group):
     """Turns our errors into one line on standard error and their exit code."""
@@ -47,6 +50,10 @@ class _Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:  # the last resort; nothing is lost by it
+            if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+                sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lives until exit
+                click.echo(f"ingestor: the output cannot be written: {error.strerror}", err=True)
+                ctx.exit(1)
             log.debug("where it happened", exc_info=error)
             told = printable(repr(error)[:300])
             click.echo(
@@ -68,6 +75,8 @@ def main(*, verbose: bool) -> None:
       ingestor sandbox &                 # prints a URL and a website id
       ingestor backfill --url URL --website ID /var/log/nginx
     """
+    if sys.stdout is None:  # closed by whoever started this
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lives until exit
     set_up(logging.DEBUG if verbose else logging.INFO)
     for stream in (sys.stdout, sys.stderr):  # whatever the locale, no line may end a run
         if isinstance(stream, io.TextIOWrapper):

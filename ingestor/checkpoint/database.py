@@ -58,7 +58,7 @@ def open_database(path: Path, sync: Sync) -> sqlite3.Connection:
     Raises CheckpointError, and Damaged where the file must be set aside first.
     """
     with speaking(path):
-        _look_at(path)
+        look_at(path)
         if not path.exists():
             _make(path)
         connection = _connect(path)
@@ -174,8 +174,11 @@ def open_in_memory() -> sqlite3.Connection:
     return connection
 
 
-def _look_at(path: Path) -> None:
-    """Raise what is wrong about the file before SQLite puts it less clearly."""
+def look_at(path: Path) -> None:
+    """Raise what is wrong about the file before SQLite puts it less clearly.
+
+    That is CheckpointError, or Damaged; and OSError.
+    """
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -239,11 +242,16 @@ def _connect(path: Path) -> sqlite3.Connection:
     )
 
 
-def _verify(connection: sqlite3.Connection, path: Path) -> None:
-    schema.check(connection)  # before anything is written: it may be somebody else's
+def prove(connection: sqlite3.Connection) -> None:
+    """See that it is a checkpoint, and a sound one. Raises what `speaking` puts into words."""
+    schema.check(connection)
     problems = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
     if problems != ["ok"]:
         raise Damaged("; ".join(str(problem) for problem in problems)[:300])
+
+
+def _verify(connection: sqlite3.Connection, path: Path) -> None:
+    prove(connection)  # before anything is written: it may be somebody else's
     steps = schema.migrate(connection)
     if steps:
         _log.info("the checkpoint %s was brought to schema %d", path, len(schema.STEPS))

@@ -105,6 +105,19 @@ def read(path: Path) -> Snapshot:
         return Snapshot(path, seen, tuple(load_journal(connection)), totals, notes, alive)
 
 
+def examine(path: Path) -> None:
+    """Look whether a checkpoint can be worked with; nothing is changed.
+
+    Raises CheckpointError where `run` would refuse it, or set it aside as damaged.
+    """
+    path = resolved(path)
+    with _speaking(path):
+        database.look_at(path)
+        if path.exists():
+            with closing(_connect(path)) as connection:
+                database.prove(connection)
+
+
 def forget(path: Path, file: bytes) -> int:
     """Forget every file that was seen last under this path: it will be read like a new one.
 

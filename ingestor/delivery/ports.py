@@ -48,6 +48,14 @@ class Journal(Protocol):
         """
         ...
 
+    def leaving(self, batch: Batch) -> None:
+        """Note that a request with the batch leaves now."""
+        ...
+
+    def refused(self, batch: Batch) -> None:
+        """Note that nothing of the last request was taken: that one left no doubt."""
+        ...
+
     def put_in_doubt(self, batch: Batch) -> None:
         """Note that a batch left, that its answer did not come, and that it is looked up."""
         ...

@@ -236,12 +236,15 @@ class Workers:
         self._settling.requested()
         try:
             with self._pace.flight() as flight:
+                self._journal.leaving(batch)
                 if as_array:
                     readings = await self._umami.batch(body, len(batch.page_views))
                 else:
                     reading, token = await self._umami.send(body)
                     readings = Readings([reading], token)
         except TryAgain as error:
+            if not error.in_doubt:
+                self._journal.refused(batch)
             self._failed(error, left_in)
             if error.in_doubt and batch.tag is not None:
                 raise _InDoubt from error

@@ -110,6 +110,7 @@ class _Backfill:
                 file_path=lambda key: lines.path_of(key) or b"",
                 mask_line=self._rules.mask_line,
             )
+            stack.callback(ledger.strike_off_refused)
             stack.push_async_callback(delivery.stop)
             websites = {site.website for site in config.sites}
             ledger.say_in_doubt(websites, looked_up=delivery.looks_up)

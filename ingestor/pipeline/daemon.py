@@ -193,6 +193,7 @@ class _Daemon:
         self._close_watcher()
         self._follower.close()
         await self._delivery.stop()
+        self._ledger.strike_off_refused()
 
     def _close_watcher(self) -> None:
         if self._watcher is not None:

@@ -72,7 +72,7 @@ class Result:
     unexplained: list[str] = field(default_factory=list)  # files that no format explains
     problems: list[str] = field(default_factory=list)  # what a person should look at
     error: Exception | None = None  # what stopped the run
-    interrupted: bool = False
+    interrupted: bool = False  # by a signal: what is left, the same command does
 
     @property
     def exit_code(self) -> int:
@@ -84,11 +84,17 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
         found = self.counts.as_json(self.seconds, preview=self.preview)
-        return found | {"unexplained": self.unexplained, "problems": self.problems}
+        return found | {
+            "unexplained": self.unexplained,
+            "problems": self.problems,
+            "interrupted": self.interrupted,
+        }
 
     def as_text(self) -> str:
         """The summary for people."""
         text = self.counts.as_text(self.seconds, preview=self.preview)
+        if self.interrupted:
+            text += "\n  Interrupted: this is not all of it. The same command again goes on here."
         if not self.unexplained:
             return text
         left = f"{counted(len(self.unexplained), 'file')} left unread: no format explains"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from ingestor.checkpoint import CheckpointUnavailable
@@ -55,6 +55,7 @@ class Ledger:
         # A run that leaves no trace still needs tags of its own.
         self._run = secrets.randbelow(1 << 26) if store is None else store.session
         self._open: dict[int, Batch] = {}  # without an answer
+        self._left: Counter[int] = Counter()  # of these, requests that may have been taken
         self._doubtful: dict[str, int] = {}  # by website: of the open ones, perhaps stored already
         self._marked: dict[int, int] = {}  # file → watermark whose marker was set
         self._proved: set[int] = set()  # files with a marker of this run
@@ -123,7 +124,20 @@ class Ledger:
     @property
     def unanswered(self) -> int:
         """Page views that were sent, have no answer, and cannot be looked up."""
-        return sum(len(batch.page_views) for batch in self._open.values() if batch.tag is None)
+        return sum(
+            len(batch.page_views)
+            for batch in self._open.values()
+            if batch.tag is None and self._left[batch.id]
+        )
+
+    def strike_off_refused(self) -> None:
+        """Take out of the journal what surely was not taken; called when nothing is sent any more.
+
+        The next start then has no doubt about it, and reads it again.
+        """
+        for batch in list(self._open.values()):
+            if batch.tag is None and not self._left[batch.id]:
+                self.answered(batch, {})
 
     def give_up(self) -> int:
         """Let go of what is without an answer: it is read and sent again. How many page views.
@@ -135,11 +149,13 @@ class Ledger:
             if batch.tag is not None and self._store is not None:
                 self._store.leave(batch.id)
                 continue
-            count += len(batch.page_views)
-            self._note_doubted(batch.website, len(batch.page_views))
+            if self._left[batch.id]:
+                count += len(batch.page_views)
+                self._note_doubted(batch.website, len(batch.page_views))
             if self._store is not None:
                 self._store.answered(batch.id)
         self._open.clear()
+        self._left.clear()
         self._doubtful.clear()
         self.counts.doubted += count
         return count
@@ -205,6 +221,14 @@ class Ledger:
         if bodies is not None and not written:
             await self._committer.on_disk()
 
+    def leaving(self, batch: Batch) -> None:
+        """Count a request that may be taken."""
+        self._left[batch.id] += 1
+
+    def refused(self, batch: Batch) -> None:
+        """Count one less: it was not."""
+        self._left[batch.id] -= 1
+
     def put_in_doubt(self, batch: Batch) -> None:
         """Note for `status` that the batch's answer did not come."""
         if self._store is not None:
@@ -226,6 +250,7 @@ class Ledger:
     def answered(self, batch: Batch, ended: Ended) -> None:
         """Strike the batch off and ack what is finished of it."""
         opened = self._open.pop(batch.id, None)
+        self._left.pop(batch.id, None)
         self._note_doubted(batch.website, self._doubtful.pop(batch.website, 0))
         if self._store is not None:
             if opened is not None and sum(map(len, ended.values())) == len(batch.page_views):

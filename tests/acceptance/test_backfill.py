@@ -209,10 +209,12 @@ def test_sigterm_drains_and_a_second_run_finishes_the_rest(
     running = ingestor.start("backfill", *flags(sandbox, "access.log"))
     until(lambda: sandbox.count() > 200, what="the first page views")
     assert running.stop(signal.SIGTERM) == 0
+    assert "Interrupted: this is not all of it." in running.stdout.read_text()
     sent = sandbox.count()
     assert 200 < sent < n
     rest = ingestor.json("backfill", *flags(sandbox, "access.log"))
     assert rest["accepted"] == n - sent
+    assert rest["interrupted"] is False
     assert sorted(sandbox.rows(), key=lambda p: int(p[1:])) == [f"/{i}" for i in range(n)]
 
 

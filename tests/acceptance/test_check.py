@@ -153,6 +153,23 @@ def test_4_a_checkpoint_without_a_directory(setup: Setup) -> None:
     assert "install -d -m 700 -o ingestor" in found["advice"]
 
 
+@pytest.mark.parametrize("what", ["directory", "empty", "noise", "half"])
+def test_4_a_checkpoint_that_cannot_be_used(setup: Setup, what: str) -> None:
+    path = setup.directory / "state" / "checkpoint.db"
+    if what == "directory":
+        path.mkdir()
+    elif what == "half":
+        setup.ingestor("backfill", "-c", setup.directory / "config.yaml")
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+    else:
+        path.write_bytes(b"" if what == "empty" else bytes(range(256)) * 40)
+    before = None if path.is_dir() else path.read_bytes()
+    found = setup.check(2)["checkpoint"]
+    assert ("not a regular file" if what == "directory" else "is damaged") in found["text"]
+    assert path.is_dir() or path.read_bytes() == before
+
+
 # ---------------------------------------------------------------- Umami: 3
 
 

@@ -258,6 +258,28 @@ def test_its_last_words_say_what_may_be_double(
     assert again.log().splitlines()[-1].endswith("were sent again, and may be double.")
 
 
+def test_what_was_refused_is_not_said_to_be_double(
+    ingestor: Command, tmp_path: Path, line: Line
+) -> None:
+    sandbox = start_sandbox(ingestor, tmp_path / "umami.db")
+    config = configure(tmp_path, sandbox.url)
+    config.write_text(config.read_text().replace("run: {", "run: {shutdown_timeout: 1s, "))
+    running = ingestor.start("run", "-c", config)
+    append(tmp_path / "logs" / "access.log", line("/1"))
+    until(lambda: sandbox.count() == 1)
+    assert sandbox.running.stop() == 0
+    append(tmp_path / "logs" / "access.log", b"".join(line(f"/{i}", i) for i in range(2, 5)))
+    until(lambda: "is away" in running.log())
+    assert running.stop() == 0
+    assert "may be double" not in running.log()
+    port = sandbox.url.rpartition(":")[2]
+    sandbox = start_sandbox(ingestor, tmp_path / "umami.db", "--port", port)
+    again = ingestor.start("run", "-c", config)
+    until(lambda: sandbox.count() == 4)
+    assert again.stop() == 0
+    assert "double" not in again.log()
+
+
 def test_a_second_daemon_on_the_same_checkpoint_is_refused(
     follow: Callable[..., Running], ingestor: Command, tmp_path: Path
 ) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from parts import WEBSITE, Command, Line, SandboxProcess, free_port, until
+from parts import WEBSITE, Command, Line, SandboxProcess, environment, free_port, until
 
-from ingestor import config, pipeline
+from ingestor import config
+from ingestor.pipeline.status import status
 
 
 def configure(directory: Path, url: str, *, start: str = "beginning") -> None:
@@ -177,9 +181,33 @@ def test_a_thousand_looks_disturb_no_daemon_under_load(
     settings = config.load(tmp_path / "config.yaml", environment={})
     for i in range(1000):
         append(log, recent(f"/{i}"))
-        assert pipeline.status(settings).exit_code == 0
+        assert status(settings).exit_code == 0
     until(lambda: sandbox.count() >= 1000)
     assert daemon.stop() == 0
     assert sandbox.count() == 1000
     assert "WARNING" not in daemon.log()
     assert "ERROR" not in daemon.log()
+
+
+@pytest.mark.parametrize("stdout", ["/dev/full", None])
+def test_output_without_a_place_is_no_error_of_the_program(
+    tmp_path: Path, line: Line, stdout: str | None
+) -> None:
+    (tmp_path / "access.log").write_bytes(line("/1") * 5)
+    command = [sys.executable, "-m", "ingestor", "preview", "--lines", "access.log"]
+    where = "" if stdout is None else f"> {stdout}"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{shlex.join(command)} {where or '>&-'}"],
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert "of the program itself" not in done.stderr
+    assert "'<stdout>'" not in done.stderr  # left unwritten at the end
+    if stdout is not None:
+        assert done.returncode == 1
+        assert "the output cannot be written: No space left on device" in done.stderr
+    else:
+        assert done.returncode == 0

@@ -9,6 +9,8 @@ import asyncio
 import os
 from typing import TYPE_CHECKING
 
+from ingestor.checkpoint import examine
+from ingestor.errors import CheckpointError
 from ingestor.pipeline.checks import logrotate
 from ingestor.pipeline.checks.logs import check_logs
 from ingestor.pipeline.checks.remarks import Remarks
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ingestor.config import Config
+
+
+_ROOM = 1 << 20  # bytes; a checkpoint's write-ahead log alone may take more
 
 
 def check(config: Config, *, name: str, rotation: Path = logrotate.DEFAULT) -> Remarks:
@@ -78,8 +83,24 @@ def _check_checkpoint(config: Config, user: ServiceUser | None, remarks: Remarks
         text = f"{whose} may not write {refused[0]}"
         advice = f"chown it to the user of the service, as {directory} should be"
         remarks.fail("checkpoint", subject, text, exit_code=2, advice=advice)
+        return
+    problems = asked_as(user, lambda: _problems(config.checkpoint.path))
+    if problems:
+        remarks.fail("checkpoint", subject, problems[0], exit_code=2, advice=problems[1])
     else:
         remarks.ok("checkpoint", subject, f"{whose} may write it")
+
+
+def _problems(path: Path) -> list[str]:
+    """Tell what is wrong about a checkpoint, and what to do; empty: nothing is."""
+    place = os.statvfs(path.parent)
+    if place.f_bavail * place.f_frsize < _ROOM:
+        return ["its disk is full", "make room"]
+    try:
+        examine(path)
+    except CheckpointError as error:
+        return [str(error), "see docs/operations.md, or name another with checkpoint.path"]
+    return []
 
 
 def _explain_delivery(config: Config, remarks: Remarks) -> None:

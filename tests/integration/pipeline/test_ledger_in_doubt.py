@@ -177,6 +177,12 @@ async def test_a_reload_hands_on_what_can_be_looked_up_and_repeats_the_rest(
         await before.before_send(kept, b"bodies")
         plain = batch_of(before, key, tagged=False)
         await before.before_send(plain)
+        before.leaving(plain)
+        refused = batch_of(before, key, tagged=False)
+        await before.before_send(refused)
+        before.leaving(refused)
+        before.refused(refused)
+        assert before.unanswered == 3
         assert before.give_up() == 3
         after = ledger_of(store, committer)
         after.say_in_doubt({SITE}, looked_up=True)
