@@ -172,7 +172,10 @@ class Roster:
         if self.first_start:
             self.first_ids.add(found.id)
         place.failures += 1
-        self.wait(place, min(_MAX_RETRY, 0.5 * 2 ** min(place.failures, 10)))
+        is_refused = error.errno in {errno.EACCES, errno.EPERM, errno.ENOENT}
+        # Rights come back without a sign, and to ask for them costs next to nothing.
+        most = self.options.rescan_interval if is_refused else _MAX_RETRY
+        self.wait(place, min(most, 0.5 * 2 ** min(place.failures, 10)))
         if error.errno in (errno.EMFILE, errno.ENFILE):
             self._limit = max(1, len(self.open) - 1)
             advice = "raise LimitNOFILE or lower max_open_files"

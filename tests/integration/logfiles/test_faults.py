@@ -477,8 +477,10 @@ def test_fault_21_a_file_that_cannot_be_opened_is_tried_again(
     daemon.start(tmp_path, first_start=True)
     assert not daemon.lines
     assert [one.what for one in daemon.findings] == ["cannot be read: Permission denied"]
+    for _ in range(10):
+        daemon.turn(60)
     refused.clear()
-    daemon.turn(120)
+    daemon.turn(FollowOptions().rescan_interval)
     append(log, lines(10, 12))
     assert daemon.turn() == lines(10, 12).splitlines()
 
