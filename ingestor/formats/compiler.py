@@ -77,7 +77,10 @@ class TextFormat(Format):
         self._time_of = vars(self)["time_of"] = time_reader(columns, clock)
         fast = splitter(parts, captured, escaped=escaped)
         self.parts, self.captured = tuple(parts), tuple(captured)
-        self.is_plain = all(field.meaning.decoding is Decoding.NONE for field in captured)
+        purposes = sum(field.meaning.role is Role.PURPOSE for field in captured)
+        self.is_plain = purposes < 2 and all(  # noqa: PLR2004 - "several"
+            field.meaning.decoding is Decoding.NONE for field in captured
+        )
         self.is_simple = fast is not None  # ordinary lines can be split
         if fast is not None:
             vars(self)["split"] = fast
@@ -111,7 +114,7 @@ class TextFormat(Format):
 
     def layout(self, line: bytes) -> Layout | None:
         """Describe ordinary lines of the month and zone of this one."""
-        columns = self.split(line) if self.is_simple else None
+        columns = self.split(line) if self.is_simple and self.is_plain else None
         if columns is None:
             return None
         return text_layout(self.parts, self.captured, columns[self.columns[Role.TIME]])
@@ -161,7 +164,8 @@ def _together(first: Meaning, second: Meaning) -> Meaning | None:
 def named_fields(parts: Sequence[Part], definition: str) -> list[Field]:
     """Choose the fields that tell something: of each role the variable that tells it best.
 
-    Raises FormatError where the definition tells no time, no address or no target.
+    Of the headers that tell a prefetch all: each browser has its own. Raises FormatError where
+    the definition tells no time, no address or no target.
     """
     best: dict[Role, Field] = {}
     for part in parts:
@@ -181,7 +185,12 @@ def named_fields(parts: Sequence[Part], definition: str) -> list[Field]:
     if times[0].meaning.clock.startswith("strftime:"):  # date and time may stand apart
         times = _pieces(parts, times[0].meaning.rank)
     chosen = {id(field) for field in (*best.values(), *times)}
+    chosen |= {id(part) for part in parts if _tells_purpose(part)}
     return [part for part in parts if isinstance(part, Field) and id(part) in chosen]
+
+
+def _tells_purpose(part: Part) -> bool:
+    return isinstance(part, Field) and part.meaning.role is Role.PURPOSE
 
 
 def _require(best: dict[Role, Field], definition: str) -> None:

@@ -333,3 +333,20 @@ def test_methods_and_protocols_that_are_none_make_lines_malformed() -> None:
         parsed(definition, "1795338672.5 192.0.2.1 GET nowhere HTTP/1.1 200") is Malformed.REQUEST
     )
     assert hit(definition, "1795338672.5 192.0.2.1 GET / - 200").protocol == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "purpose"),
+    [
+        ('"-" "prefetch"', "prefetch"),
+        ('"prefetch;prerender" "-"', "prefetch;prerender"),
+        ('"prefetch" "prefetch"', "prefetch, prefetch"),
+        ('"-" "-"', ""),
+    ],
+)
+def test_of_the_headers_that_tell_a_prefetch_all_count(values: str, purpose: str) -> None:
+    found = hit(
+        '$remote_addr [$time_local] "$request" $status "$http_sec_purpose" "$http_purpose" $scheme',
+        f'192.0.2.1 [{TIME}] "GET / HTTP/1.1" 200 {values} https',
+    )
+    assert (found.purpose, found.scheme) == (purpose, "https")
