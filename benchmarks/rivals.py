@@ -80,6 +80,9 @@ def syslog_ng(
         preexec_fn=lambda: os.sched_setaffinity(0, WORKER),  # noqa: PLW1509 - no threads here
     )  # fmt: skip
     through = _wait(port, process)
+    if process.returncode is not None:
+        errors = (state / "errors").read_text(errors="replace")
+        raise SystemExit(f"syslog-ng ended with {process.returncode}:\n{errors[-1000:]}")
     process.send_signal(signal.SIGTERM)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

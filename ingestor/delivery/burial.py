@@ -42,6 +42,7 @@ class Burial:
         self._clock = clock
         self._sleep = sleep
         self._waiting: list[_Waiting] = []
+        self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self.due = 0.0  # monotonic; when it is tried again
 
@@ -71,7 +72,8 @@ class Burial:
     async def close(self) -> None:
         """Try a last time; what finds no place is read from the log again by the next run."""
         if self._task is not None:
-            self._task.cancel()
+            async with self._writing:  # a thread that is cancelled writes all the same
+                self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
         with suppress(OSError):
@@ -91,6 +93,7 @@ class Burial:
         self._task = None
 
     async def _write_waiting(self) -> None:
-        while self._waiting:
-            await self._write(self._waiting[0].letters)
-            self._waiting.pop(0).end()
+        async with self._writing:
+            while self._waiting:
+                await self._write(self._waiting[0].letters)
+                self._waiting.pop(0).end()
