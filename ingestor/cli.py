@@ -45,13 +45,13 @@ class _Commands(click.Group):
             click.echo(f"ingestor: {printable(str(error))}", err=True)
             ctx.exit(error.exit_code)
         except BrokenPipeError:  # the reader of our output went away: head, less
-            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lives until exit
+            _write_nowhere()
             ctx.exit(1)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:  # the last resort; nothing is lost by it
             if isinstance(error, OSError) and error.errno in _UNWRITABLE:
-                sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lives until exit
+                _write_nowhere()
                 click.echo(f"ingestor: the output cannot be written: {error.strerror}", err=True)
                 ctx.exit(1)
             log.debug("where it happened", exc_info=error)
@@ -62,6 +62,11 @@ class _Commands(click.Group):
                 err=True,
             )
             ctx.exit(1)
+
+
+def _write_nowhere() -> None:
+    """Let what is printed from now on, and what still waits to be, go nowhere."""
+    sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lives until exit
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -76,7 +81,7 @@ def main(*, verbose: bool) -> None:
       ingestor backfill --url URL --website ID /var/log/nginx
     """
     if sys.stdout is None:  # closed by whoever started this
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lives until exit
+        _write_nowhere()
     set_up(logging.DEBUG if verbose else logging.INFO)
     for stream in (sys.stdout, sys.stderr):  # whatever the locale, no line may end a run
         if isinstance(stream, io.TextIOWrapper):

@@ -22,10 +22,10 @@ class Left(NamedTuple):
 class Journal(Protocol):
     """The checkpoint, as delivery sees it.
 
-    The order of calls for one batch is ``next_batch_id``, ``before_send``, then ``answered``
-    exactly once, unless the program is stopped before. A batch is asked about again under the
-    same id as often as it takes; page views that its answer leaves unfinished come again in a
-    later batch with a new id.
+    The order of calls for one batch is ``next_batch_id``, ``before_send``, for each request
+    ``leaving`` and perhaps ``refused``, then ``answered`` exactly once, unless the program is
+    stopped before. A batch is asked about again under the same id as often as it takes; page views
+    that its answer leaves unfinished come again in a later batch with a new id.
 
     With exactly-once, a batch that is in doubt stays in the journal until all of it has its end:
     ``unsent`` then acks parts of it, and ``answered`` the last ones. ``tag`` and

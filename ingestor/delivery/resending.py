@@ -11,6 +11,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
@@ -43,18 +44,24 @@ class Resending:
     def __enter__(self) -> Self:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(self._list, flags, 0o600)
-        if not self._is_ours():
+        try:
+            self._refuse_a_second_one()
+            self._refuse_a_full_disk()
+        except BaseException:
             os.close(self._descriptor)
-            raise UsageError(
-                f"the dead letters {self._path} are being sent again by another process; "
-                "wait for it"
-            )
-        self._refuse_a_full_disk()
+            raise
         with self._list.open("rb") as file:
             while len(mark := file.read(_MARK)) == _MARK:
                 self._settled.add(mark)
         os.ftruncate(self._descriptor, len(self._settled) * _MARK)  # without a torn last one
         return self
+
+    def _refuse_a_second_one(self) -> None:
+        if not self._is_ours():
+            raise UsageError(
+                f"the dead letters {self._path} are being sent again by another process; "
+                "wait for it"
+            )
 
     def _refuse_a_full_disk(self) -> None:
         """Raise OSError where the list, or the files without what is settled, had no room.
@@ -62,9 +69,7 @@ class Resending:
         What was sent could not be noted then, and the next run would send it again.
         """
         wanted = sum(half.stat().st_size for half in self._halves if half.exists())
-        place = os.statvfs(self._path.parent)
-        if place.f_bavail * place.f_frsize < wanted + _ROOM:
-            os.close(self._descriptor)
+        if shutil.disk_usage(self._path.parent).free < wanted + _ROOM:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _is_ours(self) -> bool:

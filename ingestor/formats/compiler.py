@@ -77,7 +77,7 @@ class TextFormat(Format):
         self._time_of = vars(self)["time_of"] = time_reader(columns, clock)
         fast = splitter(parts, captured, escaped=escaped)
         self.parts, self.captured = tuple(parts), tuple(captured)
-        purposes = sum(field.meaning.role is Role.PURPOSE for field in captured)
+        purposes = sum(map(_tells_purpose, captured))
         self.is_plain = purposes < 2 and all(  # noqa: PLR2004 - "several"
             field.meaning.decoding is Decoding.NONE for field in captured
         )

@@ -95,9 +95,10 @@ def detect(lines: Sequence[bytes], *, latest: int, timezone: tzinfo | None = Non
     if inside:
         return _detect_inside(inside, latest, timezone)
     found = _detect_bare(sample, latest, timezone)
-    inside = [] if found.format is not None else _inside(sample, printed=True)
-    printed = _detect_inside(inside, latest, timezone) if inside else found
-    return found if printed.format is None else printed
+    if found.format is None and (inside := _inside(sample, printed=True)):
+        printed = _detect_inside(inside, latest, timezone)
+        return found if printed.format is None else printed
+    return found
 
 
 def _inside(sample: Sequence[bytes], *, printed: bool) -> list[Output]:

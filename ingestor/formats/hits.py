@@ -172,30 +172,23 @@ def _rest_of(
         percent = percent_twice_text if role is Role.USER_AGENT else percent_text
         decode = {Decoding.PERCENT: percent, Decoding.PLUS: plus_text}.get(decoding, plain)
         readers.append((at, _scheme(decode) if role is Role.SCHEME else decode))
-    more = [at for name, at in columns.items() if name.startswith(f"{Role.PURPOSE}_")]
-    if more:
-        return _with_purposes(readers, [columns[Role.PURPOSE], *more], plain)
     while readers and readers[-1] is None:  # Hit's own defaults stand for these
         readers.pop()
 
     def rest_of(values: Columns) -> list[str | None]:
         return [reader and reader[1](values[reader[0]]) for reader in readers]
 
-    return rest_of
+    more = [at for name, at in columns.items() if name.startswith(f"{Role.PURPOSE}_")]
+    if not more:
+        return rest_of
+    place, purposes = _OPTIONAL.index(Role.PURPOSE), [columns[Role.PURPOSE], *more]
 
-
-def _with_purposes(
-    readers: Sequence[tuple[int, Decode] | None], purposes: Sequence[int], plain: Decode
-) -> Callable[[Columns], list[str | None]]:
-    """Read the same, with all headers that tell a prefetch as one value."""
-    place = _OPTIONAL.index(Role.PURPOSE)
-
-    def rest_of(values: Columns) -> list[str | None]:
-        rest = [reader and reader[1](values[reader[0]]) for reader in readers]
+    def with_all_purposes(values: Columns) -> list[str | None]:
+        rest = rest_of(values)
         rest[place] = ", ".join(filter(None, (plain(values[at]) for at in purposes)))
         return rest
 
-    return rest_of
+    return with_all_purposes
 
 
 def _scheme(decode: Decode) -> Decode:

@@ -37,7 +37,7 @@ _NESTED = re.compile(
     r"""([?&;]|%(?:25)*(?:3[FfBb]|26|23))((?:[^\s=&;?"\\%]|%(?!(?:25)*(?:3[BbDdFf]|26|23)))+)"""
     r"""(=|%(?:25)*3[Dd])((?:[^\s&;"\\%]|%(?!(?:25)*(?:26|23|3[Bb])))*)"""
 )
-_ENCODED = re.compile(r";|%3[Bb]")
+_SEGMENT_PARAMETERS = re.compile(r";|%3[Bb]")
 
 
 class Queries:
@@ -100,7 +100,7 @@ class Queries:
 
     def mask_path(self, path: str) -> str:
         """The same for the parameters of path segments, as in ``/page;jsessionid=…``."""
-        if not self.masks or _ENCODED.search(path) is None:
+        if not self.masks or _SEGMENT_PARAMETERS.search(path) is None:
             return path
         return _NESTED.sub(self._mask_nested, path)
 

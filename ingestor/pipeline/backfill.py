@@ -86,7 +86,7 @@ class _Backfill:
                 committer = await stack.enter_async_context(Committer(store))
                 log.info("The checkpoint is %s.", config.checkpoint.path)
             pool = None
-            if store is not None and await self._is_worth_processes(store):
+            if store is not None and await asyncio.to_thread(is_worth_processes, self._job, store):
                 pool = pool_of(self._rules_recipe(), self._job.jobs - 1)
             if pool is not None:
                 await stack.enter_async_context(pool)
@@ -148,9 +148,6 @@ class _Backfill:
         # A scanner may have learnt from the end of a file what does not hold at its beginning.
         self._scanners = Scanners(self._config, self._job.sources, self._rules)
         return forecast
-
-    async def _is_worth_processes(self, store: Store) -> bool:
-        return await asyncio.to_thread(is_worth_processes, self._job, store)
 
     def _rules_recipe(self) -> RulesRecipe:
         config, job = self._config, self._job

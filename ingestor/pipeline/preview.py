@@ -42,8 +42,10 @@ def preview(config: Config, job: Job, *, show: Show = None) -> Result:
     collect_rarely()
     for chunk in lines:
         if show == "lines" and chunk.oversized:
-            verdict = f"{Malformed.OVERSIZED:<14} (a line too long to be read, at byte {{}})\n"
-            sys.stdout.write(verdict.format(chunk.start) * chunk.oversized)
+            told = _told(
+                Malformed.OVERSIZED, f"(a line too long to be read, at byte {chunk.start})"
+            )
+            sys.stdout.write(told * chunk.oversized)
         if not chunk.data:
             result.counts.scanned(without_lines(chunk))
             continue
@@ -77,10 +79,14 @@ def _scanner(scanners: Scanners, lines: Lines, chunk: Chunk, result: Result) -> 
 def _shown(scanner: Scanner, chunk: Chunk, show: Show) -> Iterator[str]:
     for judged in scanner.verdicts(chunk):
         if show == "lines":
-            yield f"{_word(judged):<14} {printable(judged.line.decode(errors='replace'))}\n"
+            yield _told(_word(judged), printable(judged.line.decode(errors="replace")))
         elif isinstance(judged.verdict, tuple):
             body = {"type": "event", "payload": judged.verdict[1]}
             yield f"{orjson.dumps(body).decode()}\n"
+
+
+def _told(verdict: str, line: str) -> str:
+    return f"{verdict:<14} {line}\n"
 
 
 def _word(judged: Judged) -> str:

@@ -234,15 +234,23 @@ def test_each_vhost_without_a_site_is_named_once_and_strangers_fill_no_log(
     assert "The vhost shop.example.net matches no site" in shown.stderr
 
 
-def test_its_last_words_say_what_may_be_double(
+def impatient(
     ingestor: Command, tmp_path: Path, line: Line
-) -> None:
+) -> tuple[SandboxProcess, Path, Running]:
+    """An Umami, a configuration, and a daemon that stored /1 and waits for no answer at its end."""
     sandbox = start_sandbox(ingestor, tmp_path / "umami.db")
     config = configure(tmp_path, sandbox.url)
     config.write_text(config.read_text().replace("run: {", "run: {shutdown_timeout: 1s, "))
     running = ingestor.start("run", "-c", config)
     append(tmp_path / "logs" / "access.log", line("/1"))
     until(lambda: sandbox.count() == 1)
+    return sandbox, config, running
+
+
+def test_its_last_words_say_what_may_be_double(
+    ingestor: Command, tmp_path: Path, line: Line
+) -> None:
+    sandbox, config, running = impatient(ingestor, tmp_path, line)
     os.kill(sandbox.running.process.pid, signal.SIGSTOP)
     append(tmp_path / "logs" / "access.log", b"".join(line(f"/{i}", i) for i in range(2, 5)))
     until(lambda: ingestor.json("status", "-c", config)["in_flight"], what="a batch under way")
@@ -261,12 +269,7 @@ def test_its_last_words_say_what_may_be_double(
 def test_what_was_refused_is_not_said_to_be_double(
     ingestor: Command, tmp_path: Path, line: Line
 ) -> None:
-    sandbox = start_sandbox(ingestor, tmp_path / "umami.db")
-    config = configure(tmp_path, sandbox.url)
-    config.write_text(config.read_text().replace("run: {", "run: {shutdown_timeout: 1s, "))
-    running = ingestor.start("run", "-c", config)
-    append(tmp_path / "logs" / "access.log", line("/1"))
-    until(lambda: sandbox.count() == 1)
+    sandbox, config, running = impatient(ingestor, tmp_path, line)
     assert sandbox.running.stop() == 0
     append(tmp_path / "logs" / "access.log", b"".join(line(f"/{i}", i) for i in range(2, 5)))
     until(lambda: "is away" in running.log())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 from ingestor.checkpoint import examine
@@ -93,8 +94,7 @@ def _check_checkpoint(config: Config, user: ServiceUser | None, remarks: Remarks
 
 def _problems(path: Path) -> list[str]:
     """Tell what is wrong about a checkpoint, and what to do; empty: nothing is."""
-    place = os.statvfs(path.parent)
-    if place.f_bavail * place.f_frsize < _ROOM:
+    if shutil.disk_usage(path.parent).free < _ROOM:
         return ["its disk is full", "make room"]
     try:
         examine(path)

@@ -226,7 +226,6 @@ class Ledger:
     is_away: list[str | None] = field(default_factory=list)
     doubts: int = 0
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1000))
-    left_without_doubt: Counter[int] = field(default_factory=Counter)  # requests by batch
     was_in_doubt: int = 0  # page views, with exactly-once
     bodies: dict[int, bytes | None] = field(default_factory=dict)
     left: list[Left] = field(default_factory=list)
@@ -251,10 +250,9 @@ class Ledger:
 
     def leaving(self, batch: Batch) -> None:
         assert batch.id in self.in_flight
-        self.left_without_doubt[batch.id] += 1
 
     def refused(self, batch: Batch) -> None:
-        self.left_without_doubt[batch.id] -= 1
+        assert batch.id in self.in_flight
 
     def put_in_doubt(self, batch: Batch) -> None:
         assert batch.tag

@@ -298,15 +298,20 @@ async def test_the_daemon_waits_at_the_start_for_whatever_is_wrong(
     assert sleeps.time > 1
 
 
-async def test_a_dead_letter_without_a_place_waits_for_one(
-    umami, ledger, views, deliver, refused, tmp_path: Path, caplog, eventually
-):
-    """A full disk has room again later; until then its page view has no end, and no ack."""
+def reject_one(umami, refused) -> None:
+    """Have /1 rejected, in whatever batch it comes."""
     umami.script = lambda request: (
         umami.batch_failing(request, {"/1": refused("bad-request", 400)})
         if request.number >= 0
         else None
     )
+
+
+async def test_a_dead_letter_without_a_place_waits_for_one(
+    umami, ledger, views, deliver, refused, tmp_path: Path, caplog, eventually
+):
+    """A full disk has room again later; until then its page view has no end, and no ack."""
+    reject_one(umami, refused)
     letters = tmp_path / "missing" / "dead.jsonl"
     delivery = await deliver(umami.url, dead_letters=letters)
     await delivery.submit(views(3))
@@ -325,11 +330,7 @@ async def test_a_dead_letter_without_a_place_waits_for_one(
 async def test_who_stops_tries_a_last_time_to_write_dead_letters(
     umami, ledger, views, deliver, refused, tmp_path: Path, caplog, eventually
 ):
-    umami.script = lambda request: (
-        umami.batch_failing(request, {"/1": refused("bad-request", 400)})
-        if request.number >= 0
-        else None
-    )
+    reject_one(umami, refused)
     letters = tmp_path / "missing" / "dead.jsonl"
     delivery = await deliver(umami.url, dead_letters=letters, real=True)
     await delivery.submit(views(3))
