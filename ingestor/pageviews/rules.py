@@ -151,6 +151,7 @@ class Rules:
             client=lambda logged: self._addresses.client(logged, None),
             referrer=self._raw_referrer,
             url=self._raw_url,
+            query_stays=self._queries.stays,
             user_agent=lambda logged: self._agents[logged][0],
             language=self._shaper.language,
         )

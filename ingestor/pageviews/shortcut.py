@@ -76,6 +76,7 @@ class RawValues:
         client: Callable[[str], str | None],
         referrer: Callable[[str], RawReferrer],
         url: Callable[[bytes], str | None],
+        query_stays: Callable[[str], bool],
         user_agent: Callable[[str], str],
         language: Callable[[str], str],
     ) -> None:
@@ -88,8 +89,15 @@ class RawValues:
             return _Referrer(excluded, _member("referrer", url), host)
 
         def url_of(raw: bytes) -> bytes | None:
+            path, mark, query = raw.partition(b"?")
+            if mark and stays[query] and not raw.startswith(b" "):
+                start = urls[path]  # paths come again, whatever is asked of them
+                return None if start is None else b'%b?%b"' % (start[:-1], query)
             found = url(raw)
             return None if found is None else _member("url", found)
+
+        def stays_raw(raw: bytes) -> bool:
+            return raw.isascii() and query_stays(raw.decode("ascii"))
 
         def agent_of(raw: bytes) -> _Agent:
             text = user_agent(_text(raw))
@@ -103,7 +111,9 @@ class RawValues:
             address_of, limit=32768, longest=64
         )
         self.referrers: Remembered[bytes, _Referrer] = Remembered(referrer_of, limit=4096)
-        self.urls: Remembered[bytes, bytes | None] = Remembered(url_of, limit=16384, longest=256)
+        urls: Remembered[bytes, bytes | None] = Remembered(url_of, limit=16384, longest=256)
+        stays: Remembered[bytes, bool] = Remembered(stays_raw, limit=4096, longest=128)
+        self.urls = urls
         self.user_agents: Remembered[bytes, _Agent] = Remembered(agent_of, limit=8192)
         self.languages: Remembered[bytes, bytes] = Remembered(language_of, limit=1024, longest=128)
 
