@@ -71,6 +71,7 @@ class TextFormat(Format):
                 for field in captured
                 if field.meaning.decoding is not Decoding.NONE
             },
+            always_address=not any(map(_is_sent_address, captured)),
         )
         # Bound straight to the instance: the hot loop saves a call a line.
         vars(self)["hit"] = self._build
@@ -191,6 +192,11 @@ def named_fields(parts: Sequence[Part], definition: str) -> list[Field]:
 
 def _tells_purpose(part: Part) -> bool:
     return isinstance(part, Field) and part.meaning.role is Role.PURPOSE
+
+
+def _is_sent_address(part: Part) -> bool:
+    """Whether a part is a header with an address in it, which not every request has."""
+    return isinstance(part, Field) and part.meaning.role is Role.ADDRESS and part.meaning.sent
 
 
 def _require(best: dict[Role, Field], definition: str) -> None:

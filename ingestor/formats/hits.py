@@ -67,19 +67,21 @@ def builder(
     *,
     escaped: bool,
     decodings: Mapping[str, Decoding] | None = None,
+    always_address: bool = True,
 ) -> Build:
     """Give the function that makes a hit of columns.
 
     ``escaped``: the columns are as the server wrote them, escapes and all. The function takes
     the columns and the latest believable time (Unix seconds). It gives Malformed where the time
     is none or beyond 1995 … latest, the request is no HTTP request, or the status is none.
-    A format without method or status gives GET and 200: its ``fields`` say so.
+    A format without method or status gives GET and 200: its ``fields`` say so. ``always_address``:
+    whoever wrote the address knew it for every request, as a server knows its peer.
     """
     plain = escaped_text if escaped else text
     raw = unescape if escaped else _as_is
     time_of = time_reader(columns, clock)
     request_of = _request_of(columns, raw)
-    address_of = _address_of(columns, plain)
+    address_of = _address_of(columns, plain, always=always_address)
     status_at = columns.get(Role.STATUS)
     rest_of = _rest_of(columns, plain, decodings or {})
 
@@ -146,15 +148,19 @@ def _request_of(
     return request_of
 
 
-def _address_of(columns: Mapping[str, int], decode: Decode) -> Callable[[Columns], str | None]:
+def _address_of(
+    columns: Mapping[str, int], decode: Decode, *, always: bool
+) -> Callable[[Columns], str | None]:
     """Read the address; without such a field, the X-Forwarded-For list stands in for it.
 
-    The server always knows its peer: a line without it is not of this format.
+    None where it is ``always`` there and is not: such a line is not of this format.
     """
     address_at = columns.get(Role.ADDRESS)
     if address_at is None:
         list_at = columns[Role.FORWARDED_FOR]
         return lambda values: decode(values[list_at])
+    if not always:
+        return lambda values: decode(values[address_at])
     return lambda values: decode(values[address_at]) or None
 
 

@@ -127,6 +127,18 @@ def test_of_two_variables_for_one_thing_the_better_one_counts() -> None:
     assert (apache.address, apache.host, apache.status) == ("192.0.2.1", "y", 200)
 
 
+def test_a_request_without_the_header_that_names_its_visitor_is_still_a_request() -> None:
+    rest = f'- - [{TIME}] "GET / HTTP/1.1" 200 5 "-" "x"'
+    after = '- $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '
+    line = f"- {rest}".encode()
+    for header in ("$http_x_real_ip", "$http_cf_connecting_ip"):
+        found = compile_format(f'{header} {after}"$http_user_agent"').parse(line, LATEST)
+        assert isinstance(found, Hit), header
+        assert found.address == ""
+    peer = compile_format(f'$remote_addr {after}"$http_user_agent"')
+    assert peer.parse(line, LATEST) is Malformed.NO_MATCH  # a server always knows that
+
+
 def test_a_target_is_put_together_from_its_parts() -> None:
     time = "2026-11-22T10:11:12+01:00"
     separate = hit(
