@@ -520,24 +520,30 @@ def _job(
         )
     # A directory named by hand: all that is in it, but for the error logs.
     named = [Source(path=p, include=("*",)) for p in paths]
-    sources: list[Source] = named or list(settings.sources)
-    if not sources:
+    if not named and not settings.sources:
         raise UsageError("which logs? Name files, directories or globs, or `-`.")
     changes = {"format": format_, "timezone": timezone}
-    sources = [replace_source(source, **changes) for source in sources]
-    for i, source in enumerate(sources):
-        try:
-            check_format(settings, i, source)
-        except ConfigError as error:
-            text = str(error)
-            for flag, value in changes.items():
-                if value is not None:
-                    text = text.replace(f"sources[{i}].{flag}", f"--{flag}")
-            raise UsageError(text) from None
+
+    def changed(sources: Sequence[Source]) -> tuple[Source, ...]:
+        found = tuple(replace_source(source, **changes) for source in sources)
+        for i, source in enumerate(found):
+            try:
+                check_format(settings, i, source)
+            except ConfigError as error:
+                text = str(error)
+                for flag, value in changes.items():
+                    if value is not None:
+                        text = text.replace(f"sources[{i}].{flag}", f"--{flag}")
+                raise UsageError(text) from None
+        return found
+
+    configured = changed(settings.sources)
     begin, end = moment("--since", since), moment("--until", until)
     if begin is not None and end is not None and begin >= end:
         raise UsageError(f"--since {since} is not before --until {until}: nothing lies between.")
-    return Job(tuple(sources), begin, end, named=bool(named))
+    if not named:
+        return Job(configured, begin, end)
+    return Job(changed(named), begin, end, named=True, configured=configured)
 
 
 def _finish(result: Any, *, json_: bool, quiet: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 from ingestor.logfiles.backfill import Backfill, BackfillCounts
 from ingestor.logfiles.compression import Corrupt, Damage, Incomplete
-from ingestor.logfiles.discovery import Discovered, FollowSource, Found, discover
+from ingestor.logfiles.discovery import Discovered, FollowSource, Found, discover, owned
 from ingestor.logfiles.findings import Finding, readable
 from ingestor.logfiles.followed import FileState, Start
 from ingestor.logfiles.follower import Follower
@@ -34,6 +34,7 @@ __all__ = [
     "Watcher",
     "discover",
     "marker_of",
+    "owned",
     "read_descriptor",
     "readable",
 ]

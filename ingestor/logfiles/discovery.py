@@ -11,7 +11,7 @@ import fnmatch
 import os
 import re
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -102,6 +102,20 @@ def discover(
             _require(source)
     result.files = oldest_first(seen.values())
     return result
+
+
+def owned(files: Sequence[Found], owners: Sequence[FollowSource], first: int) -> list[Found]:
+    """Give files that lie in one of ``owners`` to it; its index counts from ``first``.
+
+    An owner whose patterns take the file comes before one that only has it in its directory.
+    """
+    found = {one.id: one.source for one in discover(owners).files}
+    if any(one.id not in found for one in files):
+        wide = [replace(owner, include=("*",), exclude=()) for owner in owners]
+        found = {one.id: one.source for one in discover(wide).files} | found
+    return [
+        replace(one, source=first + found[one.id]) if one.id in found else one for one in files
+    ]
 
 
 def _require(source: FollowSource) -> None:

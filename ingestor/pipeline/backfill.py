@@ -70,7 +70,7 @@ class _Backfill:
         self._job = job
         self._result = result
         self._rules = config.rules(since=job.since, until=job.until)
-        self._scanners = Scanners(config, job.sources, self._rules)
+        self._scanners = Scanners(config, job.settings, self._rules)
         self._unexplained: set[int] = set()
 
     async def do(self) -> None:
@@ -146,7 +146,7 @@ class _Backfill:
         if forecast is not None:
             progress.begin(forecast)
         # A scanner may have learnt from the end of a file what does not hold at its beginning.
-        self._scanners = Scanners(self._config, self._job.sources, self._rules)
+        self._scanners = Scanners(self._config, self._job.settings, self._rules)
         return forecast
 
     def _rules_recipe(self) -> RulesRecipe:
@@ -216,7 +216,7 @@ class _Backfill:
             self._result.unexplained.append(self._name(lines, chunk.file))
 
     def _source_name(self, lines: Lines, key: int) -> str:
-        return self._job.sources[lines.source_of(key) or 0].path
+        return self._job.settings[lines.source_of(key) or 0].path
 
     def _tell(self, lines: Lines) -> None:
         self._result.counts.files = lines.counts.files

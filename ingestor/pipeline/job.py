@@ -21,6 +21,7 @@ from ingestor.logfiles import (
     Registry,
     Unsupported,
     discover,
+    owned,
     read_descriptor,
 )
 from ingestor.observe import Counts, counted
@@ -49,9 +50,15 @@ class Job:
     since: int | None = None
     until: int | None = None
     named: bool = False  # a person typed the paths: one that names nothing is a mistake
+    configured: tuple[Source, ...] = ()  # then: whose settings hold for what lies in them
     jobs: int = 1  # processes that scan; with 1, this one does
     allow_hidden: bool = False  # send what is older than a website's reset
     allow_overlap: bool = False  # send although others counted these days
+
+    @property
+    def settings(self) -> tuple[Source, ...]:
+        """What the index of a file's source (`Lines.source_of`) counts in."""
+        return self.sources + self.configured
 
     @property
     def is_stdin(self) -> bool:
@@ -166,7 +173,10 @@ def lines_of(config: Config, job: Job, registry: Registry | None) -> Lines:
     options = replace(options, chunk_bytes=max(options.chunk_bytes, CHUNK))
     found = discover(places(job.sources), generations=False, required=job.named)
     final = True if registry is None else None
-    lines = Backfill(found.files, registry or MemoryRegistry(), options, final=final)
+    files = found.files
+    if job.configured:
+        files = owned(files, places(job.configured), len(job.sources))
+    lines = Backfill(files, registry or MemoryRegistry(), options, final=final)
     lines.findings += found.findings
     return lines
 

@@ -37,7 +37,7 @@ def preview(config: Config, job: Job, *, show: Show = None) -> Result:
     began = time.monotonic()
     result = Result(Counts(), 0.0, preview=True)
     rules = config.rules(since=job.since, until=job.until)
-    scanners = Scanners(config, job.sources, rules)
+    scanners = Scanners(config, job.settings, rules)
     lines = lines_of(config, job, None)
     collect_rarely()
     for chunk in lines:

@@ -13,7 +13,16 @@ from typing import Any
 
 import pytest
 import zstandard
-from parts import WEBSITE, Command, Line, SandboxProcess, start_sandbox, until
+from parts import (
+    CHROME,
+    OTHER_WEBSITE,
+    WEBSITE,
+    Command,
+    Line,
+    SandboxProcess,
+    start_sandbox,
+    until,
+)
 
 
 def summed(counts: dict[str, Any]) -> int:
@@ -328,6 +337,48 @@ def test_a_wrong_format_does_not_use_a_log_up(
     assert "iis" in done.stderr
     ingestor("backfill", *flags(sandbox, "access.log"))
     assert sandbox.rows() == ["/a", "/b"]
+
+
+def test_a_path_inside_of_a_configured_source_has_its_settings(
+    ingestor: Command, tmp_path: Path, line: Line
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    for name in ("a.access.log", "b.access.log", "plain.txt"):
+        (logs / name).write_bytes(line(f"/{name[0]}") + line("/second"))
+    barred = logs / "barred.access.log"
+    barred.write_text(f"22/Nov/2025:10:11:12 +0100|192.0.2.1|GET /x HTTP/1.1|200|{CHROME}\n")
+    (tmp_path / "config.yaml").write_text(
+        f"""
+        sites:
+          - {{website: {WEBSITE}, hostname: a.example}}
+          - {{website: {OTHER_WEBSITE}, hostname: b.example}}
+        sources:
+          - {{path: {logs}, include: ["b*.log"], exclude: [barred*], site: b.example}}
+          - {{path: {logs}, exclude: [barred*], site: a.example}}
+          - {{path: {barred}, site: a.example,
+             format: '$time_local|$remote_addr|$request|$status|$http_user_agent'}}
+        """
+    )
+
+    def hosts(*paths: Path) -> list[tuple[str, str]]:
+        done = ingestor("preview", "-c", "config.yaml", "--payloads", *paths)
+        payloads = [json.loads(each)["payload"] for each in done.stdout.splitlines()]
+        return sorted({(each["url"], each["hostname"]) for each in payloads})
+
+    everything = [
+        ("/a", "a.example"), ("/b", "b.example"),
+        ("/second", "a.example"), ("/second", "b.example"), ("/x", "a.example"),
+    ]  # fmt: skip
+    assert hosts() == everything
+    assert hosts(logs) == sorted([*everything, ("/p", "b.example")])
+    assert hosts(logs / "b.access.log") == [
+        ("/b", "b.example"),
+        ("/second", "b.example"),
+    ]
+    assert hosts(barred) == [("/x", "a.example")]
+    os.rename(logs / "a.access.log", tmp_path / "elsewhere.log")
+    assert hosts(tmp_path / "elsewhere.log") == []  # no_site: in no source, and two sites
 
 
 def test_a_log_is_not_taken_for_a_damaged_checkpoint(
