@@ -25,7 +25,7 @@ from ingestor.errors import ConfigError, IngestorError, UsageError
 from ingestor.observe import printable, set_up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ingestor.config import Config, Source
     from ingestor.pipeline.job import Job
@@ -505,7 +505,7 @@ def _job(
     until: str | None,
 ) -> Any:
     """Put together what to read: the paths given, or the configured sources."""
-    from ingestor.config import Source, check_format, parse_date, replace_source  # noqa: PLC0415
+    from ingestor.config import Source, parse_date  # noqa: PLC0415 - start-up time
     from ingestor.pipeline.job import Job  # noqa: PLC0415 - start-up time
 
     def moment(flag: str, text: str | None) -> int | None:
@@ -523,27 +523,32 @@ def _job(
     if not named and not settings.sources:
         raise UsageError("which logs? Name files, directories or globs, or `-`.")
     changes = {"format": format_, "timezone": timezone}
-
-    def changed(sources: Sequence[Source]) -> tuple[Source, ...]:
-        found = tuple(replace_source(source, **changes) for source in sources)
-        for i, source in enumerate(found):
-            try:
-                check_format(settings, i, source)
-            except ConfigError as error:
-                text = str(error)
-                for flag, value in changes.items():
-                    if value is not None:
-                        text = text.replace(f"sources[{i}].{flag}", f"--{flag}")
-                raise UsageError(text) from None
-        return found
-
-    configured = changed(settings.sources)
+    configured = _changed(settings, settings.sources, changes)
     begin, end = moment("--since", since), moment("--until", until)
     if begin is not None and end is not None and begin >= end:
         raise UsageError(f"--since {since} is not before --until {until}: nothing lies between.")
     if not named:
         return Job(configured, begin, end)
-    return Job(changed(named), begin, end, named=True, configured=configured)
+    return Job(_changed(settings, named, changes), begin, end, named=True, configured=configured)
+
+
+def _changed(
+    settings: Config, sources: Sequence[Source], changes: Mapping[str, str | None]
+) -> tuple[Source, ...]:
+    """Give sources with what flags say of them."""
+    from ingestor.config import check_format, replace_source  # noqa: PLC0415 - start-up time
+
+    found = tuple(replace_source(source, **changes) for source in sources)
+    for i, source in enumerate(found):
+        try:
+            check_format(settings, i, source)
+        except ConfigError as error:
+            text = str(error)
+            for flag, value in changes.items():
+                if value is not None:
+                    text = text.replace(f"sources[{i}].{flag}", f"--{flag}")
+            raise UsageError(text) from None
+    return found
 
 
 def _finish(result: Any, *, json_: bool, quiet: bool = False) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
+from ingestor.formats.fields import Role
 from ingestor.formats.format import Format
 from ingestor.formats.syslog import prefix_length
 from ingestor.model import Hit, Malformed, Reason
@@ -15,12 +17,11 @@ if TYPE_CHECKING:
     from ingestor.formats.hits import Columns
     from ingestor.formats.layouts import Layout
 
-_ADDRESS = re.compile(
-    r"\[?(?:(?:[0-9A-Fa-f]{0,4}:){2}[0-9A-Fa-f:.]*|\d{1,3}(?:\.\d{1,3}){3})\]?(?:%[\w.]+)?(?::\d{1,5})?"
-)
+_V4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?", re.ASCII)
+_V6 = re.compile(r"\[?([0-9A-Fa-f:.]{2,45})(?:%[\w.]+)?(?:\](?::\d{1,5})?)?(?:%[\w.]+)?", re.ASCII)
 _V4_PORT = re.compile(r"[\d.]+:\d+")
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d|\Z)", re.ASCII)
 _HOST = re.compile(r"(?:[\w*.-]{1,253}|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
@@ -47,7 +48,16 @@ def is_addressed(hit: Hit) -> bool:
 
 def is_address(text: str) -> bool:
     """Tell whether this is the spelling of an address, perhaps with a port."""
-    return _ADDRESS.fullmatch(text) is not None
+    if _V4.fullmatch(text) is not None:
+        return True
+    match = _V6.fullmatch(text)
+    if match is None:
+        return False
+    try:
+        IPv6Address(match[1])  # a time of day has colons, too
+    except ValueError:
+        return False
+    return True
 
 
 def _is_address_list(text: str, *, port: bool = True) -> bool:
@@ -61,6 +71,13 @@ def _is_address_list(text: str, *, port: bool = True) -> bool:
 def is_explained(verdict: Hit | Malformed | Reason) -> bool:
     """Tell whether a format explains a line: TLS bytes for a request are the client's fault."""
     return not isinstance(verdict, Malformed) or verdict is Malformed.REQUEST
+
+
+def was_served(each: Format, line: bytes) -> bool:
+    """Tell whether the server answered a line's request well: then it was one, and not garbage."""
+    at = each.columns.get(Role.STATUS)
+    columns = None if at is None else each.match(line)
+    return columns is not None and at is not None and columns[at][:1] in {b"2", b"3"}
 
 
 class Adaptive(Format):

@@ -14,6 +14,7 @@ from ingestor.formats.adaptive import (
     is_addressed,
     is_explained,
     is_plausible,
+    was_served,
 )
 from ingestor.formats.compiler import TextFormat
 from ingestor.formats.containers import Contained, Output, outputs
@@ -23,7 +24,7 @@ from ingestor.formats.named import compile_format
 from ingestor.formats.presets import PRESETS
 from ingestor.formats.syslog import Prefixed, prefix_length
 from ingestor.formats.w3c import W3cFormat
-from ingestor.model import Hit, Reason
+from ingestor.model import Hit, Malformed, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -187,6 +188,12 @@ def _score(each: Format, place: int, sample: Sequence[bytes], latest: int) -> _S
         # A list of fields says nothing about lines that hold something else in each of them.
         if directives == len(explained) or (not directives and each.definition.startswith("#")):
             explained = frozenset()
+        # And a field that never holds a request is none, where the server found what to answer.
+        explained = frozenset(
+            at
+            for at in explained
+            if verdicts[at] is not Malformed.REQUEST or not was_served(each, sample[at])
+        )
     return _Score(
         each,
         place,
@@ -275,18 +282,26 @@ def _nearest(
     """Give the preset that gets furthest in a line: name, column, what it expects there."""
     tried = [best] if best.explained else scores
     reaches = [(score.format, *score.format.reach(line)) for score in tried]
-    found, column, expected = max(reaches, key=lambda each: each[1])
+    # Of JSON's presets, which all get to the end, the one that misses fewest keys.
+    found, column, expected = max(
+        reaches, key=lambda each: (each[1], not each[2].startswith("a key"), -each[2].count(","))
+    )
     if column == len(line) and expected == "the end of the line":
         verdict = found.parse(line, latest)
-        expected = "a request" if verdict is Reason.DIRECTIVE else f"other values ({verdict})"
+        a_request = verdict is Reason.DIRECTIVE or verdict is Malformed.REQUEST
+        expected = "a request" if a_request else f"other values ({verdict})"
     return found.name, column, expected
 
 
 def _needs_zone(sample: Sequence[bytes], latest: int) -> str:
     from datetime import UTC  # noqa: PLC0415 - only here
 
+    known = {each.name for each in _candidates(None)}
     for at, each in enumerate(_candidates(UTC)):
-        if _suffices(len(_score(each, at, sample, latest).explained), len(sample)):
+        if each.name in known:
+            continue
+        score = _score(each, at, sample, latest)
+        if score.is_believable and _suffices(len(score.explained), len(sample)):
             return f". {each.name} fits, but its times name no zone: set `timezone`"
     return ""
 

@@ -69,7 +69,7 @@ class _Code:
         """Put the request line together, or take it whole."""
         if sources[Role.REQUEST]:
             name = self.role(sources[Role.REQUEST])
-            self._line(f"if not {name}: return None")
+            self._line(f"if not {name} or {name}[:1] == b'/': return None")
             return name
         target = self.role([*sources[Role.TARGET], *sources[Role.PATH]])
         query = self.role(sources[Role.QUERY])

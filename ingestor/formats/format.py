@@ -38,6 +38,10 @@ class Format(ABC):
     def split(self, line: bytes) -> Columns | None:
         """Give the raw columns of an ordinary line, or None: ask ``parse``."""
 
+    def match(self, line: bytes) -> Columns | None:
+        """Give the raw columns of any line of this format that has such; learns nothing."""
+        return self.split(line)
+
     @abstractmethod
     def hit(self, columns: Columns, latest: int) -> Hit | Malformed:
         """Make of ``split``'s columns what ``parse`` makes of the line."""

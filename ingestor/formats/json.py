@@ -140,6 +140,13 @@ class JsonFormat(Format):
             return Malformed.JSON
         return Malformed.NO_MATCH if columns is None else self._build(columns, latest)
 
+    def match(self, line: bytes) -> Columns | None:
+        """Give the columns of a line that is JSON."""
+        try:
+            return self._columns_of(_strictly(line))
+        except (_NotJson, _Unreadable):
+            return None
+
     def split(self, line: bytes) -> Columns | None:
         """Read the columns of a line that is plain JSON."""
         for shape in self._shapes:
@@ -270,9 +277,10 @@ class JsonFormat(Format):
     def _request(self, values: dict[str, object]) -> bytes:
         """Give the request line, put together where it is logged in parts."""
         whole = self._find(values, Role.REQUEST)
-        if whole:
+        is_path = whole[:1] == b"/" and bool(self._find(values, Role.METHOD))
+        if whole and not is_path:
             return whole
-        target = self._find(values, Role.TARGET)
+        target = whole or self._find(values, Role.TARGET)  # a widespread LogFormat calls %U so
         if not target:
             target = self._find(values, Role.PATH)
         if not target:

@@ -6,7 +6,8 @@ _NAMES = {
     "any_time": "time_iso8601 time_local timestamp @timestamp time ts datetime date_time date msec "
     "time_msec start_time",
     "remote_addr": "remote_addr client_ip clientip client_addr remote_ip remoteip remote_address "
-    "ip ip_address source_ip src_ip client remote_host remoteAddr clientIp remoteIp",
+    "ip ip_address source_ip src_ip client remote_host remoteAddr clientIp remoteIp "
+    "remoteIP",
     "http_x_real_ip": "http_x_real_ip x_real_ip real_ip",
     "http_cf_connecting_ip": "http_cf_connecting_ip cf_connecting_ip",
     "request": "request request_line",

@@ -113,9 +113,7 @@ def owned(files: Sequence[Found], owners: Sequence[FollowSource], first: int) ->
     if any(one.id not in found for one in files):
         wide = [replace(owner, include=("*",), exclude=()) for owner in owners]
         found = {one.id: one.source for one in discover(wide).files} | found
-    return [
-        replace(one, source=first + found[one.id]) if one.id in found else one for one in files
-    ]
+    return [replace(one, source=first + found[one.id]) if one.id in found else one for one in files]
 
 
 def _require(source: FollowSource) -> None:

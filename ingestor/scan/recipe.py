@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from ingestor.errors import FormatError
 from ingestor.formats import detect, format_named
+from ingestor.formats.adaptive import was_served
 from ingestor.formats.detect import ENOUGH
 from ingestor.model import Malformed
 from ingestor.observe import printable
@@ -80,8 +81,14 @@ class Recipe:
 
     def _require_lines_of(self, line_format: Format, lines: list[bytes], latest: int) -> None:
         """A wrong name must not use up a log as malformed; raises FormatError."""
-        foreign = (Malformed.NO_MATCH, Malformed.JSON)
-        if lines and all(line_format.parse(line, latest) in foreign for line in lines):
+
+        def is_foreign(line: bytes) -> bool:
+            verdict = line_format.parse(line, latest)
+            if verdict is Malformed.REQUEST:
+                return was_served(line_format, line)
+            return verdict is Malformed.NO_MATCH or verdict is Malformed.JSON
+
+        if lines and all(map(is_foreign, lines)):
             raise FormatError(
                 f"no line of the first {len(lines)} of {printable(self.name)} is written as "
                 f"{printable(self.format)}. Correct --format, or format: in the configuration."

@@ -339,6 +339,21 @@ def test_a_wrong_format_does_not_use_a_log_up(
     assert sandbox.rows() == ["/a", "/b"]
 
 
+def test_a_format_whose_request_is_none_does_not_use_a_log_up(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    log = line("/a") + line("/b", 1)
+    (tmp_path / "access.log").write_bytes(log.replace(b'"GET ', b'"').replace(b" HTTP/1.1", b""))
+    for words in ([], ["--format", "combined"]):
+        ingestor("backfill", *words, *flags(sandbox, "access.log"), code=1)
+    right = (
+        '$remote_addr - $remote_user [$time_local] "$request_uri" $status $body_bytes_sent '
+        '"$http_referer" "$http_user_agent"'
+    )
+    ingestor("backfill", "--format", right, *flags(sandbox, "access.log"))
+    assert sandbox.rows() == ["/a", "/b"]
+
+
 def test_a_path_inside_of_a_configured_source_has_its_settings(
     ingestor: Command, tmp_path: Path, line: Line
 ) -> None:
@@ -377,7 +392,7 @@ def test_a_path_inside_of_a_configured_source_has_its_settings(
         ("/second", "b.example"),
     ]
     assert hosts(barred) == [("/x", "a.example")]
-    os.rename(logs / "a.access.log", tmp_path / "elsewhere.log")
+    (logs / "a.access.log").rename(tmp_path / "elsewhere.log")
     assert hosts(tmp_path / "elsewhere.log") == []  # no_site: in no source, and two sites
 
 

@@ -114,6 +114,38 @@ def test_garbage_in_place_of_requests_is_the_clients_fault_and_fits() -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        f'192.0.2.1 - - [{TIME}] "/page" 200 5 "-" "Mozilla/5.0 (X11)"',
+        f'{{"time":"{TIME}","remote_addr":"192.0.2.1","url":"a.example/p","status":200,"ua":"x"}}',
+    ],
+)
+def test_a_field_that_never_holds_a_request_is_none_where_the_server_had_an_answer(
+    line: str,
+) -> None:
+    found = detect([line.encode()] * 20, latest=LATEST)
+    assert found.format is None
+    assert "expects a request" in found.explanation
+
+
+def test_no_zone_is_asked_for_where_it_would_not_help() -> None:
+    line = PRESETS["combined"].sample.replace("192.0.2.10", "host-1.example.net").encode()
+    found = detect([line] * 3, latest=LATEST)
+    assert found.format is None
+    assert "zone" not in found.explanation
+
+
+def test_of_json_presets_the_one_that_misses_least_is_the_nearest() -> None:
+    line = (
+        b'{"time":"2025-11-22T09:11:12.310Z","remote_addr":"192.0.2.10","uri":"/p",'
+        b'"method":"GET","status":"200 OK","http_user_agent":"UA"}'
+    )
+    found = detect([line] * 3, latest=LATEST)
+    assert found.nearest == "json"
+    assert "other values (status)" in found.explanation
+
+
+@pytest.mark.parametrize(
     ("bad", "good", "fits"),
     [(1, 2, True), (1, 1, False), (2, 8, True), (3, 8, False), (5, 95, True), (6, 94, False)],
 )
@@ -286,6 +318,8 @@ def test_what_looks_like_its_name_is_plausible(changed: dict[str, str]) -> None:
         {"address": ""},
         {"host": "a b"},
         {"host": "https://example.org/"},
+        {"host": "2026-11-22"},
+        {"forwarded_for": "10:11:12"},
         {"forwarded_for": "172.18.0.4:80"},
         {"forwarded_for": "HIT"},
         {"referrer": "Mozilla/5.0 (X11)"},
@@ -308,7 +342,15 @@ def test_a_mail_log_is_no_list_of_fields() -> None:
 
 @pytest.mark.parametrize(
     "prefix",
-    ["Nov 22 10:11:12 web ", "web nginx: ", "12:", "2026-11-22 10:11:12 ", "a.example.org b "],
+    [
+        "Nov 22 10:11:12 web ",
+        "web nginx: ",
+        "12:",
+        "2026-11-22 10:11:12 ",
+        "a.example.org b ",
+        "2026-11-22 10:11:12 www.example.com ",
+        "2026-11-22 10:11:12 web01 nginx: ",
+    ],
 )
 def test_a_name_in_place_of_every_address_explains_nothing(prefix: str) -> None:
     """A prefix of some kind: every line would be filtered, and the file used up."""

@@ -187,6 +187,16 @@ def test_keys_tell_what_an_unknown_variable_holds() -> None:
             "scheme": '"https"',
             "host": '"example.com"',
         },
+        {  # a widespread LogFormat of Apache's: "%U", "%q", "%m"
+            "time": '"2026-11-22T10:11:12+01:00"',
+            "remoteIP": '"192.0.2.1"',
+            "request": '"/a"',
+            "query": '"?b=c"',
+            "method": '"GET"',
+            "status": '"200"',
+            "userAgent": '"x"',
+            "referer": '"-"',
+        },
     ],
 )
 def test_json_of_others_is_read_by_the_usual_names(keys: dict[str, str]) -> None:

@@ -129,7 +129,8 @@ def ready(name: str) -> tuple[Format, str]:
         return format_named(name, timezone=ZoneInfo("Europe/Berlin")), PRESETS[name].sample
     sample = DEFINITIONS[name].removeprefix("escape=none ").strip("'")
     for variable, value in {
-        "$remote_addr": "192.0.2.10", "$http_x_real_ip": "192.0.2.10", "$remote_user": "-", "$remote_port": "4711",
+        "$remote_addr": "192.0.2.10", "$http_x_real_ip": "192.0.2.10", "$remote_user": "-",
+        "$remote_port": "4711",
         "$time_local": "22/Nov/2026:10:11:12 +0100", "$time_iso8601": "2026-11-22T10:11:12+01:00",
         "$request_uri": "/pricing", "$request_method": "GET", "$request_time": "0.012",
         "$request": "GET /pricing HTTP/2.0", "$status": "200", "$body_bytes_sent": "5316",
