@@ -37,6 +37,7 @@ class Reason(StrEnum):
     BAD_ADDRESS = "bad_address"  # no client address in the address field
     HOST = "host"  # excluded by the user
     REFERRER = "referrer"  # excluded by the user
+    QUERY = "query"  # a script's request: its query says that no page is asked for
     PREFETCH = "prefetch"  # fetched ahead, not looked at
     NO_SITE = "no_site"  # a vhost that matches no site
     DATE = "date"  # outside of --since and --until

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 # rather than looked at. No txt and xml: people read the one, sitemaps and feeds are paths below.
 ASSETS = (
     # style and script
-    "css", "js", "mjs", "cjs", "map", "ts", "jsx", "tsx", "vue", "wasm", "scss", "less",
+    "css", "xsl", "js", "mjs", "cjs", "map", "ts", "jsx", "tsx", "vue", "wasm", "scss", "less",
     # pictures
     "png", "jpg", "jpeg", "jpe", "gif", "svg", "svgz", "ico", "cur", "webp", "avif", "bmp",
     "apng", "jxl", "heic", "tif", "tiff", "psd", "ai", "eps", "jp2", "jfif",
@@ -24,7 +24,7 @@ ASSETS = (
     "mp3", "ogg", "oga", "ogv", "opus", "wav", "flac", "aac", "m4a", "m4v", "mp4", "mpg", "mpeg",
     "webm", "avi", "mov", "mkv", "wmv", "flv", "m3u8", "m4s", "mpd", "vtt", "srt", "swf",
     # data
-    "json", "jsonld", "geojson", "webmanifest", "manifest", "appcache", "csv", "ics", "vcf",
+    "json", "jsonld", "data", "geojson", "webmanifest", "manifest", "appcache", "csv", "ics", "vcf",
     "pbf", "mvt", "kml", "gpx", "dat", "bin",
     # documents and downloads
     "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp", "rtf", "epub", "mobi",
@@ -36,7 +36,7 @@ ASSETS = (
 
 PATHS = (
     # for robots and browsers, not for people
-    "*/robots.txt", "*/sitemap*.xml", "*/sitemap*.txt", "*/ads.txt", "*/app-ads.txt",
+    "*/robots.txt", "*sitemap*.xml", "*sitemap*.txt", "*/ads.txt", "*/app-ads.txt",
     "*/humans.txt", "*/llms*.txt", "*/security.txt", "*/crossdomain.xml", "*/browserconfig.xml",
     "*/wlwmanifest.xml", "*/opensearch.xml", "*/.well-known/*", "*/.git/*",
     # feeds
@@ -46,7 +46,9 @@ PATHS = (
     "*/feed.xml", "*/feed.php", "*/rss.xml", "*/rss2.xml", "*/rss.php", "*/atom.xml",
     "*/atom.php", "*/feeds.xml", "*/index.xml", "*/podcast.xml",
     # health checks
-    "/health", "/health/*", "/healthz", "/healthz/*", "/health-check", "/healthcheck",
+    "/health", "/health/live", "/health/liveness", "/health/ready", "/health/readiness",
+    "/health/startup", "/health/check", "/health/status", "/health/ping",
+    "/healthz", "/healthz/*", "/health-check", "/healthcheck",
     "/health_check", "/health.php", "/health.html", "/_health", "/_healthz", "/-/health",
     "/-/healthy", "/-/ready", "/livez", "/readyz", "/liveness", "/readiness", "/heartbeat",
     "/ping", "/server-status", "/server-info", "/nginx_status", "/nginx-status", "/stub_status",
@@ -54,6 +56,14 @@ PATHS = (
     # programs talking to programs
     "/api/*", "*/wp-json", "*/wp-json/*", "*/wp-admin", "*/wp-admin/*", "*/wp-login.php",
     "*/xmlrpc.php", "*/wp-cron.php", "*/graphql", "/graphql/*", "/socket.io", "/socket.io/*",
+    # pictures made to measure
+    "*/_next/image", "/_image", "/_vercel/image",
+)  # fmt: skip
+
+# By name, or as ``name=value``: what a page's own scripts ask for at the same paths as people.
+PARAMETERS = (
+    "_rsc", "_data",  # Next.js (of every link in sight, as soon as it is) and Remix
+    "rest_route", "wc-ajax", "feed=rss*", "feed=atom", "feed=rdf",  # WordPress
 )  # fmt: skip
 
 SECRETS = (
@@ -82,6 +92,7 @@ class PageViewOptions:
 
     include_paths: tuple[str, ...] = ()
     exclude_paths: tuple[str, ...] = PATHS
+    exclude_parameters: tuple[str, ...] = PARAMETERS  # of the query: a name, or name=value
     include_hosts: tuple[str, ...] = ()  # the vhost, lower case, without port
     exclude_hosts: tuple[str, ...] = ()
     include_addresses: tuple[str, ...] = ()  # CIDR: 192.0.2.0/24, 2001:db8::/32, or one address

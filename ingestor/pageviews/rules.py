@@ -1,7 +1,8 @@
 """Is a hit a page view? The order of the reasons, and the verdicts for the hot loop.
 
 The order is the same everywhere, so that counts never depend on the way a line took, and cheap
-before dear: method, target, asset, path; status; no_user_agent, bot, user_agent; prefetch; host,
+before dear: method, target, asset, path; status; no_user_agent, bot, user_agent; query; prefetch;
+host,
 no_site; bad_address, address; referrer; date; unstorable.
 
 `Rules.request_reason`, `status_reason` and `user_agent_reason` judge the raw fields of a line,
@@ -17,7 +18,7 @@ import re
 from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from ingestor.errors import ConfigError
 from ingestor.model import Payload, Reason
@@ -104,6 +105,9 @@ class Rules:
         self._plain_asset = None
         if not self.paths_override_assets:
             self._plain_asset = _plain_asset(self.methods, self.assets)
+        self._exclude_parameters = Patterns(
+            options.exclude_parameters, "pageviews.exclude_parameters"
+        )
         self._include_hosts = Patterns(options.include_hosts, "pageviews.include_hosts")
         self._exclude_hosts = Patterns(options.exclude_hosts, "pageviews.exclude_hosts")
         self._include_agents = Patterns(
@@ -136,6 +140,9 @@ class Rules:
         )
         self._places: dict[int, Remembered[str, Place | Reason]] = {}
         self._starts = lru_cache(_MAX_DEFAULTS)(self._starts_with)  # files of a site share them
+        self._query_excluded: Remembered[str, bool] = Remembered(
+            self._judge_query, limit=4096, longest=256
+        )
         self._referrer_excluded: Remembered[str, bool] = Remembered(
             self._judge_referrer, limit=4096
         )
@@ -151,7 +158,7 @@ class Rules:
             client=lambda logged: self._addresses.client(logged, None),
             referrer=self._raw_referrer,
             url=self._raw_url,
-            query_stays=self._queries.stays,
+            query_stays=self._stays,
             user_agent=lambda logged: self._agents[logged][0],
             language=self._shaper.language,
         )
@@ -175,8 +182,9 @@ class Rules:
 
     def page_view(self, hit: Hit, default: Site | None = None) -> Verdict:
         """Judge a hit whose request, status and user agent have passed already."""
-        if hit.purpose and self._options.filter_prefetch and _is_prefetch(hit.purpose):
-            return Reason.PREFETCH
+        reason = self._unseen(hit)
+        if reason is not None:
+            return reason
         place = self._place(hit, default)
         if isinstance(place, Reason):
             return place
@@ -188,6 +196,14 @@ class Rules:
         if self._outside_of_dates(hit.time):
             return Reason.DATE
         return self._payload(hit, place, address)
+
+    def _unseen(self, hit: Hit) -> Reason | None:
+        """Why nobody looked at what was sent, as far as the request tells."""
+        if self._excludes_query_of(hit.target):
+            return Reason.QUERY
+        if hit.purpose and self._options.filter_prefetch and _is_prefetch(hit.purpose):
+            return Reason.PREFETCH
+        return None
 
     def shortcut(self, columns: Mapping[str, int], default: Site | None) -> Shortcut | None:
         """Give a faster `page_view` for columns of plain lines (see shortcut.py).
@@ -350,8 +366,26 @@ class Rules:
         url, host = self._shaper.referrer(logged) if logged else ("", "")
         return RawReferrer(excluded=False, url=url, host=host)
 
+    def _judge_query(self, query: str) -> bool:
+        """Whether a query has a parameter that says that this is no page."""
+        excluded = self._exclude_parameters
+        pairs = map(unquote_plus, query.split("&"))
+        return any(excluded.match(pair) or excluded.match(pair.partition("=")[0]) for pair in pairs)
+
+    def _excludes_query_of(self, target: str) -> bool:
+        if not self._exclude_parameters:
+            return False
+        query = target.partition("?")[2].partition("#")[0]
+        return bool(query) and self._query_excluded[query]
+
+    def _stays(self, query: str) -> bool:
+        """Tell quickly that a query would be sent as it is; False: perhaps."""
+        return self._queries.stays(query) and not (
+            self._exclude_parameters and self._query_excluded[query]
+        )
+
     def _raw_url(self, raw: bytes) -> str | None:
-        """Give the url of a target, or of a request behind a space.
+        """Give the url of a target, or of a request behind a space; or the reason against it.
 
         None where the hit has to be looked at: of a query nothing is known yet.
         """
@@ -360,6 +394,8 @@ class Rules:
         if not raw.isascii() or b" " in raw:
             return None
         target = raw.decode("ascii")
+        if self._excludes_query_of(target):
+            return Reason.QUERY
         ordinary = target.startswith("/") and not target.startswith("//")
         return self._shaper.url(target, "") if ordinary else None
 

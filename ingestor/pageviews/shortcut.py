@@ -88,12 +88,14 @@ class RawValues:
             excluded, url, host = referrer(_text(raw))
             return _Referrer(excluded, _member("referrer", url), host)
 
-        def url_of(raw: bytes) -> bytes | None:
+        def url_of(raw: bytes) -> bytes | Reason | None:
             path, mark, query = raw.partition(b"?")
             if mark and stays[query] and not raw.startswith(b" "):
                 start = urls[path]  # paths come again, whatever is asked of them
-                return None if start is None else b'%b?%b"' % (start[:-1], query)
+                return b'%b?%b"' % (start[:-1], query) if isinstance(start, bytes) else start
             found = url(raw)
+            if isinstance(found, Reason):
+                return found
             return None if found is None else _member("url", found)
 
         def stays_raw(raw: bytes) -> bool:
@@ -111,7 +113,9 @@ class RawValues:
             address_of, limit=32768, longest=64
         )
         self.referrers: Remembered[bytes, _Referrer] = Remembered(referrer_of, limit=4096)
-        urls: Remembered[bytes, bytes | None] = Remembered(url_of, limit=16384, longest=256)
+        urls: Remembered[bytes, bytes | Reason | None] = Remembered(
+            url_of, limit=16384, longest=256
+        )
         stays: Remembered[bytes, bool] = Remembered(stays_raw, limit=4096, longest=128)
         self.urls = urls
         self.user_agents: Remembered[bytes, _Agent] = Remembered(agent_of, limit=8192)
@@ -151,8 +155,8 @@ def shortcut(
             strict=False,
         )
         for time, url, purpose, vhost, address, referrer, (agent, sent_agent), accepts in rows:
-            if url is None or purpose not in _NOTHING:
-                add(None)
+            if url.__class__ is not bytes or purpose not in _NOTHING:
+                add(url if isinstance(url, Reason) else None)
                 continue
             place = starts[vhost]
             if not isinstance(place, Start):

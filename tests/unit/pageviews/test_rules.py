@@ -199,6 +199,43 @@ def test_dates_count_from_since_to_just_before_until(
     assert found == [Reason.DATE, None, None, Reason.DATE]
 
 
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("/about?_rsc=1ld0r", Reason.QUERY),
+        ("/about?a=b&_rsc", Reason.QUERY),
+        ("/?_data=routes%2Findex", Reason.QUERY),
+        ("/?feed=rss2", Reason.QUERY),
+        ("/?rest_route=%2Fwp%2Fv2%2Fposts", Reason.QUERY),
+        ("/news?feed=sports&x_rsc=1", None),
+        ("/?q=_rsc", None),
+        ("/_next/image?url=%2Fhero.png&w=1080", Reason.PATH),
+        ("/wp-sitemap-posts-post-1.xml", Reason.PATH),
+        ("/post-sitemap.xml", Reason.PATH),
+        ("/main-sitemap.xsl", Reason.ASSET),
+        ("/sitemap", None),
+        ("/health/ready", Reason.PATH),
+        ("/health/sleeping-well", None),
+    ],
+)
+def test_what_scripts_and_robots_ask_for_is_no_page(
+    target: str, why: Reason | None, rules: Callable[..., Rules], hit: Callable[..., Hit]
+) -> None:
+    assert reason(rules().decide(hit(target=target))) is why
+
+
+def test_parameters_that_exclude_are_the_operators_choice(
+    rules: Callable[..., Rules], hit: Callable[..., Hit]
+) -> None:
+    ours = rules(exclude_parameters=("preview=*", "Ajax"))
+    for target, why in {
+        "/?_rsc=1": None, "/?preview=true": Reason.QUERY, "/?preview": None,
+        "/?ajax=1": Reason.QUERY, "/?a#ajax": None,
+    }.items():  # fmt: skip
+        assert reason(ours.decide(hit(target=target))) is why, target
+    assert reason(rules(exclude_parameters=()).decide(hit(target="/?_rsc=1"))) is None
+
+
 ORDER: list[tuple[Reason, dict[str, Any]]] = [
     (Reason.METHOD, {"method": "POST"}),
     (Reason.ASSET, {"target": "/api/x.css"}),
@@ -206,6 +243,7 @@ ORDER: list[tuple[Reason, dict[str, Any]]] = [
     (Reason.STATUS, {"status": 404}),
     (Reason.BOT, {"user_agent": "curl/8"}),
     (Reason.USER_AGENT, {"user_agent": "Mozilla/5.0 (X11; Linux) Excluded/1.0"}),
+    (Reason.QUERY, {"target": "/%00?_rsc=1"}),
     (Reason.PREFETCH, {"purpose": "prefetch"}),
     (Reason.HOST, {"host": "excluded.example"}),
     (Reason.NO_SITE, {"host": "elsewhere.example"}),

@@ -58,6 +58,8 @@ REQUESTS = (
     "GET http://h/x.css HTTP/1.1", "CONNECT h:443 HTTP/1.1", "GET /a b.css HTTP/1.1", "", "-",
     r"\x16\x03\x01", "GET /robots.txt HTTP/1.1", "GET /x.css", "GET /.css HTTP/1.1",
     "PROPFIND /a.css HTTP/1.1", "GET /caf\xe9.css HTTP/1.1", "GET /a.css HTTP/2",
+    "GET /b?_rsc=1ld0r HTTP/1.1", "GET /b?a=1&_rsc HTTP/2.0", "GET /b?feed=rss2 HTTP/1.1",
+    "GET http://h/b?a=%3d&_rsc=%20 HTTP/1.1", "GET /b?feed=x HTTP/1.1",
     "GET /%00 HTTP/1.1", "GET /b?c d HTTP/1.1", "GET /b?caf\xe9 HTTP/1.1", "GET /b?c\x01d HTTP/1.1",
     "GET /a.css?b c\xe9 HTTP/1.1", "GET /a,b(c)+d&e HTTP/1.1", "GET /(a)+'b'.css HTTP/1.1",
     "GET /b?c=%41&d=1;2#e HTTP/2.0", "GET /b? HTTP/1.1", "GET /b?c HTTP/1.1 HTTP/1.1",
