@@ -36,7 +36,7 @@ from ingestor.pageviews.payload import (
 from ingestor.pageviews.queries import Queries
 from ingestor.pageviews.remembered import Remembered
 from ingestor.pageviews.shortcut import RawReferrer, RawValues, Start, shortcut, starts_by_vhost
-from ingestor.pageviews.sites import Sites, check_site, vhost_of
+from ingestor.pageviews.sites import Sites, ascii_host, check_site, vhost_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -108,8 +108,12 @@ class Rules:
         self._exclude_parameters = Patterns(
             options.exclude_parameters, "pageviews.exclude_parameters"
         )
-        self._include_hosts = Patterns(options.include_hosts, "pageviews.include_hosts")
-        self._exclude_hosts = Patterns(options.exclude_hosts, "pageviews.exclude_hosts")
+        self._include_hosts = Patterns(
+            tuple(map(ascii_host, options.include_hosts)), "pageviews.include_hosts"
+        )
+        self._exclude_hosts = Patterns(
+            tuple(map(ascii_host, options.exclude_hosts)), "pageviews.exclude_hosts"
+        )
         self._include_agents = Patterns(
             options.include_user_agents, "pageviews.include_user_agents"
         )

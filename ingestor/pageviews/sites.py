@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.errors import ConfigError
-from ingestor.pageviews.patterns import Patterns
+from ingestor.pageviews.patterns import PREFIX, Patterns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ _LABEL = "(?!xn--)[{}](?:[a-z0-9_-]*[a-z0-9_])?"
 ORDINARY_HOST = rf"(?:{_LABEL.format('a-z0-9_')}\.)*{_LABEL.format('a-z')}"
 _ORDINARY = re.compile(ORDINARY_HOST)
 _FORBIDDEN = re.compile(r"[\s/\\?#@<>^|%\"'`{}\x00-\x20\x7f\ud800-\udfff]")
+_GLOB = re.compile(r"[*?\[]")
 _PORT = re.compile(r"(?::\d*)?\.?(?::\d*)?\Z", re.ASCII)
 
 
@@ -56,7 +57,8 @@ class Sites:
         self._sites: list[tuple[Site, Patterns]] = []
         for i, site in enumerate(sites):
             check_site(site, f"sites[{i}]")
-            patterns = Patterns(site.match or (site.hostname,), f"sites[{i}].match")
+            names = site.match or (site.hostname,)
+            patterns = Patterns(tuple(map(ascii_host, names)), f"sites[{i}].match")
             self._sites.append((site, patterns))
         self._only = sites[0] if len(sites) == 1 else None
 
@@ -76,14 +78,14 @@ class Sites:
         if site is None:
             return None
         valid = 0 < len(vhost) <= MAX_HOSTNAME and is_host(vhost)
-        hostname = vhost if valid else site.hostname.lower()
+        hostname = vhost if valid else ascii_host(site.hostname.lower())
         own = None if vhost else _own_hosts(site)
         return Place(site.website.lower(), hostname, site.language, site.screen, site.title, own)
 
 
 def _own_hosts(site: Site) -> Patterns:
     # "*" says which lines are meant, not that the whole web belongs to the site.
-    names = [name for name in (site.hostname, *site.match) if name not in ("", "*")]
+    names = [ascii_host(name) for name in (site.hostname, *site.match) if name not in ("", "*")]
     return Patterns(names, "match")
 
 
@@ -91,7 +93,7 @@ def vhost_of(logged: str | None) -> str:
     """The vhost as logged → lower case, without port and trailing dot; "" where there is none.
 
     ``_`` is what nginx logs as $server_name of a catch-all server: no name either. A bare IPv6
-    address gets the brackets that a host needs. International names stay as logged.
+    address gets the brackets that a host needs.
     """
     host = (logged or "").strip().lower()
     if host in ("", "-", "_"):
@@ -100,7 +102,28 @@ def vhost_of(logged: str | None) -> str:
         return host.partition("]")[0] + "]"
     if host.count(":") > 1:
         return f"[{host}]"
-    return _PORT.sub("", host)
+    return ascii_host(_PORT.sub("", host))
+
+
+def ascii_host(name: str) -> str:
+    """An international name, or a pattern of names, as browsers send it: ``xn--…`` for each label.
+
+    What has no such spelling stays as it is.
+    """
+    if name.isascii() or name.startswith(PREFIX):
+        return name
+    return ".".join(label if label.isascii() else _ascii_label(label) for label in name.split("."))
+
+
+def _ascii_label(label: str) -> str:
+    import ada_url  # noqa: PLC0415 - 8 ms that most logs never need
+
+    if _GLOB.search(label) is not None:
+        return label
+    try:
+        return ada_url.URL(f"https://{label}.example/").hostname.removesuffix(".example")
+    except ValueError:
+        return label
 
 
 def is_host(host: str) -> bool:

@@ -43,6 +43,36 @@ def test_the_first_site_that_matches_the_vhost_wins(
     assert website_and_host(rules(sites=(A, B)).decide(hit(host=host))) == expected
 
 
+INTERNATIONAL = Site(
+    "dddddddd-0000-4000-8000-000000000000", "Bücher.example", ("bücher.example", "*.bücher.example")
+)
+
+
+@pytest.mark.parametrize(
+    "host", ["xn--bcher-kva.example", "www.xn--bcher-kva.example", "BÜCHER.example"]
+)
+def test_an_international_name_matches_what_browsers_send_of_it(
+    host: str, hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules(sites=(INTERNATIONAL, A))
+    website, hostname = website_and_host(ours.decide(hit(host=host)))
+    assert website == "d"
+    assert hostname == host.lower().replace("bücher", "xn--bcher-kva")
+    excluding = rules(
+        sites=(INTERNATIONAL,), exclude_hosts=("*bücher.example", "www.bücher.example")
+    )
+    verdict = excluding.decide(hit(host="www.xn--bcher-kva.example"))
+    assert verdict is Reason.HOST
+
+
+def test_an_international_site_is_not_its_own_referrer(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules(sites=(INTERNATIONAL,))
+    _, payload = ours.decide(hit(host=None, referrer="https://xn--bcher-kva.example/x"))
+    assert (payload["hostname"], payload["referrer"]) == ("xn--bcher-kva.example", "")
+
+
 def test_order_decides_where_several_sites_match(
     hit: Callable[..., Hit], rules: Callable[..., Rules]
 ) -> None:
@@ -114,7 +144,7 @@ def test_a_vhost_that_umami_refuses_gives_way_to_the_sites_own(
         ("2001:db8::1", "[2001:db8::1]"),
         ("192.0.2.1:80", "192.0.2.1"),
         ("example.com:", "example.com"),
-        ("Bücher.example", "bücher.example"),
+        ("Bücher.example", "xn--bcher-kva.example"),
     ],
 )
 def test_a_vhost_loses_case_port_and_trailing_dot(logged: str | None, vhost: str) -> None:
