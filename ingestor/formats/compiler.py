@@ -71,6 +71,7 @@ class TextFormat(Format):
                 for field in captured
                 if field.meaning.decoding is not Decoding.NONE
             },
+            decoded_path=True,  # $uri and %U are
             always_address=not any(map(_is_sent_address, captured)),
         )
         # Bound straight to the instance: the hot loop saves a call a line.

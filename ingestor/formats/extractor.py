@@ -71,7 +71,10 @@ class _Code:
             name = self.role(sources[Role.REQUEST])
             self._line(f"if not {name} or {name}[:1] == b'/': return None")
             return name
-        target = self.role([*sources[Role.TARGET], *sources[Role.PATH]])
+        of_path = not sources[Role.TARGET]
+        target = self.role(sources[Role.PATH if of_path else Role.TARGET])
+        if of_path and sources[Role.PATH]:  # decoded: not for the fast reader
+            self._line(f"if b'%' in {target} or b'?' in {target}: return None")
         query = self.role(sources[Role.QUERY])
         method = self.role(sources[Role.METHOD])
         protocol = self.role(sources[Role.PROTOCOL])

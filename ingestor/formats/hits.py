@@ -68,6 +68,7 @@ def builder(
     escaped: bool,
     decodings: Mapping[str, Decoding] | None = None,
     always_address: bool = True,
+    decoded_path: bool = False,
 ) -> Build:
     """Give the function that makes a hit of columns.
 
@@ -76,11 +77,12 @@ def builder(
     is none or beyond 1995 … latest, the request is no HTTP request, or the status is none.
     A format without method or status gives GET and 200: its ``fields`` say so. ``always_address``:
     whoever wrote the address knew it for every request, as a server knows its peer.
+    ``decoded_path``: the server decoded the column of that name.
     """
     plain = escaped_text if escaped else text
     raw = unescape if escaped else _as_is
     time_of = time_reader(columns, clock)
-    request_of = _request_of(columns, raw)
+    request_of = _request_of(columns, raw, decoded=decoded_path)
     address_of = _address_of(columns, plain, always=always_address)
     status_at = columns.get(Role.STATUS)
     rest_of = _rest_of(columns, plain, decodings or {})
@@ -117,7 +119,7 @@ def time_reader(columns: Mapping[str, int], clock: Clock) -> Callable[[Columns],
 
 
 def _request_of(
-    columns: Mapping[str, int], raw: Callable[[bytes], bytes]
+    columns: Mapping[str, int], raw: Callable[[bytes], bytes], *, decoded: bool
 ) -> Callable[[Columns], RequestLine | None]:
     if Role.REQUEST in columns:
         request_at = columns[Role.REQUEST]
@@ -127,11 +129,13 @@ def _request_of(
     if target_at is None:
         target_at = columns[Role.PATH]
     else:
-        query_at = None
+        query_at, decoded = None, False
 
     def request_of(values: Columns) -> RequestLine | None:
         method = b"GET" if method_at is None else raw(values[method_at])
         target = raw(values[target_at])
+        if decoded:
+            target = encoded_path(target)
         if query_at is not None:
             query = raw(values[query_at])
             if query not in {b"", b"-"}:
@@ -195,6 +199,11 @@ def _rest_of(
         return rest
 
     return with_all_purposes
+
+
+def encoded_path(path: bytes) -> bytes:
+    """Undo what a server decoded, as far as it would mean something else now."""
+    return path.replace(b"%", b"%25").replace(b"?", b"%3F")
 
 
 def _scheme(decode: Decode) -> Decode:

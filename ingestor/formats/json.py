@@ -19,7 +19,7 @@ from ingestor.formats.compiler import TextFormat, merged
 from ingestor.formats.extractor import Extract, Path, Source, extractor
 from ingestor.formats.fields import Escape, Field, Part, Role
 from ingestor.formats.format import Format
-from ingestor.formats.hits import builder, hit_fields, time_reader
+from ingestor.formats.hits import builder, encoded_path, hit_fields, time_reader
 from ingestor.formats.keys import KEYS
 from ingestor.formats.layouts import layout_of
 from ingestor.formats.matcher import Matcher, captured_groups
@@ -282,7 +282,7 @@ class JsonFormat(Format):
             return whole
         target = whole or self._find(values, Role.TARGET)  # a widespread LogFormat calls %U so
         if not target:
-            target = self._find(values, Role.PATH)
+            target = encoded_path(self._find(values, Role.PATH))
         if not target:
             return b""
         query = self._find(values, Role.QUERY)

@@ -98,6 +98,9 @@ class _Shape:
             for path, role in list(self._places.items()):
                 if role in _OF_REQUEST and role is not Role.REQUEST:
                     del self._places[path]
+        roles = set(self._places.values())
+        if Role.PATH in roles and Role.TARGET not in roles:  # decoded: not all of it is sent so
+            raise _NoShapeError
 
     def _choose(self, role: Role, present: Sequence[Source]) -> None:
         if not present or role is Role.HANDLED:

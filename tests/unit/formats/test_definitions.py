@@ -164,6 +164,16 @@ def test_a_target_is_put_together_from_its_parts() -> None:
     assert (apache.target, apache.protocol) == ("/two words?q", "HTTP/1.1")
 
 
+def test_a_decoded_path_is_told_from_its_query() -> None:
+    time = "2026-11-22T10:11:12+01:00"
+    nginx = '$time_iso8601 $remote_addr $request_method "$uri" "$args" $status'
+    for path, target in {"/100% sure": "/100%25 sure?x=1", "/a?b": "/a%3Fb?x=1"}.items():
+        found = hit(nginx, f'{time} 192.0.2.1 GET "{path}" "x=1" 200')
+        assert found.target == target
+    whole = hit('$time_iso8601 $remote_addr "$request_uri" 200', f'{time} 192.0.2.1 "/a%20b?c" 200')
+    assert whole.target == "/a%20b?c"
+
+
 def test_what_a_format_lacks_is_none_and_not_among_its_fields() -> None:
     line_format = compile_format("$time_iso8601 $remote_addr $request_uri")
     found = line_format.parse(b"2026-11-22T10:11:12+01:00 192.0.2.1 /a", LATEST)

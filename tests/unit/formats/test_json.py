@@ -243,6 +243,20 @@ def test_all_lines_of_a_forwarded_list_count(lines: str, expected: str) -> None:
     assert hit(sample.encode(), caddy).forwarded_for == expected
 
 
+def test_a_decoded_path_is_told_from_its_query() -> None:
+    definition = (
+        '{"time":"$time_iso8601","ip":"$remote_addr","method":"$request_method","path":"$uri",'
+        '"query":"$args","status":"$status"}'
+    )
+    line_format = compile_format(definition)
+    for path, target in {"/100%": "/100%25", "/a?b": "/a%3Fb", "/a": "/a"}.items():
+        raw = (
+            f'{{"time":"2026-11-22T10:11:12+01:00","ip":"192.0.2.1","method":"GET","path":"{path}",'
+            '"query":"","status":"200"}'
+        )
+        assert hit(raw.encode(), line_format).target == target
+
+
 @pytest.mark.parametrize(
     "protocol", ["", '"server_protocol":"h2",', '"server_protocol":"HTTP/2.0",']
 )
