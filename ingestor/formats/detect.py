@@ -68,7 +68,7 @@ class _Score:
     hits: int
     plausible: int
     addressed: int  # hits that have an address, and not only a name
-    doubted: int  # hits whose host is an address: perhaps X-Forwarded-For stands there
+    doubted: int  # hits whose host is none: X-Forwarded-For perhaps, or a name of something else
 
     @property
     def is_believable(self) -> bool:
@@ -79,7 +79,8 @@ class _Score:
     @property
     def merit(self) -> tuple[int, int, int]:
         """Sort by this: more fields first, then more lines, then the presets' order."""
-        fields = len(self.format.fields) - (self.doubted * 2 > self.hits)
+        doubtful = self.doubted * 2 > self.hits or not self.hits
+        fields = len(self.format.fields) - ("host" in self.format.fields and doubtful)
         return (fields, len(self.explained), -self.place)
 
 
@@ -201,8 +202,12 @@ def _score(each: Format, place: int, sample: Sequence[bytes], latest: int) -> _S
         len(hits),
         plausible=sum(map(is_plausible, hits)),
         addressed=sum(map(is_addressed, hits)),
-        doubted=sum(hit.host is not None and is_address(hit.host) for hit in hits),
+        doubted=sum(hit.host is not None and not _is_surely_host(hit.host) for hit in hits),
     )
+
+
+def _is_surely_host(text: str) -> bool:
+    return ("." in text or text.startswith("localhost")) and not is_address(text)
 
 
 def _team(scores: Sequence[_Score]) -> list[_Score]:

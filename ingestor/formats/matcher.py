@@ -27,6 +27,7 @@ _TRAILING = (
     rb'(?! \d{3} (?:\d+|-) ")(?!.*" \d{3} (?:\d+|-) ")'
     rb'(?=(?P<atom>(?: (?:[^ "]*+"[^"\\]*+(?:\\.[^"\\]*+)*"|[^ "]++))+))(?P=atom)'
 )
+_USER = re.compile(r"%[<>]?u")  # of an empty name, Apache writes two quotes
 _LOCAL = rb"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d"
 
 
@@ -88,6 +89,12 @@ class Matcher:
     # ── one field ─────────────────────────────────────────────────────────────────────────────
 
     def _field(self, at: int, field: Field) -> bytes:
+        pattern = self._value(at, field)
+        if _USER.fullmatch(field.text) is None or self._alone(at):
+            return pattern
+        return b'(?:""|' + pattern + b")"
+
+    def _value(self, at: int, field: Field) -> bytes:
         shape = field.meaning.shape
         if shape is Shape.TRAILING:
             return _TRAILING

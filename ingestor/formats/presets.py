@@ -57,6 +57,12 @@ _PRESETS = (
         "common", "Apache's and Caddy's Common Log Format", _APACHE_COMMON, f"192.0.2.10 - - {_CLF}"
     ),
     Preset(
+        "lighttpd",
+        "lighttpd: the vhost where combined has a name that nobody tells",
+        '%h %V %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"',
+        f"192.0.2.10 www.example.com - {_CLF} {_TAIL}",
+    ),
+    Preset(
         "vhost_combined",
         "Apache on Debian, bunkerweb, nginx with `$host` in front",
         f"%v {_APACHE_COMBINED}",

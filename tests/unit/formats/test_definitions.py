@@ -43,6 +43,7 @@ COMBINED = '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"'
         (f'192.0.2.1 - a b [{TIME}] "GET / HTTP/1.1" 200 1 "-" "x"', "user_agent", "x"),
         (f'192.0.2.1 - a [b [{TIME}] "GET / HTTP/1.1" 200 1 "-" "x"', "status", 200),
         (f'192.0.2.1 -  [{TIME}] "GET / HTTP/1.1" 200 1 "-" "x"', "address", "192.0.2.1"),
+        (f'192.0.2.1 - "" [{TIME}] "GET / HTTP/1.1" 401 1 "-" "x"', "status", 401),
         (
             f'10.0.0.2, 10.0.0.1,127.0.0.1 - - [{TIME}] "GET / HTTP/1.1" 200 1 "-" "x"',
             "address",

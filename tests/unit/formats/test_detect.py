@@ -177,6 +177,14 @@ def test_lines_that_are_of_no_access_log_do_not_hide_the_format(strange: bytes) 
         assert "67%" in found.explanation
 
 
+@pytest.mark.parametrize("name", ["-", "bob", "192.0.2.7"])
+def test_a_name_where_lighttpd_has_the_vhost_is_not_taken_for_one(name: str) -> None:
+    line = PRESETS["combined"].sample.replace(" - - ", f" {name} - ").encode()
+    found = detect([line] * 30, latest=LATEST)
+    assert found.format is not None
+    assert found.format.name == "combined"
+
+
 @pytest.mark.parametrize("error", ERRORS)
 def test_an_error_log_with_some_requests_in_it_is_held(error: bytes) -> None:
     good = PRESETS["combined"].sample.encode()

@@ -29,6 +29,7 @@ COUNTS = {
     "iis.log": {"directive": 8, "hit": 30},
     "ingress_nginx.log": {"hit": 30},
     "json.log": {"hit": 31},
+    "lighttpd.log": {"hit": 30},
     "main.log": {"hit": 62, "request": 3},
     "main_trailing.log": {"hit": 30},
     "nginx_proxy_manager.log": {"hit": 30},
