@@ -255,6 +255,9 @@ def _refused(
         text = f"{errors} of {len(sample)} lines are of a server's error log"
         share = len(covered) / len(sample)
         return Detection(None, share, text, best.format.name, is_error_log=True)
+    trouble = _trouble_of_header(scores)
+    if trouble:
+        return Detection(None, len(covered) / len(sample), f"{found}. {trouble}", "w3c")
     zone = "" if timezone is not None else _needs_zone(sample, latest)
     left = [line for at, line in enumerate(sample) if at not in covered | best.explained]
     if not left:  # it is all cut up by presets whose fields would then hold the wrong things
@@ -273,6 +276,14 @@ def _refused(
     if any(b"\thandled request\t{" in each for each in sample):
         zone += ". Caddy wrote this for people to read: set `format json` in its `log`"
     return Detection(None, len(covered) / len(sample), found + zone, nearest, column)
+
+
+def _trouble_of_header(scores: Sequence[_Score]) -> str:
+    """Tell what is wrong with a W3C log's own list of fields, where it has one."""
+    for score in scores:
+        if isinstance(score.format, W3cFormat) and score.format.trouble:
+            return f"Its own #Fields: line cannot be read by: {score.format.trouble}"
+    return ""
 
 
 def _shown(line: bytes) -> str:

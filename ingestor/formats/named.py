@@ -38,6 +38,7 @@ _APACHE_DIRECTIVE = re.compile(r"\s*(?:LogFormat|CustomLog\s+\S+|TransferLog)\s+
 _ESCAPE = re.compile(r"\s*escape=(\w+)\s*")
 _TOKEN = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s;'"]+))""", re.DOTALL)
 _NO_TOKEN = re.compile(r"\s*(?:(;)|#[^\n]*)")
+_COMMENTS = re.compile(r"\A(?:\s*#(?!Fields:)[^\n]*\n)+\s*", re.IGNORECASE)
 _JOIN = re.compile(r"\\\r?\n")
 _BACKSLASHED = re.compile(r"\\(.)", re.DOTALL)
 _CONTROL = {"n": "\n", "t": "\t", "r": "\r"}
@@ -123,7 +124,7 @@ def pasted(text: str) -> tuple[str, str | None]:
 
     Raises FormatError where quotes do not close.
     """
-    text = _JOIN.sub("", text.strip())
+    text = _COMMENTS.sub("", _JOIN.sub("", text.strip()))
     directive = _LOG_FORMAT.match(text)
     if directive is not None:
         tokens = _tokens(text[directive.end() :])

@@ -193,6 +193,11 @@ class W3cFormat(Format):
                 return hit
         return Malformed.NO_MATCH
 
+    @property
+    def trouble(self) -> str:
+        """Why the fields that the file named last cannot be read by; empty where they can."""
+        return self._broken
+
     def _learn(self, line: bytes) -> None:
         names = fields_of(line)
         if names is None:

@@ -95,7 +95,7 @@ _COMPATIBLE = re.compile(
     r"voyager|antfresco|avantgo|ncbrowser|netbox|netgem|nokia|mosaic|ncsa|aol|gecko|mozilla)"
 )
 # Where browsers write "(KHTML, like Gecko)", with an old Safari's version at most.
-_LIKE_GECKO = re.compile(r"like gecko[;,]\s*+(?!safari|konqueror|hevc)")
+_LIKE_GECKO = re.compile(r"like gecko[;,]\s*+(?!safari|konqueror|hevc|cwawebview)")
 # Where Android's browsers tell the device. Devices have any name: Sonic, Fever, Butterfly.
 _DEVICE = re.compile(r"\(Linux; [^()]*+(?:\([^()]*+\)[^()]*+)*\)")
 _WORD = re.compile(r"[A-Za-z0-9]+")

@@ -11,7 +11,7 @@ from ingestor.errors import FormatError
 from ingestor.formats import detect, format_named
 from ingestor.formats.adaptive import was_served
 from ingestor.formats.detect import ENOUGH
-from ingestor.model import Malformed
+from ingestor.model import Malformed, Reason
 from ingestor.observe import printable
 from ingestor.pageviews import Site
 from ingestor.scan.scanner import Scanner
@@ -86,9 +86,10 @@ class Recipe:
             verdict = line_format.parse(line, latest)
             if verdict is Malformed.REQUEST:
                 return was_served(line_format, line)
-            return verdict is Malformed.NO_MATCH or verdict is Malformed.JSON
+            return verdict in {Malformed.NO_MATCH, Malformed.JSON}
 
-        if lines and all(map(is_foreign, lines)):
+        said = [line for line in lines if line_format.parse(line, latest) is not Reason.DIRECTIVE]
+        if said and all(map(is_foreign, said)):
             raise FormatError(
                 f"no line of the first {len(lines)} of {printable(self.name)} is written as "
                 f"{printable(self.format)}. Correct --format, or format: in the configuration."

@@ -354,6 +354,17 @@ def test_a_format_whose_request_is_none_does_not_use_a_log_up(
     assert sandbox.rows() == ["/a", "/b"]
 
 
+def test_a_header_that_lacks_the_date_does_not_use_a_log_up(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    header = "#Version: 1.0\n#Fields: time c-ip cs-method cs-uri-stem sc-status\n"
+    (tmp_path / "access.log").write_text(header + "17:42:15 192.0.2.1 GET /page 200\n")
+    done = ingestor("backfill", "--format", "w3c", *flags(sandbox, "access.log"), code=1)
+    assert "no line of the first" in done.stderr
+    done = ingestor("backfill", *flags(sandbox, "access.log"), code=1)
+    assert "tells no whole date" in done.stderr
+
+
 def test_a_path_inside_of_a_configured_source_has_its_settings(
     ingestor: Command, tmp_path: Path, line: Line
 ) -> None:

@@ -135,6 +135,20 @@ def test_no_zone_is_asked_for_where_it_would_not_help() -> None:
     assert "zone" not in found.explanation
 
 
+def test_a_list_of_fields_that_lacks_something_is_told() -> None:
+    """As IIS 6 writes it by default: the date stands in the header alone."""
+    lines = [
+        b"#Software: Microsoft Internet Information Services 6.0",
+        b"#Date: 2025-11-22 17:42:15",
+        b"#Fields: time c-ip cs-method cs-uri-stem sc-status",
+        b"17:42:15 192.0.2.1 GET /page 200",
+    ]
+    found = detect(lines, latest=LATEST)
+    assert found.format is None
+    assert "#Fields:" in found.explanation
+    assert "tells no whole date" in found.explanation
+
+
 def test_of_json_presets_the_one_that_misses_least_is_the_nearest() -> None:
     line = (
         b'{"time":"2025-11-22T09:11:12.310Z","remote_addr":"192.0.2.10","uri":"/p",'

@@ -37,6 +37,8 @@ SAMPLE = PRESETS["combined"].sample.encode()
             '$body_bytes_sent \\"$http_referer\\" \\"$http_user_agent\\"";'
         ),
         f"log_format main '{COMBINED}'; # the end",
+        f"# as on all our hosts\n  # (see the wiki)\nlog_format main '{COMBINED}';",
+        f"# as on all our hosts\n{COMBINED}",
         (
             "log_format main '$remote_addr - $remote_user [$time_local] \"$request\" '  # first\n"
             "  # what's new\n"

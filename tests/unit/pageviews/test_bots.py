@@ -32,6 +32,7 @@ PEOPLE = [
     ANDROID.format("Pixel 9 Pro") + "Chrome/138.0.7204.63 Mobile Safari/537.36",
     ANDROID.format("K").replace("15", "10") + "Chrome/138.0.0.0 Mobile Safari/537.36",
     IPHONE + "CriOS/138.0.7204.53 Mobile/15E148 Safari/604.1",
+    "Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; rv:11.0) like Gecko, CWAWEBVIEW/21.3.1.65534",
     # Firefox
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0",
     "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:140.0) Gecko/20100101 Firefox/140.0",
