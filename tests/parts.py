@@ -15,6 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,6 +153,12 @@ class SandboxProcess:
 
     def count(self, where: str = "1") -> int:
         return int(self.rows("count(*)", where)[0])
+
+    def fail(self, *specs: str) -> None:
+        """Switch these faults on, and all others off (``ingestor sandbox --control-port``)."""
+        body = json.dumps({"specs": specs}).encode()
+        request = urllib.request.Request(f"{self.control}/faults", body, method="PUT")  # noqa: S310 - our own sandbox
+        urllib.request.urlopen(request).close()  # noqa: S310 - likewise
 
 
 def start_sandbox(

@@ -8,6 +8,7 @@ sent ourselves is no overlap: the checkpoint knows how much that was, day by day
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,8 @@ class Ours:
     def __init__(self, path: Path | None) -> None:
         """``path``: the checkpoint; None, or none there: nothing was sent."""
         self._totals: list[dict[str, dict[str, int]]] = []
-        self._unsure = 0
+        self._unanswered: Counter[str] = Counter()  # page views under way or in doubt
+        self._alive = False  # somebody is at work, and counts what he did a little later
         if path is None or not path.exists():
             return
         try:
@@ -72,13 +74,17 @@ class Ours:
         except CheckpointError:
             return
         self._totals = list(snapshot.totals.values())
-        self._unsure = snapshot.in_flight + snapshot.in_doubt + _UNDER_WAY * bool(snapshot.alive)
+        for entry in snapshot.journal:
+            self._unanswered[entry.website] += entry.count
+        self._alive = bool(snapshot.alive)
 
     def by_day(self, website: str) -> tuple[dict[str, int], int]:
         """Page views by day, and how many more may be stored without our knowing."""
         days = accepted_by_day(self._totals, website)
-        unsure = days.pop("doubted", 0)
-        return days, unsure + (self._unsure if days else 0)
+        unsure = days.pop("doubted", 0) + self._unanswered[website]
+        if self._alive and (days or unsure):
+            unsure += _UNDER_WAY
+        return days, unsure
 
 
 async def foreign(reader: Reader, website: str, period: Period, ours: Ours) -> Foreign | None:

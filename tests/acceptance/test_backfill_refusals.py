@@ -106,6 +106,22 @@ def test_a_backfill_that_was_killed_goes_on(
     assert len(set(umami.rows())) == 3000
 
 
+def test_a_backfill_that_was_killed_before_any_answer_goes_on(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    configure(tmp_path, umami.url)
+    (tmp_path / "access.log").write_bytes(b"".join(line(f"/{i}", i) for i in range(30)))
+    umami.fail(f"502-html,stored=yes,website={WEBSITE}")  # the first answer is lost on its way
+    running = ingestor.start("backfill", "-c", "config.yaml")
+    until(umami.count)
+    running.stop(signal.SIGKILL)
+    umami.fail()
+    ingestor("backfill", "-c", "config.yaml")
+    assert len(set(umami.rows())) == 30
+    other = ("--checkpoint", "other.db")  # which knows nothing of it
+    ingestor("backfill", "-c", "config.yaml", *other, code=2)
+
+
 def test_page_views_older_than_a_reset_are_refused(
     ingestor: Command, umami: SandboxProcess, tmp_path: Path
 ) -> None:

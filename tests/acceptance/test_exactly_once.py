@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import urllib.request
 from collections import Counter
 from pathlib import Path
 
@@ -15,12 +13,6 @@ from parts import OTHER_WEBSITE, WEBSITE, Command, Line, SandboxProcess, start_s
 @pytest.fixture
 def umami(ingestor: Command, tmp_path: Path) -> SandboxProcess:
     return start_sandbox(ingestor, tmp_path / "umami.db", "--control-port", "0")
-
-
-def faults(umami: SandboxProcess, *specs: str) -> None:
-    body = json.dumps({"specs": specs}).encode()
-    request = urllib.request.Request(f"{umami.control}/faults", body, method="PUT")  # noqa: S310 - our own sandbox
-    urllib.request.urlopen(request).close()  # noqa: S310 - likewise
 
 
 def configure(directory: Path, url: str, extra: str = "exactly_once: true") -> Path:
@@ -58,7 +50,7 @@ def test_killed_at_random_moments_nothing_is_missing_and_nothing_is_double(
     n, crashes = 1_200, 3
     config = configure(tmp_path, umami.url)
     log_of(tmp_path, line, n)
-    faults(umami, *fault)
+    umami.fail(*fault)
     for crash in range(crashes):
         running = ingestor.start("backfill", "-c", config)
         goal = (crash + 1) * n // (crashes + 2)
@@ -76,7 +68,7 @@ def test_a_daemon_killed_and_started_again_doubles_nothing(
     n = 2_000
     config = configure(tmp_path, umami.url)
     log_of(tmp_path, line, n)
-    faults(umami, "slow,entry=2ms", "cut,p=0.1,seed=3")
+    umami.fail("slow,entry=2ms", "cut,p=0.1,seed=3")
     for goal in (300, 900, 1500):
         running = ingestor.start("run", "-c", config)
         until(lambda goal=goal: umami.count() >= goal, seconds=60, what="progress")
@@ -92,7 +84,7 @@ def test_a_backfill_takes_up_what_a_dead_daemon_left_in_doubt(
     n = 1_000
     config = configure(tmp_path, umami.url)
     log_of(tmp_path, line, n)
-    faults(umami, "slow,entry=2ms")
+    umami.fail("slow,entry=2ms")
     running = ingestor.start("run", "-c", config)
     until(lambda: umami.count() >= n // 3, what="progress")
     running.stop(signal.SIGKILL)
@@ -108,7 +100,7 @@ def test_a_reload_keeps_what_is_in_doubt(
     log_of(tmp_path, line, 1)
     running = ingestor.start("run", "-c", config)
     until(lambda: umami.count() == 1, what="the first page view")
-    faults(umami, "cut,count=6")
+    umami.fail("cut,count=6")
     log_of(tmp_path, line, n)
     until(lambda: "in doubt" in running.log(), what="a doubt")
     configure(tmp_path, umami.url, "exactly_once: true, linger: 100ms")
@@ -126,7 +118,7 @@ def test_switched_off_again_what_was_in_doubt_is_read_and_sent_again(
     n = 600
     config = configure(tmp_path, umami.url)
     log_of(tmp_path, line, n)
-    faults(umami, "slow,entry=5ms")
+    umami.fail("slow,entry=5ms")
     running = ingestor.start("backfill", "-c", config)
     until(lambda: umami.count() >= n // 3, what="progress")
     running.stop(signal.SIGKILL)

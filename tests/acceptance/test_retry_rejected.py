@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import shutil
@@ -21,14 +20,6 @@ def umami(ingestor: Command, tmp_path: Path) -> SandboxProcess:
     return start_sandbox(
         ingestor, tmp_path / "umami.db", "--control-port", "0", "--fail", "500-never,url=*poison*"
     )
-
-
-def faults(umami: SandboxProcess, *specs: str) -> None:
-    assert umami.control is not None
-    connection = http.client.HTTPConnection(umami.control.removeprefix("http://"), timeout=10)
-    connection.request("PUT", "/faults", "\n".join(specs))
-    assert connection.getresponse().status == 200
-    connection.close()
 
 
 def configure(directory: Path, url: str, extra: str = "") -> None:
@@ -74,14 +65,14 @@ def test_those_that_are_accepted_leave_the_file_and_the_others_stay(
     ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:
     reject(ingestor, umami, tmp_path, line)
-    faults(umami, "500-never,url=*poison/1")
+    umami.fail("500-never,url=*poison/1")
     before = letters(tmp_path)
     done = ingestor.json("retry-rejected", "-c", "config.yaml", code=1)
     assert (done["letters"], done["accepted"], done["rejected"], done["left"]) == (3, 2, 1, 1)
     assert letters(tmp_path) == [before[1]]  # as it was, not once more
     assert sorted(umami.rows()) == ["/good", "/poison/0", "/poison/2"]
     assert stat.S_IMODE((tmp_path / "dead-letters.jsonl").stat().st_mode) == 0o600
-    faults(umami)
+    umami.fail()
     assert ingestor.json("retry-rejected", "-c", "config.yaml")["left"] == 0
     assert not (tmp_path / "dead-letters.jsonl").exists()
     assert umami.count() == 4
@@ -95,7 +86,7 @@ def test_what_is_no_letter_stays_and_is_told(
     reject(ingestor, umami, tmp_path, line)
     with (tmp_path / "dead-letters.jsonl").open("ab") as file:
         file.write(b'{"time":1,"rea\n\n')
-    faults(umami)
+    umami.fail()
     done = ingestor.json("retry-rejected", "-c", "config.yaml", code=1)
     assert (done["letters"], done["accepted"], done["unreadable"], done["left"]) == (4, 3, 1, 1)
     again = ingestor("retry-rejected", "-c", "config.yaml", code=1)
@@ -116,7 +107,7 @@ def test_on_a_full_disk_nothing_is_sent(
         pytest.skip("no file system can be mounted here")
     try:
         shutil.copy(tmp_path / "dead-letters.jsonl", small / "dead-letters.jsonl")
-        faults(umami)
+        umami.fail()
         before = umami.count()
         configure(tmp_path, umami.url, f"delivery: {{dead_letters: {small}/dead-letters.jsonl}}\n")
         refused = ingestor("retry-rejected", "-c", "config.yaml", code=2)
@@ -142,7 +133,7 @@ def test_what_is_no_page_view_by_todays_rules_stays_and_is_not_sent(
 ) -> None:
     reject(ingestor, umami, tmp_path, line)
     configure(tmp_path, umami.url, 'pageviews: {exclude_paths: ["/poison/*"]}\n')
-    faults(umami)
+    umami.fail()
     done = ingestor.json("retry-rejected", "-c", "config.yaml", code=1)
     assert (done["filtered"], done["left"]) == (3, 3)
     assert umami.count() == 1
@@ -157,7 +148,7 @@ def test_a_letter_whose_line_tells_nothing_goes_out_as_it_was(
     broken = letter | {"line": "no log line", "offset": 5}
     nothing = letter | {"line": "no log line", "payload": None}
     path.write_text("".join(json.dumps(one) + "\n" for one in (broken, nothing)) + '{"torn')
-    faults(umami)
+    umami.fail()
     flags = ("--url", umami.url, "--checkpoint")
     done = ingestor.json("retry-rejected", *flags, "logs/checkpoint.db")
     assert done["letters"] == 0  # they lie beside the checkpoint
@@ -175,7 +166,7 @@ def test_the_daemon_goes_on_writing_dead_letters_meanwhile(
     log.write_bytes(b"".join(line(f"/poison/{i}", i) for i in range(60)))
     daemon = ingestor.start("run", "-c", "config.yaml")
     until(lambda: len(letters(tmp_path)) == 60)
-    faults(umami, "500-never,url=*poison/new*", "slow,request=100ms")
+    umami.fail("500-never,url=*poison/new*", "slow,request=100ms")
     retry = ingestor.start("retry-rejected", "-c", "config.yaml", "--json")
     with log.open("ab") as file:
         file.write(b"".join(line(f"/poison/new/{i}", i) for i in range(20)))
@@ -193,14 +184,14 @@ def test_killed_in_the_middle_it_loses_no_letter_and_doubles_at_most_what_was_in
 ) -> None:
     reject(ingestor, umami, tmp_path, line, count=120)
     configure(tmp_path, umami.url, "delivery: {workers: 2, batch_size: 5}\n")
-    faults(umami, "slow,request=20ms")
+    umami.fail("slow,request=20ms")
     kills = 4
     for n in range(1, kills + 1):
         running = ingestor.start("retry-rejected", "-c", "config.yaml")
         goal = n * 20
         until(lambda goal=goal: umami.count() > goal)
         running.stop(signal.SIGKILL)
-    faults(umami)
+    umami.fail()
     assert ingestor.json("retry-rejected", "-c", "config.yaml")["left"] == 0
     rows = umami.rows(where="url_path like '/poison%'")
     assert len(set(rows)) == 120
@@ -212,11 +203,11 @@ def test_two_at_a_time_are_refused(
     ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:
     reject(ingestor, umami, tmp_path, line)
-    faults(umami, "freeze")
+    umami.fail("freeze")
     first = ingestor.start("retry-rejected", "-c", "config.yaml")
     until((tmp_path / "dead-letters.jsonl.settled").exists)
     assert "by another process" in ingestor("retry-rejected", "-c", "config.yaml", code=2).stderr
-    faults(umami)
+    umami.fail()
     assert first.process.wait(60) == 0
 
 
