@@ -6,8 +6,8 @@ default, and 0, false and "" survive. The environment names a key as ``INGESTOR_
 
 from __future__ import annotations
 
+import re
 import shlex
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from ingestor.typed_yaml import Place, Reader, unknown
 DEFAULT_PATH = Path("/etc/ingestor/config.yaml")
 _MAX_FILE = 4 << 20  # bytes; four hundred sites are under 100 kB
 _PREFIX = "INGESTOR_"
+_WEBSITE_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 NO_WEBSITE = "00000000-0000-0000-0000-000000000000"  # preview without a website
 
 
@@ -222,9 +223,7 @@ def _check(config: Config) -> None:
     """What no type can say: ids, hostnames, zones, formats and dates."""
     hostnames = [site.hostname for site in config.sites]
     for i, site in enumerate(config.sites):
-        try:
-            uuid.UUID(site.website)
-        except ValueError:
+        if _WEBSITE_ID.fullmatch(site.website) is None:
             raise config.located(
                 ConfigError(
                     f"sites[{i}].website: {site.website!r} is no website id. Umami shows it "
@@ -232,7 +231,7 @@ def _check(config: Config) -> None:
                     "3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c.",
                     key=f"sites[{i}].website",
                 )
-            ) from None
+            )
     for i, source in enumerate(config.sources):
         _check_path(config, i, source)
         if source.site is not None and source.site not in hostnames:

@@ -37,6 +37,7 @@ class UmamiOptions:
             parts = urlsplit(self.url)
             usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
             _ = parts.port  # raises ValueError where it is no port
+            (parts.hostname or "").encode("idna")  # likewise where a label is empty or too long
         except ValueError:
             usable = False
         if not usable:

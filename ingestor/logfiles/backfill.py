@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,9 @@ from ingestor.logfiles.registry import END, Registry
 from ingestor.model import Chunk, KnownFile, Marker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+_LOOKS = 5  # at all files, while logs are rotated
 _QUIET = 5.0  # seconds since the last write after which an unfinished last line is taken
 
 
@@ -64,7 +66,8 @@ class Backfill:
     """One run over ``files`` (oldest first). Iterate over it once; plain synchronous code.
 
     ``final``: whether a plain file's last line counts without its newline: True, False, or None
-    for "if nobody has written to the file for five seconds". ``now``: Unix seconds.
+    for "if nobody has written to the file for five seconds". ``again`` looks for the files anew,
+    where logs were rotated meanwhile. ``now``: Unix seconds.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Backfill:
         options: ReadOptions | None = None,
         *,
         final: bool | None = None,
+        again: Callable[[], Sequence[Found]] | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.counts = BackfillCounts()
@@ -83,21 +87,50 @@ class Backfill:
         self._options = options or ReadOptions()
         self._final = final
         self._now = now
+        self._again = again
+        self._moved: list[Found] = []  # not at their paths any more
         self._catalogue = Catalogue(registry.known())
         self._read: dict[int, _Read] = {}
-        self._families: dict[bytes, list[Found]] = defaultdict(list)
-        for found in files:
-            self._families[lineage_of(found.path)].append(found)
+        self._families = _families(files)
         self._heads: dict[tuple[int, int], bytes] = {}
 
     def __iter__(self) -> Iterator[Chunk]:
-        """Read all files; what cannot be read is a finding."""
+        """Read all files; what cannot be read is a finding.
+
+        Whoever reads for hours is overtaken by logrotate: what is not at its path any more is
+        looked for under the names it has then.
+        """
+        known = {found.id for found in self._files}
+        for look in range(_LOOKS):
+            yield from self._read_all()
+            moved, self._moved = self._moved, []
+            if not moved:
+                return
+            if look == _LOOKS - 1:
+                self._say(moved[0], "was rotated again and again meanwhile", "run again")
+                return
+            self._files = [] if self._again is None else self._again()
+            self._families = _families(self._files)
+            self._tell_gone(moved, known)
+            known.update(found.id for found in self._files)
+
+    def _read_all(self) -> Iterator[Chunk]:
         for found in self._files:
             try:
                 yield from self._read_one(found)
+            except FileNotFoundError:
+                self._moved.append(found)
             except OSError as error:
                 what = os.strerror(error.errno) if error.errno else str(error)
                 self._say(found, f"cannot be read: {what}", "mend that and run again")
+
+    def _tell_gone(self, moved: Sequence[Found], known: Collection[tuple[int, int]]) -> None:
+        """Tell of files that have no other name, and that no new one may have the content of."""
+        ids = {found.id for found in self._files}
+        fresh = {found.lineage for found in self._files if found.id not in known}
+        for found in moved:
+            if found.id not in ids and found.lineage not in fresh:
+                self._say(found, "cannot be read: it was removed", "run again if it comes back")
 
     def source_of(self, key: int) -> int | None:
         """Index of the source that a content belongs to."""
@@ -119,11 +152,11 @@ class Backfill:
 
         The end is empty for an archive; both are, where the file cannot be read.
         """
-        home = self.home_of(key)
-        if home is None:
+        read = self._read.get(key)
+        if read is None:
             return b"", b""
         try:
-            with home.open() as file:
+            with _opened(read) as file:
                 length = file.length
                 start = file.read_at(0, size)
                 end = b"" if length is None else file.read_at(max(0, length - size), size)
@@ -153,6 +186,8 @@ class Backfill:
     def _read_one(self, found: Found) -> Iterator[Chunk]:
         with LogFile(found.path) as file:
             if file.id != found.id:  # replaced a moment ago: take it as it is now
+                if self._again is not None:
+                    self._moved.append(found)
                 status = os.fstat(file.fd)
                 found = Found(
                     found.path, found.source, *file.id, status.st_size, status.st_mtime_ns
@@ -310,6 +345,24 @@ class Backfill:
             except OSError:
                 return b""
         return self._heads[found.id]
+
+
+def _opened(read: _Read) -> LogFile:
+    """Open a content for a look, also where it was renamed in its directory. Raises OSError."""
+    with suppress(OSError):
+        return Home(read.id, read.path, None).open()
+    directory = os.path.dirname(read.path) or b"."  # noqa: PTH120 - names are bytes
+    with os.scandir(directory) as entries:
+        path = next((each.path for each in entries if each.inode() == read.id[1]), read.path)
+    read.path = path
+    return Home(read.id, path, None).open()
+
+
+def _families(files: Sequence[Found]) -> dict[bytes, list[Found]]:
+    families: dict[bytes, list[Found]] = defaultdict(list)
+    for found in files:
+        families[found.lineage].append(found)
+    return families
 
 
 def _behind(stretches: Sequence[tuple[int, int]], offset: int) -> list[tuple[int, int]]:

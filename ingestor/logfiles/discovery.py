@@ -32,8 +32,10 @@ class FollowSource:
     """One place where logs are: a file, a directory (searched with what is below it) or a glob.
 
     ``include`` and ``exclude`` are shell patterns on a file's name, or, with a slash in them, on
-    its path below the source; a file that was named itself is never excluded. Hidden files and
-    editors' leftovers are passed over.
+    its path below the source. ``include`` chooses in directories, and where a glob ends in a
+    mere ``*``: any other says itself which files it means. A file that was named itself is never
+    excluded. Hidden files and editors' leftovers
+    are passed over.
     """
 
     path: bytes
@@ -262,13 +264,14 @@ class _Look:
         path = os.path.normpath(self._source.path)
         parts = path.split(b"/")
         root = b"/" if path.startswith(b"/") else b""
+        says_nothing = not parts[-1].strip(b"*")  # of the names that it means
         lineages: set[bytes] = set()
         parents: set[bytes] = set()
         for match in self._match(root, [part for part in parts if part], 0):
             name = os.path.basename(match)
             if os.path.isdir(match):
                 yield from self._walk(match, b"", 0)
-            elif self._wanted(name, name):
+            elif self._wanted(name, name) if says_nothing else not self._excluded(name):
                 found = self._file(match)
                 if found is not None:
                     lineages.add(lineage_of(match))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ingestor.errors import UsageError
 from ingestor.logfiles.reader import ReadOptions
+
+_MOST = 64 * 1024**2  # bytes that are held at once for one file
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,20 @@ class FollowOptions:
     max_open_files: int = 8192  # and never more than the process may open, less some to spare
     max_deleted_bytes: int = 8 * 1024**3  # kept on disk by holding deleted files that are unread
     watchdog: bool = True  # let the system say when a directory changed; False: rescans alone
+
+    def __post_init__(self) -> None:
+        wrong = {
+            "poll_interval is at least 10ms": not self.poll_interval >= 0.01,  # noqa: PLR2004 - said beside it
+            "rescan_interval is at least 100ms": not self.rescan_interval >= 0.1,  # noqa: PLR2004 - likewise
+            "grace is not negative": not self.grace >= 0,
+            "max_line_bytes is 128 to 64MiB": not 128 <= self.max_line_bytes <= _MOST,  # noqa: PLR2004 - likewise
+            "chunk_bytes is 64 to 64MiB": not 64 <= self.chunk_bytes <= _MOST,  # noqa: PLR2004 - likewise
+            "max_open_files is at least 1": self.max_open_files < 1,
+            "max_deleted_bytes is not negative": self.max_deleted_bytes < 0,
+        }
+        for rule, broken in wrong.items():
+            if broken:
+                raise UsageError(f"follow.{rule}")
 
     @property
     def read(self) -> ReadOptions:

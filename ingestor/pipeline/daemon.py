@@ -157,7 +157,12 @@ class _Daemon:
             self._watcher = Watcher(partial(_wake_from_thread, loop, self._hinted))
         self._look_once()
         live = [state for state in self._follower.files() if state.state == "live"]
-        log.info("ingestor is following %s.", counted(len(live), "file"))
+        log.log(
+            logging.INFO if live else logging.WARNING,
+            "ingestor is following %s.%s",
+            counted(len(live), "file"),
+            "" if live else " No source has any yet; `ingestor check` tells what is wrong.",
+        )
         if self._store.noted(_STARTED) is None:
             say_left(self._store, self._config)
 

@@ -16,6 +16,7 @@ from ingestor.logfiles import (
     Damage,
     Finding,
     FollowSource,
+    Found,
     MemoryRegistry,
     ReadOptions,
     Registry,
@@ -173,10 +174,17 @@ def lines_of(config: Config, job: Job, registry: Registry | None) -> Lines:
     options = replace(options, chunk_bytes=max(options.chunk_bytes, CHUNK))
     found = discover(places(job.sources), generations=False, required=job.named)
     final = True if registry is None else None
-    files = found.files
-    if job.configured:
-        files = owned(files, places(job.configured), len(job.sources))
-    lines = Backfill(files, registry or MemoryRegistry(), options, final=final)
+
+    def in_sources(files: list[Found]) -> list[Found]:
+        if not job.configured:
+            return files
+        return owned(files, places(job.configured), len(job.sources))
+
+    def again() -> list[Found]:
+        return in_sources(discover(places(job.sources), generations=False).files)
+
+    files = in_sources(found.files)
+    lines = Backfill(files, registry or MemoryRegistry(), options, final=final, again=again)
     lines.findings += found.findings
     return lines
 

@@ -91,6 +91,11 @@ def test_zero_false_and_empty_survive(loaded: Any) -> None:
         ("pageviews: {methods: GET}", 6, ["pageviews.methods", "[GET]"]),
         ("pageviews: {filter_bots: perhaps}", 6, ["pageviews.filter_bots", "true or false"]),
         ("pageviews:\n  trusted_proxies:\n    - 10.0.0.0/8\n    - 10.0.0.0/99", 9, ["10.0.0.0/99"]),
+        ("follow: {max_line_bytes: 0}", 6, ["follow.max_line_bytes", "128"]),
+        ("follow: {poll_interval: 0}", 6, ["follow.poll_interval", "10ms"]),
+        ("follow: {rescan_interval: 0}", 6, ["follow.rescan_interval", "100ms"]),
+        ("follow: {chunk_bytes: 100TiB}", 6, ["follow.chunk_bytes", "64MiB"]),
+        ("follow: {max_open_files: 0}", 6, ["follow.max_open_files"]),
         ("run: {start: yesterday}", 6, ["run.start", "beginning"]),
         ("run: {}\nrun: {}", 7, ["run", "twice"]),
         ("umami: {url: x, url: y}", 6, ["umami", "twice"]),
@@ -120,6 +125,9 @@ def test_a_source_names_a_site_that_exists(loaded: Any) -> None:
 def test_a_bad_website_id_format_and_zone_are_named(loaded: Any) -> None:
     for old, new, word in (
         (WEBSITE, "123", "UUID"),
+        (WEBSITE, WEBSITE.replace("-", ""), "UUID"),
+        (WEBSITE, f'"{{{WEBSITE}}}"', "UUID"),
+        (WEBSITE, f"urn:uuid:{WEBSITE}", "UUID"),
         ("path: /var", "format: combind, path: /var", "combined"),
         ("path: /var", "timezone: Mars/Olympus, path: /var", "Europe/Berlin"),
         ("path: /var", "timezone: ../etc/passwd, path: /var", "Europe/Berlin"),

@@ -85,6 +85,23 @@ def test_include_and_exclude_look_at_names_and_at_paths_with_a_slash(tmp_path: P
     assert names(found.files, tmp_path) == ["a/access.log"]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*/*-json.log*", ["a/1-json.log", "a/1-json.log.1"]),
+        ("*/*", ["a/access.log"]),
+        ("**", ["a/access.log"]),
+        ("a/*.l?g", ["a/1-json.log", "a/1-json.log.1", "a/access.log"]),  # and its generation
+    ],
+)
+def test_a_glob_says_itself_which_names_it_means(
+    tmp_path: Path, pattern: str, expected: list[str]
+) -> None:
+    make(tmp_path, "a/1-json.log", "a/1-json.log.1", "a/access.log", "a/error.log")
+    found = discover([source(tmp_path / pattern, "*access*.log*", exclude=("*error*",))])
+    assert sorted(names(found.files, tmp_path)) == expected
+
+
 def test_links_are_resolved_and_each_file_is_met_once(tmp_path: Path) -> None:
     make(tmp_path, "real.log")
     (tmp_path / "hard.log").hardlink_to(tmp_path / "real.log")

@@ -19,7 +19,10 @@ def test_secrets_show_nowhere() -> None:
     assert options.shown == "https://stats.example.com/umami"
 
 
-@pytest.mark.parametrize("url", ["", "stats.example.com", "ftp://x/", "https://", "http://x:port/"])
+@pytest.mark.parametrize("url", [
+    "", "stats.example.com", "ftp://x/", "https://", "http://x:port/", "http://a..example.com",
+    "http://.example.com", f"http://{'a' * 64}.example.com",
+])  # fmt: skip
 def test_what_is_no_url_is_a_usage_error_that_says_how_it_looks(url: str) -> None:
     with pytest.raises(UsageError, match="https://umami"):
         UmamiOptions(url)
