@@ -121,6 +121,7 @@ class Disk:
             )
         self._inode = 0
         try:
+            self._renew_lock(self.path)
             with opening(self._options):
                 with suppress(sqlite3.Error):
                     self.connection.close()
@@ -133,6 +134,14 @@ class Disk:
                 self._inode = self.path.stat().st_ino
         except (CheckpointError, database.Damaged, OSError) as error:
             raise CheckpointUnavailable(f"{why}, and cannot be built anew: {error}") from error
+
+    def _renew_lock(self, path: Path) -> None:
+        """Lock the role again where the lock file was removed, too. Raises CheckpointError."""
+        if self._lock is None or self._lock.is_on_disk():
+            return
+        lost = self._lock
+        self._lock = Lock.acquire(lock_path(path, self._role), held_by=f"another {self._role}")
+        lost.release()
 
     def other_lives(self) -> bool:
         """Whether a process of the other role has the checkpoint open."""

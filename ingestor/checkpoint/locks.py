@@ -80,6 +80,17 @@ class Lock:
             pass  # a full disk: the lock holds all the same, only its holder stays unnamed
         return True
 
+    def is_on_disk(self) -> bool:
+        """Whether the lock file is still at its path: others do not see the lock of another."""
+        if self._descriptor is None:
+            return False
+        try:
+            on_disk = self.path.stat()
+        except OSError:
+            return False
+        ours = os.fstat(self._descriptor)
+        return (ours.st_dev, ours.st_ino) == (on_disk.st_dev, on_disk.st_ino)
+
     def release(self) -> None:
         """Give the lock back; a second call does nothing."""
         if self._descriptor is not None:

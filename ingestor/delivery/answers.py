@@ -236,7 +236,7 @@ def _raise_for_transport(raw: Raw, now: float) -> None:
         msg = f"no Umami answers there ({status}); is umami.url right, with Umami's base path?"
         raise NoSuchRoute(msg)
     if status == 413:  # noqa: PLR2004 - likewise
-        raise TooLarge(words or "413 Content Too Large", by_size=True)
+        raise TooLarge(f"answered 413: {words or 'Content Too Large'}", by_size=True)
     wait = retry_after(raw.retry_after, now) if status in {408, 425, 429} or status > 500 else None  # noqa: PLR2004 - likewise
     # 429 and 503 come from a limiter that let nothing through; of the others nobody knows.
     raise TryAgain(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_TELL_EVERY = 60.0  # seconds between two warnings
 _PAUSE = 15.0  # seconds between two tries
 
 
@@ -45,11 +47,14 @@ class Burial:
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self.due = 0.0  # monotonic; when it is tried again
+        self._untold = 0  # rejected page views
+        self._tell_at = -math.inf  # monotonic
 
     async def bury(self, letters: Sequence[DeadLetter], end: Callable[[], None]) -> bool:
         """Write letters; False: that is done later, and ``end`` called then."""
         for letter in letters:
             logger.debug("rejected: %s at offset %d", printable(letter.file), letter.offset)
+        self._tell(letters[-1], len(letters))
         try:
             await self._write(letters)
         except OSError as error:
@@ -68,6 +73,22 @@ class Burial:
                 self._task = asyncio.create_task(self._try_again())
             return False
         return True
+
+    def _tell(self, letter: DeadLetter, count: int) -> None:
+        """Warn of rejected page views, once in a while."""
+        self._untold += count
+        if self._clock() < self._tell_at:
+            return
+        logger.warning(
+            "%d page views were rejected, such as the one at offset %d of %s: %s: %s. %s",
+            self._untold,
+            letter.offset,
+            printable(letter.file),
+            letter.reason,
+            printable(letter.answer, 200),
+            "" if self._letters is None else f"They are kept in {self._letters.path}.",
+        )
+        self._untold, self._tell_at = 0, self._clock() + _TELL_EVERY
 
     async def close(self) -> None:
         """Try a last time; what finds no place is read from the log again by the next run."""

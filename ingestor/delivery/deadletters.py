@@ -51,7 +51,7 @@ class DeadLetters:
     def __init__(
         self, path: Path, *, max_bytes: int, max_age: float, wall: Callable[[], float]
     ) -> None:
-        self._path = path
+        self.path = path
         self._older = path.with_name(path.name + ".1")
         self._half = max_bytes // 2
         self._half_age = max_age / 2
@@ -61,9 +61,9 @@ class DeadLetters:
         """Write dead letters, all or none; return when they are on disk. Raises OSError."""
         block = b"".join(map(_line, letters))
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        with alone(self._path):
+        with alone(self.path):
             self._make_room(len(block))
-            descriptor = os.open(self._path, flags, 0o600)
+            descriptor = os.open(self.path, flags, 0o600)
             try:
                 os.fchmod(descriptor, 0o600)  # also where the umask or a person set another mode
                 size = os.fstat(descriptor).st_size
@@ -75,8 +75,8 @@ class DeadLetters:
 
     def purge(self) -> None:
         """Drop what is too old. Raises OSError."""
-        if self._path.exists() or self._older.exists():
-            with alone(self._path):
+        if self.path.exists() or self._older.exists():
+            with alone(self.path):
                 self._make_room(0)
 
     def _make_room(self, wanted: int) -> None:
@@ -85,19 +85,19 @@ class DeadLetters:
             logger.info("dead letters older than they may get are dropped from %s", self._older)
             self._older.unlink(missing_ok=True)
         try:
-            size = self._path.stat().st_size
+            size = self.path.stat().st_size
         except FileNotFoundError:
             return
         full = size > 0 and size + wanted > self._half
-        if not full and self._age(self._path, now, by_first=True) < self._half_age:
+        if not full and self._age(self.path, now, by_first=True) < self._half_age:
             return
         if full and self._older.exists():
             logger.warning(
                 "dead letters fill their space: the older half of %s is dropped (%d bytes)",
-                self._path,
+                self.path,
                 self._older.stat().st_size,
             )
-        self._path.replace(self._older)
+        self.path.replace(self._older)
 
     def _age(self, path: Path, now: float, *, by_first: bool) -> float:
         """Seconds since the file's first letter was written, or since its last; 0 without one."""
@@ -166,7 +166,7 @@ def _line(letter: DeadLetter) -> bytes:
 def letter_of(raw: bytes) -> DeadLetter | None:
     """Read one line of the file; None where it is no dead letter."""
     try:
-        fields = orjson.loads(raw)
+        fields = orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))  # an editor's mark
         encoded = fields.get("line_base64")
         line = (
             base64.b64decode(encoded, validate=True)

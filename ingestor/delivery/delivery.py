@@ -12,7 +12,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from ingestor.delivery.answers import NoSuchRoute, TooLarge, printable
+from ingestor.delivery.answers import NoSuchRoute, printable
 from ingestor.delivery.batcher import Batcher
 from ingestor.delivery.books import Books
 from ingestor.delivery.burial import Burial
@@ -332,9 +332,6 @@ class Delivery:
                 except TryAgain as error:
                     self._outage.failed(error, left_in)
                     raise
-                except TooLarge as error:  # a probe of 200 bytes: something before Umami is wrong
-                    self._outage.failed(error, left_in)
-                    raise TryAgain(str(error)) from error
                 except BadCredentials as error:
                     if not self._park:
                         raise

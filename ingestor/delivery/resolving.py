@@ -271,8 +271,7 @@ class Resolver:
                 reading = await self._send(doubt, view)
                 over = is_umamis_own(reading)
             except TooLarge as refusal:
-                verdict = Verdict.REJECTED if refusal.by_size else Verdict.SUSPECT
-                reading = Reading(verdict, refusal.words)
+                reading = await self._suspects.too_large(refusal, view.website)
             except Forbidden as refusal:
                 if not await self._suspects.umami_works(view.website):
                     raise

@@ -12,11 +12,13 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ingestor.delivery.answers import Reading, Verdict
 from ingestor.errors import StoppedByUmami, TryAgain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from ingestor.delivery.answers import TooLarge
     from ingestor.delivery.batcher import Batcher, Parcel
     from ingestor.delivery.books import Books
     from ingestor.delivery.umami import Umami
@@ -101,6 +103,14 @@ class Suspects:
         except (TryAgain, StoppedByUmami):
             return False
         return True
+
+    async def too_large(self, refusal: TooLarge, website: str) -> Reading:
+        """Read a refusal of one page view for its size.
+
+        It is believed where Umami takes small requests: else all of them would be dead letters.
+        """
+        certain = refusal.by_size and await self.umami_works(website)
+        return Reading(Verdict.REJECTED if certain else Verdict.SUSPECT, refusal.words)
 
     async def close(self) -> None:
         """Forget who waits; their page views stay unfinished."""

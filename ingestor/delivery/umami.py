@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import ssl
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from ingestor.delivery.answers import (
     Raw,
     Reading,
     Readings,
+    TooLarge,
     Verdict,
     printable,
     read_batch,
@@ -31,7 +33,7 @@ from ingestor.delivery.answers import (
 from ingestor.errors import TryAgain, UmamiTooOld
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from ingestor.delivery.options import UmamiOptions
     from ingestor.model import Batch, PageView
@@ -117,7 +119,8 @@ class Umami:
         wrong: dict[str, object] = {"website": _NOBODY, "timestamp": "abc"}
         wrong |= {"ip": 5, "userAgent": 5, "id": 5}
         raw = await self._post(self._send, _body(wrong))
-        fields = read_fields(raw, now=self._wall())
+        with _far_from_too_large():
+            fields = read_fields(raw, now=self._wall())
         if not {"timestamp", "userAgent"} <= fields:
             msg = (
                 f"the Umami at {self.shown} ignores the time or the browser of a page view, so "
@@ -135,7 +138,8 @@ class Umami:
         visit: dict[str, object] = {**payload, "screen": "", "title": "", "userAgent": _BOT}
         visit["timestamp"] = _ONE_YEAR_2026
         raw = await self._post(self._send, _body(visit))
-        return read_presence(raw, now=self._wall())
+        with _far_from_too_large():
+            return read_presence(raw, now=self._wall())
 
     async def is_bot(self, website: str, token: str, user_agent: str) -> bool:
         """Ask, without a trace, for Umami's verdict on a user agent.
@@ -168,7 +172,8 @@ class Umami:
     async def _has_batch(self) -> bool:
         try:
             raw = await self._post(self._batch, b"[]")
-            read_batch(raw, 0, now=self._wall())
+            with _far_from_too_large():
+                read_batch(raw, 0, now=self._wall())
         except NoSuchRoute:
             return False
         return True
@@ -254,9 +259,19 @@ def _body(payload: Mapping[str, object]) -> bytes:
     return orjson.dumps({"type": "event", "payload": payload})
 
 
+@contextmanager
+def _far_from_too_large() -> Iterator[None]:
+    """Take what calls a probe too large for an outage: something before Umami is wrong."""
+    try:
+        yield
+    except TooLarge as refusal:
+        raise TryAgain(f"even to a request of a few hundred bytes: {refusal}") from refusal
+
+
 def _verdict_of_probe(raw: Raw, now: float) -> bool:
     """Whether the answer to an identify probe speaks of a bot. Raises TryAgain."""
-    reading, _ = read_send(raw, now=now)
+    with _far_from_too_large():
+        reading, _ = read_send(raw, now=now)
     if reading.verdict is Verdict.BOT:
         return True
     # A 403 `forbidden` comes after the bot check: this machine's own address is blocked.

@@ -30,12 +30,12 @@ class Closing:
     def report_lost(self) -> None:
         """Say what was cut or replaced unread, and was found nowhere else."""
         for log in self._roster.logs.values():
-            if log.lost_home and log.size > log.reading.cutter.start and not log.archived:
-                lost = log.size - log.reading.cutter.start
+            if log.lost_home and log.owned > log.reading.cutter.start and not log.archived:
+                lost = log.owned - log.reading.cutter.start
                 what = f"cut or replaced before {lost:,} bytes of it were read"
                 advice = "rotate by rename and create, or let the source cover the copies"
                 self._roster.say(Finding(log.path, what, advice, lost=True))
-                log.size = log.reading.cutter.start
+                log.owned = log.reading.cutter.start
 
     def close_finished(self) -> None:
         """Close what ended, was quiet for a while, and has a successor."""
@@ -95,7 +95,8 @@ class Closing:
             self._roster.ready.pop(log.key, None)
             log.close()
             del self._roster.open[log.key]
-            log.lost_home, log.size = True, log.reading.cutter.start
+            log.lost_home = True
+            log.size = log.owned = log.reading.cutter.start
 
     def forget_vanished(self) -> None:
         """Forget places that are gone, and contents of which nothing is left to do."""

@@ -85,6 +85,7 @@ class Followed:
     file: LogFile | None = None
     archive: ArchiveReader | None = None
     size: int = 0  # as fstat said last
+    owned: int = 0  # … when what is before the position was last seen to be its own
     mtime_ns: int = 0
     changed_at: float = 0.0  # monotonic seconds
     deleted: bool = False

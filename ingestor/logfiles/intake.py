@@ -359,11 +359,8 @@ class Intake:
         self._roster.open[key] = log
         self._roster.ready[key] = None
         status = os.fstat(file.fd)
-        log.size, log.mtime_ns, log.changed_at = (
-            status.st_size,
-            status.st_mtime_ns,
-            self._roster.clock(),
-        )
+        log.size = log.owned = status.st_size
+        log.mtime_ns, log.changed_at = status.st_mtime_ns, self._roster.clock()
         return True
 
     def _follow(self, key: int, found: Found) -> Followed:

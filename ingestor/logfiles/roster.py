@@ -221,7 +221,8 @@ class Roster:
     def read_what_is_left(self, log: Followed) -> None:
         """A plain file that is only a beginning of the content was read to its end."""
         self.leave_home(log, _NOWHERE)
-        log.lost_home, log.size = True, log.reading.cutter.start
+        log.lost_home = True
+        log.size = log.owned = log.reading.cutter.start
 
     def broke(self, log: Followed) -> None:
         """The file at this place has other content now: truncated, rewritten, or never it."""

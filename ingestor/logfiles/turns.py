@@ -72,6 +72,7 @@ class Turns:
             try:
                 if log.file.read_at(log.position - len(tail), len(tail)) == tail:
                     self._grow_head(log)
+                    log.owned = log.size
                 else:
                     self._roster.broke(log)
             except Rewritten:
@@ -113,6 +114,7 @@ class Turns:
         except OSError as error:
             self._roster.failed(log, error)
             return []
+        log.owned = log.size
         if more:
             self._roster.ready[key] = None
         if log.cut and log.reading.finished:
@@ -157,7 +159,7 @@ class Turns:
         if len(head) == len(log.head):
             return
         if not log.head and self._roster.resembles_another(log, head):
-            log.size = 0  # nothing is missing
+            log.owned = 0  # nothing is missing
             raise Rewritten
         self._roster.head_grew(log, head)
 

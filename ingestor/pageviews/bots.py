@@ -20,6 +20,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from ingestor import crawlers
 from ingestor.pageviews.patterns import Patterns
 
 if TYPE_CHECKING:
@@ -173,13 +174,9 @@ def _listed() -> dict[str, tuple[str, ...]]:
 
     What the trades' words find already is left out, and so are the few real expressions.
     """
-    from crawleruseragents import (  # type: ignore[import-untyped]  # noqa: PLC0415 - 8 ms
-        CRAWLER_USER_AGENTS_DATA,
-    )
-
     names: dict[str, list[str]] = {}
-    for entry in CRAWLER_USER_AGENTS_DATA:
-        for name in _spellings(entry["pattern"]):
+    for pattern in crawlers.patterns():
+        for name in _spellings(pattern):
             word = _WORD.search(name)
             if word is None or len(name) < _KEY or name in _PEOPLE or _names_a_trade(name.lower()):
                 continue

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ingestor import crawlers
 from ingestor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ _SYSTEMD = Path("/run/systemd/system")  # there where systemd runs
 # Imported only where they are needed; a user that may not read this installation cannot do that.
 _LATER = (
     "ada_url",
-    "crawleruseragents",
     "encodings.idna",
     "zoneinfo",
     "stringprep",
@@ -134,6 +134,7 @@ def become_service_user(checkpoint: Path, *, own: bool, later: Sequence[str] = (
         return
     for name in (*_LATER, *later):
         importlib.import_module(name)
+    crawlers.patterns()
     _become(user)
     os.umask(0o077)
     log.info("The checkpoint belongs to the user %s, so this goes on as %s.", user.name, user.name)

@@ -12,6 +12,8 @@ import re
 from functools import cache
 from typing import Final
 
+from ingestor import crawlers
+
 LONGEST: Final = 2000  # characters that are looked at
 _ENDLESS: Final = 50  # characters of a single word that no browser has
 
@@ -102,11 +104,8 @@ def _listed() -> tuple[tuple[str, ...], tuple[re.Pattern[str], ...]]:
 
     It is read at the first use: loading it takes longer than a command may take to start.
     """
-    from crawleruseragents import CRAWLER_USER_AGENTS_DATA  # type: ignore[import-untyped]  # noqa: PLC0415 - see above
-
     names, patterns = [], []
-    for entry in CRAWLER_USER_AGENTS_DATA:
-        pattern = str(entry["pattern"])
+    for pattern in crawlers.patterns():
         if pattern in _VAGUE:
             continue
         if re.fullmatch(r"(?:[\w\s/\-:;,!@#&'\"=~<>%]|\\[^\w\s])+", pattern):

@@ -152,6 +152,13 @@ def test_compressed_logs_are_read_and_their_plain_twin_is_not_read_again(
     assert sandbox.rows() == [f"/{i}" for i in range(30)]
 
 
+def test_the_locale_changes_nothing(ingestor: Command, tmp_path: Path, line: Line) -> None:
+    (tmp_path / "access.log").write_bytes(line("/caf%C3%A9") + line("/x", agent="Scrapy/2.11"))
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    counts = ingestor.json("preview", "--website", WEBSITE, "access.log", **ascii_only)
+    assert (counts["would_send"], counts["filtered"]) == (1, {"bot": 1})
+
+
 def test_a_byte_order_mark_hides_neither_the_format_nor_the_first_line(
     ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:

@@ -93,6 +93,27 @@ def test_what_is_no_letter_stays_and_is_told(
     assert "1 that cannot be read; 1 stay" in again.stdout
 
 
+def test_a_byte_order_mark_of_an_editor_is_no_part_of_the_first_letter(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    reject(ingestor, umami, tmp_path, line)
+    path = tmp_path / "dead-letters.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    umami.fail()
+    done = ingestor.json("retry-rejected", "-c", "config.yaml")
+    assert (done["accepted"], done["left"]) == (3, 0)
+
+
+def test_a_fifo_in_the_place_of_the_letters_is_told(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path
+) -> None:
+    configure(tmp_path, umami.url)
+    os.mkfifo(tmp_path / "dead-letters.jsonl")
+    done = ingestor("retry-rejected", "-c", "config.yaml", code=None)
+    assert done.returncode in {1, 2}
+    assert "no regular file" in done.stderr
+
+
 def test_on_a_full_disk_nothing_is_sent(
     ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:

@@ -358,10 +358,13 @@ def test_a_checkpoint_removed_under_us_is_built_anew_from_memory(
     store.claim(key)
     store.commit()
     session = store.session
-    options.path.unlink()
+    for path in options.path.parent.glob(f"{options.path.name}*"):  # the lock as well
+        path.unlink()
     store.ack([Span(key, 30, 40)])
     store.commit()
     assert "was removed while in use" in caplog.text
+    with pytest.raises(CheckpointError, match="is in use by"):
+        Store.open(options, Role.RUN)
     crash(store)
     with Store.open(options, Role.RUN) as store:
         assert store.quarantined is None

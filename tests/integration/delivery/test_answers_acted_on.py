@@ -131,6 +131,20 @@ async def test_a_413_halves_down_to_the_page_view_that_is_too_large(
     assert umami.urls == Counter(f"/{number}" for number in range(12) if number != 5)
 
 
+async def test_a_413_for_everything_is_an_outage_and_no_page_views_fault(
+    umami, ledger, views, deliver, reply, caplog
+):
+    delivery = await deliver(umami.url, workers=2)
+    umami.script = lambda _: reply(413, b"<html>too large")
+    await delivery.submit(views(12))
+    assert not await delivery.drain(1)
+    assert ledger.outcomes == {}
+    assert "answered 413" in caplog.text
+    umami.script = lambda _: None
+    assert await delivery.drain(20)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 12}
+
+
 async def test_bodies_as_large_as_one_that_met_a_413_are_not_tried_again(
     umami, views, deliver, reply
 ):

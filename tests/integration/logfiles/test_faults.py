@@ -80,6 +80,7 @@ def test_fault_03_truncated_and_grown_past_the_offset(
     else:
         daemon.start(log)
     assert b"\n".join(daemon.lines) + b"\n" == lines(0, 50) + lines(1000, 1000 + size)
+    assert not any(finding.lost for finding in daemon.findings)  # all of it was read before
 
 
 @pytest.mark.parametrize("count", [1, 20, 500])
