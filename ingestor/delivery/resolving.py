@@ -271,7 +271,7 @@ class Resolver:
                 reading = await self._send(doubt, view)
                 over = is_umamis_own(reading)
             except TooLarge as refusal:
-                reading = await self._suspects.too_large(refusal, view.website)
+                reading = Reading(Verdict.SUSPECT, refusal.words)
             except Forbidden as refusal:
                 if not await self._suspects.umami_works(view.website):
                     raise

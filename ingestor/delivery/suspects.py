@@ -1,8 +1,9 @@
 """Page views that fail for a reason nobody told: an outage, or something in themselves.
 
-A server before 3.0, and any unknown error, answers 500 to both. They wait aside, are tried alone
-or in halves, and a try counts only beside proof that Umami works: that it stored others since the
-last one. So one poison page view ends as a dead letter, and an outage never makes one.
+A server before 3.0, and any unknown error, answers 500 to both, and a proxy that is set up wrong
+413 to whatever it is. They wait aside, are tried alone or in halves, and a try counts only beside
+proof that Umami works: that it stored others since the last one. So one poison page view ends as
+a dead letter, and an outage never makes one.
 """
 
 from __future__ import annotations
@@ -12,13 +13,11 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ingestor.delivery.answers import Reading, Verdict
 from ingestor.errors import StoppedByUmami, TryAgain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ingestor.delivery.answers import TooLarge
     from ingestor.delivery.batcher import Batcher, Parcel
     from ingestor.delivery.books import Books
     from ingestor.delivery.umami import Umami
@@ -103,14 +102,6 @@ class Suspects:
         except (TryAgain, StoppedByUmami):
             return False
         return True
-
-    async def too_large(self, refusal: TooLarge, website: str) -> Reading:
-        """Read a refusal of one page view for its size.
-
-        It is believed where Umami takes small requests: else all of them would be dead letters.
-        """
-        certain = refusal.by_size and await self.umami_works(website)
-        return Reading(Verdict.REJECTED if certain else Verdict.SUSPECT, refusal.words)
 
     async def close(self) -> None:
         """Forget who waits; their page views stay unfinished."""

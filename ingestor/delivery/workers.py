@@ -325,8 +325,7 @@ class Workers:
                 self._routes.too_large(len(body))
             self._journal.answered(batch, {})
             return parcel.halves()
-        reading = await self._suspects.too_large(refusal, parcel.website)
-        return await self._take_as(reading.verdict, reading.words, parcel, batch)
+        return await self._take_as(Verdict.SUSPECT, refusal.words, parcel, batch)
 
     async def _refused(self, parcel: Parcel, batch: Batch, error: StoppedByUmami) -> list[Parcel]:
         """Access was refused: to this program, or by a firewall to what the page views hold."""
