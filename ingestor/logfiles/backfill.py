@@ -4,13 +4,13 @@ The same content met twice in a run (a copy, a gz beside its original) is read o
 earlier run or the daemon finished is not read again.
 """
 
+# ruff: noqa: PTH116, PTH120 - names are bytes, and pathlib takes only text
 from __future__ import annotations
 
 import os
 import time
 from collections import defaultdict
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ingestor.logfiles.compression import Damage, is_readable, is_supported
@@ -109,10 +109,18 @@ class Backfill:
             if look == _LOOKS - 1:
                 self._say(moved[0], "was rotated again and again meanwhile", "run again")
                 return
+            self._prove()
             self._files = [] if self._again is None else self._again()
             self._families = _families(self._files)
             self._tell_gone(moved, known)
             known.update(found.id for found in self._files)
+
+    def _prove(self) -> None:
+        """Let contents be known by what was read of them, wherever they are now."""
+        for key, read in self._read.items():
+            known, marker = self._catalogue.get(key), read.reading.marks.at(read.end)
+            if known is not None and marker is not None:
+                self._catalogue.add(replace(known, marker=marker))
 
     def _read_all(self) -> Iterator[Chunk]:
         for found in self._files:
@@ -156,7 +164,8 @@ class Backfill:
         if read is None:
             return b"", b""
         try:
-            with _opened(read) as file:
+            _found_again(read)
+            with Home(read.id, read.path, None).open() as file:
                 length = file.length
                 start = file.read_at(0, size)
                 end = b"" if length is None else file.read_at(max(0, length - size), size)
@@ -317,9 +326,11 @@ class Backfill:
     # ---------------------------------------------------------------- surroundings
 
     def home_of(self, key: int) -> Home | None:
-        """Where this run met a content before (for `recognize`)."""
+        """Where this run met a content before, if it is still there (for `recognize`)."""
         read = self._read.get(key)
-        return None if read is None else Home(read.id, read.path, None, length=read.end)
+        if read is None or not _found_again(read):
+            return None
+        return Home(read.id, read.path, None, length=read.end)
 
     def own_marker(self, key: int) -> Marker | None:
         """Nothing fresher than the registry's (for `recognize`)."""
@@ -347,15 +358,29 @@ class Backfill:
         return self._heads[found.id]
 
 
-def _opened(read: _Read) -> LogFile:
-    """Open a content for a look, also where it was renamed in its directory. Raises OSError."""
-    with suppress(OSError):
-        return Home(read.id, read.path, None).open()
-    directory = os.path.dirname(read.path) or b"."  # noqa: PTH120 - names are bytes
-    with os.scandir(directory) as entries:
-        path = next((each.path for each in entries if each.inode() == read.id[1]), read.path)
-    read.path = path
-    return Home(read.id, path, None).open()
+def _found_again(read: _Read) -> bool:
+    """Whether a content is still at its place; where it was renamed in its directory, note that."""
+    try:
+        if _id_at(read.path) == read.id:
+            return True
+        directory = os.path.dirname(read.path) or b"."
+        with os.scandir(directory) as entries:
+            paths = [entry.path for entry in entries if entry.inode() == read.id[1]]
+        for path in paths:
+            if _id_at(path) == read.id:
+                read.path = path
+                return True
+    except OSError:
+        pass
+    return False
+
+
+def _id_at(path: bytes) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _families(files: Sequence[Found]) -> dict[bytes, list[Found]]:

@@ -7,6 +7,7 @@ import gzip
 import lzma
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ import pytest
 import zstandard
 
 from ingestor.errors import UsageError
-from ingestor.logfiles import Backfill, FollowSource, MemoryRegistry, ReadOptions, discover
+from ingestor.logfiles import (
+    Backfill,
+    FollowSource,
+    Found,
+    MemoryRegistry,
+    ReadOptions,
+    discover,
+)
 
 LONG_AGO = 1_600_000_000
 
@@ -54,6 +62,76 @@ def run(run_: Backfill, registry: Any = None) -> bytes:
                 registry.update(chunk.file, marker=marker)
     run_.settle()
     return data
+
+
+def rotate(directory: Path, *, packed: str = "") -> None:
+    """As logrotate does: each generation one further, and a fresh log; then one is ``packed``."""
+    for number in range(9, 0, -1):
+        for suffix in ("", ".gz"):
+            old = directory / f"access.log.{number}{suffix}"
+            if old.exists():
+                old.rename(directory / f"access.log.{number + 1}{suffix}")
+    (directory / "access.log").rename(directory / "access.log.1")
+    (directory / "access.log").touch()
+    if packed:
+        plain = directory / packed
+        (directory / f"{packed}.gz").write_bytes(gzip.compress(plain.read_bytes()))
+        plain.unlink()
+
+
+@pytest.mark.parametrize("begin", [b"", b"# the same in each\n" * 300])
+@pytest.mark.parametrize("acking", [True, False])
+@pytest.mark.parametrize("packed", ["", "access.log.2", "access.log.3", "access.log.4"])
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize("when", [0, 1, 3, 6])
+def test_logs_that_are_rotated_meanwhile_are_read_by_their_new_names(
+    tmp_path: Path,
+    registry: Any,
+    when: int,
+    packed: str,
+    begin: bytes,
+    *,
+    acking: bool,
+    compressed: bool,
+) -> None:
+    for number in range(4, 0, -1):
+        data = begin + lines(400 - number * 100, 500 - number * 100)
+        if compressed and number > 2:
+            put(tmp_path / f"access.log.{number}.gz", gzip.compress(data), number)
+        else:
+            put(tmp_path / f"access.log.{number}", data, number)
+    put(tmp_path / "access.log", begin + lines(400, 500))
+
+    def files() -> list[Found]:
+        sources = [FollowSource(os.fsencode(tmp_path))]
+        return discover(sources, generations=False).files
+
+    reading = Backfill(files(), registry, ReadOptions(chunk_bytes=2_000), again=files)
+    read = []
+    for at, chunk in enumerate(reading):
+        if at == when:
+            rotate(tmp_path, packed="" if compressed and packed > "access.log.2" else packed)
+            head, _ = reading.sample(chunk.file)
+            assert head.startswith(begin + b"line ") or packed
+        read += chunk.data.splitlines(keepends=True)
+        if acking:
+            registry.ack(chunk.file, chunk.start, chunk.end)
+    expected = begin * 5 + lines(0, 500)
+    assert Counter(read) == Counter(expected.splitlines(keepends=True))
+    assert reading.findings == []
+
+
+def test_what_was_removed_before_it_was_read_is_said(tmp_path: Path, registry: Any) -> None:
+    put(tmp_path / "a.log", lines(0, 10), 2)
+    gone = put(tmp_path / "b.log", lines(10, 20), 1)
+
+    def files() -> list[Found]:
+        return discover([FollowSource(os.fsencode(tmp_path))], generations=False).files
+
+    reading = Backfill(files(), registry, again=files)
+    gone.unlink()
+    assert run(reading, registry) == lines(0, 10)
+    assert ["removed" in finding.what for finding in reading.findings] == [True]
 
 
 def test_all_generations_are_read_oldest_first_whatever_they_are_compressed_with(
