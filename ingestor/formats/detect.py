@@ -34,6 +34,7 @@ ENOUGH = 0.95  # the share of lines that a format must explain
 _PLAUSIBLE = 0.8  # … and of its hits that must look right: visitors may write nonsense
 _SHORT = 20  # lines: one of fewer is more than a twentieth
 _MAJORITY = 0.75  # of so few lines, where nothing explains the others
+_MUCH = 99  # keys
 _SHOWN = 160  # characters of a line in an explanation
 # A server's own words, which stand in an access log by mistake and are no other format of one.
 _OWN_WORDS = re.compile(
@@ -298,10 +299,7 @@ def _nearest(
     """Give the preset that gets furthest in a line: name, column, what it expects there."""
     tried = [best] if best.explained else scores
     reaches = [(score.format, *score.format.reach(line)) for score in tried]
-    # Of JSON's presets, which all get to the end, the one that misses fewest keys.
-    found, column, expected = max(
-        reaches, key=lambda each: (each[1], not each[2].startswith("a key"), -each[2].count(","))
-    )
+    found, column, expected = max(reaches, key=lambda each: (each[1], -_wants(each[2])))
     if column == len(line) and expected == "the end of the line":
         verdict = found.parse(line, latest)
         a_request = verdict is Reason.DIRECTIVE or verdict is Malformed.REQUEST
@@ -309,13 +307,17 @@ def _nearest(
     return found.name, column, expected
 
 
+def _wants(expected: str) -> int:
+    """How much a preset misses of a line that it has read to its end, as all of JSON's do."""
+    if expected.startswith("a key for"):
+        return 1 + expected.count(",")
+    return _MUCH if expected.startswith("text and numbers") else 0
+
+
 def _needs_zone(sample: Sequence[bytes], latest: int) -> str:
     from datetime import UTC  # noqa: PLC0415 - only here
 
-    known = {each.name for each in _candidates(None)}
     for at, each in enumerate(_candidates(UTC)):
-        if each.name in known:
-            continue
         score = _score(each, at, sample, latest)
         if score.is_believable and _suffices(len(score.explained), len(sample)):
             return f". {each.name} fits, but its times name no zone: set `timezone`"
