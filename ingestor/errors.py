@@ -15,6 +15,11 @@ IngestorError                     every error of ours; its text speaks to the op
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class IngestorError(Exception):
     """Every error of ours. ``str(error)`` says what happened, where, and what to do."""
@@ -26,6 +31,13 @@ class UsageError(IngestorError):
     """A flag, a path or a definition that cannot be right."""
 
     exit_code = 2
+
+
+def require(section: str, broken: Mapping[str, bool]) -> None:
+    """Raise UsageError for the first rule of a section that is broken: its words → whether."""
+    for rule, is_broken in broken.items():
+        if is_broken:
+            raise UsageError(f"{section}.{rule}")
 
 
 class ConfigError(UsageError):

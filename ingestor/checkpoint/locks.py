@@ -66,12 +66,7 @@ class Lock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        try:  # somebody may have removed the file between our open and our flock
-            on_disk = path.stat()
-        except FileNotFoundError:
-            return False
-        ours = os.fstat(descriptor)
-        if (ours.st_dev, ours.st_ino) != (on_disk.st_dev, on_disk.st_ino):
+        if not _is_at(descriptor, path):  # removed between our open and our flock
             return False
         try:
             os.ftruncate(descriptor, 0)
@@ -82,14 +77,7 @@ class Lock:
 
     def is_on_disk(self) -> bool:
         """Whether the lock file is still at its path: others do not see the lock of another."""
-        if self._descriptor is None:
-            return False
-        try:
-            on_disk = self.path.stat()
-        except OSError:
-            return False
-        ours = os.fstat(self._descriptor)
-        return (ours.st_dev, ours.st_ino) == (on_disk.st_dev, on_disk.st_ino)
+        return self._descriptor is not None and _is_at(self._descriptor, self.path)
 
     def release(self) -> None:
         """Give the lock back; a second call does nothing."""
@@ -113,6 +101,14 @@ def holder(path: Path) -> int | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one at a path. Raises OSError."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _pid(descriptor: int) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from ingestor.errors import UsageError
+from ingestor.errors import UsageError, require
 
 Mode = Literal["auto", "batch", "send"]
 PaceMode = Literal["auto", "fixed"]
@@ -127,9 +127,7 @@ class DeliveryOptions:
             "dead_letter_max_bytes is at least 4096": self.dead_letter_max_bytes < 4096,  # noqa: PLR2004 - likewise
             "dead_letter_max_age is more than 0": self.dead_letter_max_age <= 0,
         }
-        for rule, broken in wrong.items():
-            if broken:
-                raise UsageError(f"delivery.{rule}")
+        require("delivery", wrong)
 
     def in_background(self, *, backfill: bool) -> bool:
         """Whether this run leaves Umami nearly free for others."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import ssl
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 import orjson
@@ -33,7 +33,7 @@ from ingestor.delivery.answers import (
 from ingestor.errors import TryAgain, UmamiTooOld
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from ingestor.delivery.options import UmamiOptions
     from ingestor.model import Batch, PageView
@@ -55,6 +55,9 @@ _NOBODY = "11111111-1111-4111-8111-111111111111"
 # What a session is made of.
 _VISITOR = frozenset({"website", "ip", "userAgent", "timestamp", "hostname", "language", "screen"})
 _ONE_YEAR_2026 = 1_790_000_000  # any time will do: the probe is dropped before it counts
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +121,7 @@ class Umami:
         """Find out, without a trace, what this server knows. Raises UmamiTooOld."""
         wrong: dict[str, object] = {"website": _NOBODY, "timestamp": "abc"}
         wrong |= {"ip": 5, "userAgent": 5, "id": 5}
-        raw = await self._post(self._send, _body(wrong))
-        with _far_from_too_large():
-            fields = read_fields(raw, now=self._wall())
+        fields = await self._probe(self._send, _body(wrong), read_fields)
         if not {"timestamp", "userAgent"} <= fields:
             msg = (
                 f"the Umami at {self.shown} ignores the time or the browser of a page view, so "
@@ -137,9 +138,7 @@ class Umami:
         payload = {"website": website, "url": "/", "hostname": "", "language": "", "referrer": ""}
         visit: dict[str, object] = {**payload, "screen": "", "title": "", "userAgent": _BOT}
         visit["timestamp"] = _ONE_YEAR_2026
-        raw = await self._post(self._send, _body(visit))
-        with _far_from_too_large():
-            return read_presence(raw, now=self._wall())
+        return await self._probe(self._send, _body(visit), read_presence)
 
     async def is_bot(self, website: str, token: str, user_agent: str) -> bool:
         """Ask, without a trace, for Umami's verdict on a user agent.
@@ -148,8 +147,7 @@ class Umami:
         """
         payload: dict[str, object] = {"website": website, "userAgent": user_agent}
         body = orjson.dumps({"type": "identify", "payload": payload})
-        raw = await self._post(self._send, body, {"x-umami-cache": token})
-        return _verdict_of_probe(raw, self._wall())
+        return await self._probe(self._send, body, _verdict_of_probe, {"x-umami-cache": token})
 
     async def is_bots_visit(self, view: PageView) -> bool:
         """Ask for Umami's verdict on a page view's user agent, without storing the page view.
@@ -158,8 +156,8 @@ class Umami:
         the page view itself has made or is about to make.
         """
         payload = {name: value for name, value in view.payload.items() if name in _VISITOR}
-        raw = await self._post(self._send, orjson.dumps({"type": "identify", "payload": payload}))
-        return _verdict_of_probe(raw, self._wall())
+        body = orjson.dumps({"type": "identify", "payload": payload})
+        return await self._probe(self._send, body, _verdict_of_probe)
 
     async def send(self, body: bytes) -> tuple[Reading, str | None]:
         """Post one page view to /api/send. Raises TooLarge."""
@@ -171,12 +169,23 @@ class Umami:
 
     async def _has_batch(self) -> bool:
         try:
-            raw = await self._post(self._batch, b"[]")
-            with _far_from_too_large():
-                read_batch(raw, 0, now=self._wall())
+            await self._probe(self._batch, b"[]", partial(read_batch, size=0))
         except NoSuchRoute:
             return False
         return True
+
+    async def _probe(
+        self, url: URL, body: bytes, read: Callable[..., T], extra: Mapping[str, str] | None = None
+    ) -> T:
+        """Ask something small, and ``read`` the answer.
+
+        Whoever calls that too large stands before Umami, and in the way of everything.
+        """
+        raw = await self._post(url, body, extra)
+        try:
+            return read(raw, now=self._wall())
+        except TooLarge as refusal:
+            raise TryAgain(f"even to a request of a few hundred bytes: {refusal}") from refusal
 
     async def _post(self, url: URL, body: bytes, extra: Mapping[str, str] | None = None) -> Raw:
         return await self.ask("POST", url, body, extra)
@@ -259,19 +268,9 @@ def _body(payload: Mapping[str, object]) -> bytes:
     return orjson.dumps({"type": "event", "payload": payload})
 
 
-@contextmanager
-def _far_from_too_large() -> Iterator[None]:
-    """Take what calls a probe too large for an outage: something before Umami is wrong."""
-    try:
-        yield
-    except TooLarge as refusal:
-        raise TryAgain(f"even to a request of a few hundred bytes: {refusal}") from refusal
-
-
-def _verdict_of_probe(raw: Raw, now: float) -> bool:
+def _verdict_of_probe(raw: Raw, *, now: float) -> bool:
     """Whether the answer to an identify probe speaks of a bot. Raises TryAgain."""
-    with _far_from_too_large():
-        reading, _ = read_send(raw, now=now)
+    reading, _ = read_send(raw, now=now)
     if reading.verdict is Verdict.BOT:
         return True
     # A 403 `forbidden` comes after the bot check: this machine's own address is blocked.

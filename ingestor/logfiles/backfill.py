@@ -4,7 +4,7 @@ The same content met twice in a run (a copy, a gz beside its original) is read o
 earlier run or the daemon finished is not read again.
 """
 
-# ruff: noqa: PTH116, PTH120 - names are bytes, and pathlib takes only text
+# ruff: noqa: PTH120 - names are bytes, and pathlib takes only text
 from __future__ import annotations
 
 import os
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ingestor.logfiles.compression import Damage, is_readable, is_supported
-from ingestor.logfiles.discovery import Found, lineage_of
+from ingestor.logfiles.discovery import Found, id_at, lineage_of
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.identity import HEAD, Catalogue, identity_of
 from ingestor.logfiles.reader import (
@@ -160,12 +160,11 @@ class Backfill:
 
         The end is empty for an archive; both are, where the file cannot be read.
         """
-        read = self._read.get(key)
-        if read is None:
+        home = self.home_of(key)
+        if home is None:
             return b"", b""
         try:
-            _found_again(read)
-            with Home(read.id, read.path, None).open() as file:
+            with home.open() as file:
                 length = file.length
                 start = file.read_at(0, size)
                 end = b"" if length is None else file.read_at(max(0, length - size), size)
@@ -326,7 +325,7 @@ class Backfill:
     # ---------------------------------------------------------------- surroundings
 
     def home_of(self, key: int) -> Home | None:
-        """Where this run met a content before, if it is still there (for `recognize`)."""
+        """Where this run met a content before, if it is still there."""
         read = self._read.get(key)
         if read is None or not _found_again(read):
             return None
@@ -361,26 +360,18 @@ class Backfill:
 def _found_again(read: _Read) -> bool:
     """Whether a content is still at its place; where it was renamed in its directory, note that."""
     try:
-        if _id_at(read.path) == read.id:
+        if id_at(read.path) == read.id:
             return True
         directory = os.path.dirname(read.path) or b"."
         with os.scandir(directory) as entries:
             paths = [entry.path for entry in entries if entry.inode() == read.id[1]]
         for path in paths:
-            if _id_at(path) == read.id:
+            if id_at(path) == read.id:
                 read.path = path
                 return True
     except OSError:
         pass
     return False
-
-
-def _id_at(path: bytes) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _families(files: Sequence[Found]) -> dict[bytes, list[Found]]:

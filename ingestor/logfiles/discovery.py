@@ -34,8 +34,7 @@ class FollowSource:
     ``include`` and ``exclude`` are shell patterns on a file's name, or, with a slash in them, on
     its path below the source. ``include`` chooses in directories, and where a glob ends in a
     mere ``*``: any other says itself which files it means. A file that was named itself is never
-    excluded. Hidden files and editors' leftovers
-    are passed over.
+    excluded. Hidden files and editors' leftovers are passed over.
     """
 
     path: bytes
@@ -79,6 +78,15 @@ def lineage_of(path: bytes) -> bytes:
     """Directory and live name: the same for all generations of one log."""
     directory, name = os.path.split(path)
     return os.path.join(directory, os.fsencode(parse(os.fsdecode(name)).base))
+
+
+def id_at(path: bytes) -> tuple[int, int] | None:
+    """Device and inode of what stands at a path now; None where nothing can be seen there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def discover(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ingestor.errors import UsageError
+from ingestor.errors import require
 from ingestor.logfiles.reader import ReadOptions
 
 _MOST = 64 * 1024**2  # bytes that are held at once for one file
@@ -33,9 +33,7 @@ class FollowOptions:
             "max_open_files is at least 1": self.max_open_files < 1,
             "max_deleted_bytes is not negative": self.max_deleted_bytes < 0,
         }
-        for rule, broken in wrong.items():
-            if broken:
-                raise UsageError(f"follow.{rule}")
+        require("follow", wrong)
 
     @property
     def read(self) -> ReadOptions:

@@ -5,7 +5,7 @@ logs that merely start alike, a log that was cut and begins anew, a generation w
 repeats its predecessor's.
 """
 
-# ruff: noqa: PTH116, PTH119, PTH120 - names are bytes, and pathlib takes only text
+# ruff: noqa: PTH119, PTH120 - names are bytes, and pathlib takes only text
 from __future__ import annotations
 
 import os
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from ingestor.logfiles.discovery import lineage_of
+from ingestor.logfiles.discovery import id_at, lineage_of
 from ingestor.logfiles.generations import is_successor
 from ingestor.logfiles.identity import DEEP, Catalogue, Fit, fit, has_marker, same_content
 from ingestor.logfiles.reader import LogFile, has_content_beyond
@@ -242,12 +242,10 @@ def _is_its_source(other: LogFile, found: Found, home: Home) -> bool:
 
     Since the last look that name may have come to another file, which was compressed and removed.
     """
-    try:
-        status = os.stat(home.path)
-        stands = (status.st_dev, status.st_ino) == home.id
-    except OSError:
-        stands = False
-    return stands or os.fstat(other.fd).st_mtime_ns // _SECOND == found.mtime_ns // _SECOND
+    return (
+        id_at(home.path) == home.id
+        or os.fstat(other.fd).st_mtime_ns // _SECOND == found.mtime_ns // _SECOND
+    )
 
 
 def _is_successor(path: bytes, home: Home) -> bool:

@@ -4,7 +4,7 @@ Only hints: everything works without it. Files are created, moved and deleted; a
 none of its business (a modify notice costs 100 µs an append, a look at an open file 2 µs).
 """
 
-# ruff: noqa: PTH100, PTH116 - names are bytes, and pathlib takes only text
+# ruff: noqa: PTH100 - names are bytes, and pathlib takes only text
 from __future__ import annotations
 
 import contextlib
@@ -25,6 +25,7 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 
+from ingestor.logfiles.discovery import id_at
 from ingestor.logfiles.findings import Finding
 
 if TYPE_CHECKING:
@@ -135,13 +136,13 @@ class Watcher:
         }
         dead: list[bytes] = []
         for directory, (_, mark) in self._watches.items():
-            if directory not in alive or _mark_of(directory) != mark:
+            if directory not in alive or id_at(directory) != mark:
                 dead.append(directory)
         return dead
 
     def _add(self, directory: bytes) -> Finding | None:
         """Watch one more; a finding only where the system's limits are reached."""
-        mark = _mark_of(directory)
+        mark = id_at(directory)
         if mark is None:
             return None  # not there yet, or no more: the rescan sees it come
         try:
@@ -169,11 +170,3 @@ class Watcher:
             # Its thread or its inotify watch may be gone already, in more ways than are listed.
             with contextlib.suppress(Exception):
                 self._observer.unschedule(watch)
-
-
-def _mark_of(directory: bytes) -> tuple[int, int] | None:
-    try:
-        status = os.stat(directory)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

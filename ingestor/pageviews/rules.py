@@ -2,8 +2,7 @@
 
 The order is the same everywhere, so that counts never depend on the way a line took, and cheap
 before dear: method, target, asset, path; status; no_user_agent, bot, user_agent; query; prefetch;
-host,
-no_site; bad_address, address; referrer; date; unstorable.
+host, no_site; bad_address, address; referrer; date; unstorable.
 
 `Rules.request_reason`, `status_reason` and `user_agent_reason` judge the raw fields of a line,
 before anything is parsed. They are pure functions of the bytes, and where the bytes are not
@@ -36,7 +35,7 @@ from ingestor.pageviews.payload import (
 from ingestor.pageviews.queries import Queries
 from ingestor.pageviews.remembered import Remembered
 from ingestor.pageviews.shortcut import RawReferrer, RawValues, Start, shortcut, starts_by_vhost
-from ingestor.pageviews.sites import Sites, ascii_host, check_site, vhost_of
+from ingestor.pageviews.sites import Sites, check_site, host_patterns, vhost_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -108,12 +107,8 @@ class Rules:
         self._exclude_parameters = Patterns(
             options.exclude_parameters, "pageviews.exclude_parameters"
         )
-        self._include_hosts = Patterns(
-            tuple(map(ascii_host, options.include_hosts)), "pageviews.include_hosts"
-        )
-        self._exclude_hosts = Patterns(
-            tuple(map(ascii_host, options.exclude_hosts)), "pageviews.exclude_hosts"
-        )
+        self._include_hosts = host_patterns(options.include_hosts, "pageviews.include_hosts")
+        self._exclude_hosts = host_patterns(options.exclude_hosts, "pageviews.exclude_hosts")
         self._include_agents = Patterns(
             options.include_user_agents, "pageviews.include_user_agents"
         )

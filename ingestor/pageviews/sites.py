@@ -57,8 +57,7 @@ class Sites:
         self._sites: list[tuple[Site, Patterns]] = []
         for i, site in enumerate(sites):
             check_site(site, f"sites[{i}]")
-            names = site.match or (site.hostname,)
-            patterns = Patterns(tuple(map(ascii_host, names)), f"sites[{i}].match")
+            patterns = host_patterns(site.match or (site.hostname,), f"sites[{i}].match")
             self._sites.append((site, patterns))
         self._only = sites[0] if len(sites) == 1 else None
 
@@ -85,8 +84,8 @@ class Sites:
 
 def _own_hosts(site: Site) -> Patterns:
     # "*" says which lines are meant, not that the whole web belongs to the site.
-    names = [ascii_host(name) for name in (site.hostname, *site.match) if name not in ("", "*")]
-    return Patterns(names, "match")
+    names = [name for name in (site.hostname, *site.match) if name not in ("", "*")]
+    return host_patterns(names, "match")
 
 
 def vhost_of(logged: str | None) -> str:
@@ -103,6 +102,11 @@ def vhost_of(logged: str | None) -> str:
     if host.count(":") > 1:
         return f"[{host}]"
     return ascii_host(_PORT.sub("", host))
+
+
+def host_patterns(names: Sequence[str], key: str) -> Patterns:
+    """Patterns over vhosts as `vhost_of` gives them; ``key`` names them in errors."""
+    return Patterns(tuple(map(ascii_host, names)), key)
 
 
 def ascii_host(name: str) -> str:

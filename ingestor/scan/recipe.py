@@ -81,15 +81,19 @@ class Recipe:
 
     def _require_lines_of(self, line_format: Format, lines: list[bytes], latest: int) -> None:
         """A wrong name must not use up a log as malformed; raises FormatError."""
-
-        def is_foreign(line: bytes) -> bool:
+        is_any_foreign = False
+        for line in lines:
             verdict = line_format.parse(line, latest)
+            if verdict is Reason.DIRECTIVE:
+                continue
             if verdict is Malformed.REQUEST:
-                return was_served(line_format, line)
-            return verdict in {Malformed.NO_MATCH, Malformed.JSON}
-
-        said = [line for line in lines if line_format.parse(line, latest) is not Reason.DIRECTIVE]
-        if said and all(map(is_foreign, said)):
+                is_foreign = was_served(line_format, line)
+            else:
+                is_foreign = verdict in {Malformed.NO_MATCH, Malformed.JSON}
+            if not is_foreign:
+                return
+            is_any_foreign = True
+        if is_any_foreign:
             raise FormatError(
                 f"no line of the first {len(lines)} of {printable(self.name)} is written as "
                 f"{printable(self.format)}. Correct --format, or format: in the configuration."

@@ -340,8 +340,9 @@ def test_a_release_and_a_new_claim_meet_a_refused_commit_in_order(options, ident
         assert rows(options.path, "SELECT file FROM claims") == []
 
 
+@pytest.mark.parametrize("beside", ["", "*"])  # what is removed with it: nothing, or the lock too
 def test_a_checkpoint_removed_under_us_is_built_anew_from_memory(
-    options, identity, batch_of, crash, caplog
+    options, identity, batch_of, crash, caplog, beside
 ) -> None:
     store = Store.open(options, Role.RUN)
     key = store.register(identity(1), b"/a", origin=3)
@@ -358,7 +359,7 @@ def test_a_checkpoint_removed_under_us_is_built_anew_from_memory(
     store.claim(key)
     store.commit()
     session = store.session
-    for path in options.path.parent.glob(f"{options.path.name}*"):  # the lock as well
+    for path in options.path.parent.glob(f"{options.path.name}{beside}"):
         path.unlink()
     store.ack([Span(key, 30, 40)])
     store.commit()
