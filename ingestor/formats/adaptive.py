@@ -7,7 +7,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from ingestor.formats.fields import Role
-from ingestor.formats.format import Format
+from ingestor.formats.format import Extent, Format
 from ingestor.formats.syslog import prefix_length
 from ingestor.model import Hit, Malformed, Reason
 
@@ -141,9 +141,9 @@ class Adaptive(Format):
         """Describe lines of the first format."""
         return self.first.layout(line)
 
-    def reach(self, line: bytes) -> tuple[int, str]:
-        """Tell how far the current format explains a line."""
-        return self.current.reach(line)
+    def extent(self, line: bytes) -> Extent:
+        """Tell how much of a line the current format explains."""
+        return self.current.extent(line)
 
     @property
     def changed(self) -> bool:

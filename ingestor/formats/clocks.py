@@ -236,7 +236,8 @@ def _directives(text: str) -> list[str]:
 def strftime_pattern(text: str, *, named: bool = False) -> bytes:
     """Give a regular expression for what ``strftime`` writes with this format.
 
-    With ``named``, the first of each directive is a group of that name.
+    With ``named``, the first of each directive is a group of that name, and seconds may have a
+    fraction: W3C's may, whose definition does not tell.
     Raises FormatError for a directive that cannot be read back.
     """
     pattern, at, seen = b"", 0, set[str]()
@@ -258,6 +259,7 @@ def strftime_pattern(text: str, *, named: bool = False) -> bytes:
         if named and letter not in seen:
             seen.add(letter)
             piece = b"(?P<" + letter.encode() + b">" + piece + b")"
+            piece += rb"(?:\.\d{1,9})?" if letter == "S" else b""
         pattern += piece
     return pattern + re.escape(text[at:].encode())
 

@@ -20,7 +20,7 @@ from ingestor.formats.fields import (
     Role,
     Shape,
 )
-from ingestor.formats.format import Format
+from ingestor.formats.format import END, Extent, Format
 from ingestor.formats.hits import builder, hit_fields, time_reader
 from ingestor.formats.layouts import text_layout
 from ingestor.formats.matcher import Matcher, columns_of
@@ -121,12 +121,12 @@ class TextFormat(Format):
             return None
         return text_layout(self.parts, self.captured, columns[self.columns[Role.TIME]])
 
-    def reach(self, line: bytes) -> tuple[int, str]:
-        """Tell how many bytes of a line are explained, and what was expected there."""
+    def extent(self, line: bytes) -> Extent:
+        """Tell how much of a line is explained, and what was expected there."""
         end, part = self._matcher.reach(line.removesuffix(b"\r"))
         if part is None:
-            return end, "the end of the line"
-        return end, part.text if isinstance(part, Field) else repr(part.text.decode())
+            return Extent(end, END)
+        return Extent(end, part.text if isinstance(part, Field) else repr(part.text.decode()))
 
 
 def merged(parts: Sequence[Part]) -> list[Part]:

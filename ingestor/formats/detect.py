@@ -18,7 +18,7 @@ from ingestor.formats.adaptive import (
 )
 from ingestor.formats.compiler import TextFormat
 from ingestor.formats.containers import Contained, Output, outputs
-from ingestor.formats.format import Format
+from ingestor.formats.format import END, Format
 from ingestor.formats.json import JsonFormat
 from ingestor.formats.named import compile_format
 from ingestor.formats.presets import PRESETS
@@ -34,7 +34,6 @@ ENOUGH = 0.95  # the share of lines that a format must explain
 _PLAUSIBLE = 0.8  # … and of its hits that must look right: visitors may write nonsense
 _SHORT = 20  # lines: one of fewer is more than a twentieth
 _MAJORITY = 0.75  # of so few lines, where nothing explains the others
-_MUCH = 99  # keys
 _SHOWN = 160  # characters of a line in an explanation
 # A server's own words, which stand in an access log by mistake and are no other format of one.
 _OWN_WORDS = re.compile(
@@ -298,20 +297,13 @@ def _nearest(
 ) -> tuple[str, int, str]:
     """Give the preset that gets furthest in a line: name, column, what it expects there."""
     tried = [best] if best.explained else scores
-    reaches = [(score.format, *score.format.reach(line)) for score in tried]
-    found, column, expected = max(reaches, key=lambda each: (each[1], -_wants(each[2])))
-    if column == len(line) and expected == "the end of the line":
+    extents = [(score.format, score.format.extent(line)) for score in tried]
+    found, (column, expected, _) = max(extents, key=lambda each: (each[1].length, -each[1].missing))
+    if column == len(line) and expected == END:
         verdict = found.parse(line, latest)
         a_request = verdict is Reason.DIRECTIVE or verdict is Malformed.REQUEST
         expected = "a request" if a_request else f"other values ({verdict})"
     return found.name, column, expected
-
-
-def _wants(expected: str) -> int:
-    """How much a preset misses of a line that it has read to its end, as all of JSON's do."""
-    if expected.startswith("a key for"):
-        return 1 + expected.count(",")
-    return _MUCH if expected.startswith("text and numbers") else 0
 
 
 def _needs_zone(sample: Sequence[bytes], latest: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -11,6 +11,17 @@ if TYPE_CHECKING:
     from ingestor.formats.hits import Columns
     from ingestor.formats.layouts import Layout
     from ingestor.model import Hit, Malformed, Reason
+
+
+END = "the end of the line"
+
+
+class Extent(NamedTuple):
+    """How much of a line a format explains, for people whose log none explains."""
+
+    length: int  # bytes
+    expected: str  # what the format expects there, for people
+    missing: int = 0  # values it needs that a line lacks which it has read to its end
 
 
 class Format(ABC):
@@ -61,8 +72,8 @@ class Format(ABC):
         return False
 
     @abstractmethod
-    def reach(self, line: bytes) -> tuple[int, str]:
-        """Tell how many bytes of a line are explained, and what was expected there."""
+    def extent(self, line: bytes) -> Extent:
+        """Tell how much of a line is explained, and what was expected there."""
 
     def for_file(self, head: Sequence[bytes]) -> Format:
         """Give the format to use for one file, which begins with these lines.

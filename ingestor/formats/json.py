@@ -18,7 +18,7 @@ from ingestor.formats.clocks import clock_named
 from ingestor.formats.compiler import TextFormat, merged
 from ingestor.formats.extractor import Extract, Path, Source, extractor
 from ingestor.formats.fields import Escape, Field, Part, Role
-from ingestor.formats.format import Format
+from ingestor.formats.format import END, Extent, Format
 from ingestor.formats.hits import builder, encoded_path, hit_fields, time_reader
 from ingestor.formats.keys import KEYS
 from ingestor.formats.layouts import layout_of
@@ -55,7 +55,6 @@ _COLUMNS = (
 
 _HANDLED = ("handled request", "NOP")  # Caddy's notes on requests, the second if nobody answered
 _NO_OTHER = (None, *_HANDLED)
-_END = "the end of the line"
 _DEEP = 8  # objects in objects that ordinary logs have at most
 _KEPT = 256  # readers, each for one set of keys
 _SHAPES = 4  # shapes of lines that are looked for first
@@ -234,12 +233,12 @@ class JsonFormat(Format):
         """Read the time of columns."""
         return self._time_of(columns)
 
-    def reach(self, line: bytes) -> tuple[int, str]:
+    def extent(self, line: bytes) -> Extent:
         """Tell whether the line is JSON at all; JSON is not read by columns."""
         try:
             values = _strictly(line)
         except _Unreadable:
-            return 0, "a JSON object"
+            return Extent(0, "a JSON object")
         try:
             request = self._request(values)
             missing = [
@@ -249,8 +248,10 @@ class JsonFormat(Format):
                 if not (request if role is Role.REQUEST else self._find(values, role))
             ]
         except _Unreadable:
-            return len(line), "text and numbers where other values stand"
-        return len(line), f"a key for {', '.join(missing)}" if missing else _END
+            expected = "text and numbers where other values stand"
+            return Extent(len(line), expected, missing=len(Role))
+        expected = f"a key for {', '.join(missing)}" if missing else END
+        return Extent(len(line), expected, missing=len(missing))
 
     # ── one line ──────────────────────────────────────────────────────────────────────────────
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ingestor.formats.format import Format
+from ingestor.formats.format import Extent, Format
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,11 +72,11 @@ class Prefixed(Format):
         """Read the time as the format does."""
         return self.inner.time_of(columns)
 
-    def reach(self, line: bytes) -> tuple[int, str]:
-        """Tell how far prefix and format explain the line."""
+    def extent(self, line: bytes) -> Extent:
+        """Tell how much prefix and format explain of the line."""
         bare = self.bare(line)
-        end, expected = self.inner.reach(bare)
-        return len(line) - len(bare) + end, expected
+        extent = self.inner.extent(bare)
+        return extent._replace(length=len(line) - len(bare) + extent.length)
 
     @property
     def changed(self) -> bool:

@@ -32,7 +32,7 @@ from ingestor.formats.fields import (
     host,
     moment,
 )
-from ingestor.formats.format import Format
+from ingestor.formats.format import Extent, Format
 from ingestor.formats.hits import Build, builder, hit_fields, time_reader
 from ingestor.model import Hit, Malformed, Reason
 
@@ -235,11 +235,12 @@ class W3cFormat(Format):
             self._layout is not self._first or bool(self._broken) or len(self._known) != self._met
         )
 
-    def reach(self, line: bytes) -> tuple[int, str]:
+    def extent(self, line: bytes) -> Extent:
         """Tell whether a line has the right number of words; less is not worth telling."""
         names = self._layout.names
         count = len(line.split(b"\t" if b"\t" in line else b" "))
-        return (len(line) if count == len(names) else 0), f"{len(names)} words: {names[0]} …"
+        length = len(line) if count == len(names) else 0
+        return Extent(length, f"{len(names)} words: {names[0]} …")
 
     def for_file(self, head: Sequence[bytes]) -> Format:
         """Give a fresh format that has read this file's header."""

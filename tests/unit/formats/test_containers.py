@@ -119,7 +119,7 @@ def test_a_line_that_was_cut_for_its_length_is_malformed() -> None:
 
 def test_how_far_a_line_is_explained_counts_what_is_around_it() -> None:
     line = cri(COMBINED + b" x")
-    assert format_named("container combined").reach(line)[0] == len(line) - 2
+    assert format_named("container combined").extent(line)[0] == len(line) - 2
 
 
 @pytest.mark.parametrize(

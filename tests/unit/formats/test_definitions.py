@@ -337,9 +337,9 @@ def test_pieces_of_other_variables_are_unnamed() -> None:
 
 def test_a_definition_says_how_far_it_explains_a_line() -> None:
     line_format = compile_format(COMBINED)
-    assert line_format.reach(b"192.0.2.1 -") == (len(b"192.0.2.1 -"), "' '")
-    assert line_format.reach(f"192.0.2.1 - - [{TIME}] GET".encode())[1] == "'] \"'"
-    assert line_format.reach(b"") == (0, "' '")
+    assert line_format.extent(b"192.0.2.1 -") == (len(b"192.0.2.1 -"), "' '", 0)
+    assert line_format.extent(f"192.0.2.1 - - [{TIME}] GET".encode())[1] == "'] \"'"
+    assert line_format.extent(b"") == (0, "' '", 0)
 
 
 @pytest.mark.parametrize("escape", ["default", "json", "none"])

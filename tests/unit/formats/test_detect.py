@@ -303,7 +303,7 @@ def test_the_current_format_tells_how_far_it_explains_a_line() -> None:
     line = PRESETS["combined"].sample.encode()
     found = detect([line], latest=LATEST)
     assert isinstance(found.format, Adaptive)
-    assert found.format.reach(line) == (len(line), "the end of the line")
+    assert found.format.extent(line) == (len(line), "the end of the line", 0)
     columns = found.format.split(line)
     assert columns is not None
     assert isinstance(found.format.hit(columns, LATEST), Hit)

@@ -335,16 +335,16 @@ def test_a_definition_that_only_looks_like_json_is_read_as_text() -> None:
 
 def test_how_far_a_line_is_explained_is_told() -> None:
     caddy = format_named("caddy")
-    assert caddy.reach(b"nothing") == (0, "a JSON object")
-    assert "address" in caddy.reach(b'{"ts":1}')[1]
+    assert caddy.extent(b"nothing") == (0, "a JSON object", 0)
+    assert "address" in caddy.extent(b'{"ts":1}')[1]
 
 
 def test_a_value_of_a_wrong_type_is_told_and_raises_nothing() -> None:
     caddy = format_named("caddy")
     sample = PRESETS["caddy"].sample.replace('"status":200', '"status":[200]').encode()
-    assert caddy.reach(sample) == (len(sample), "text and numbers where other values stand")
+    assert caddy.extent(sample)[:2] == (len(sample), "text and numbers where other values stand")
     whole = PRESETS["caddy"].sample.encode()
-    assert caddy.reach(whole) == (len(whole), "the end of the line")
+    assert caddy.extent(whole) == (len(whole), "the end of the line", 0)
 
 
 CADDY = (

@@ -39,7 +39,7 @@ def test_prefixes_are_recognised_and_passed_over(prefix: bytes, latest: int) -> 
     columns = line_format.split(prefix + COMBINED)
     assert columns is not None
     assert line_format.hit(columns, latest) == plain
-    assert line_format.reach(prefix + COMBINED)[0] == len(prefix) + len(COMBINED)
+    assert line_format.extent(prefix + COMBINED)[0] == len(prefix) + len(COMBINED)
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -126,8 +126,13 @@ def test_many_changes_are_followed_and_few_remembered() -> None:
 
 
 def test_how_far_a_line_is_explained_is_told() -> None:
-    assert opened(FIELDS).reach(LINE) == (len(LINE), "8 words: date …")
-    assert opened(FIELDS).reach(b"one two")[0] == 0
+    assert opened(FIELDS).extent(LINE) == (len(LINE), "8 words: date …", 0)
+    assert opened(FIELDS).extent(b"one two")[0] == 0
+
+
+@pytest.mark.parametrize("fraction", [b".5", b".123456"])
+def test_seconds_may_have_a_fraction(fraction: bytes) -> None:
+    assert hit(opened(FIELDS), LINE.replace(b":12 ", b":12%s " % fraction)).time == TIME
 
 
 def test_lines_of_another_shape_are_malformed() -> None:
