@@ -47,6 +47,11 @@ class _Commands(click.Group):
         except BrokenPipeError:  # the reader of our output went away: head, less
             _write_nowhere()
             ctx.exit(1)
+        except click.NoSuchOption as error:
+            if error.option_name in {"-v", "--verbose"}:
+                text = f"{error.message} It goes before the command: ingestor --verbose …"
+                raise click.UsageError(text, ctx=error.ctx) from None
+            raise
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:  # the last resort; nothing is lost by it
@@ -101,7 +106,7 @@ def _config_option(command: Callable[..., None]) -> Callable[..., None]:
 def _source_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add what backfill and preview share: sources, sites and the span of time."""
     options = [
-        click.argument("paths", nargs=-1, metavar="PATH..."),
+        click.argument("paths", nargs=-1, metavar="[PATH]..."),
         click.option("--website", metavar="ID", help="Website id: every line counts for it."),
         click.option("--hostname", metavar="HOST", help="Its hostname, where the log has none."),
         click.option("--format", "format_", metavar="NAME", help="Log format.  [default: auto]"),
@@ -179,8 +184,8 @@ def backfill(  # noqa: PLR0913 - an argument a flag
 ) -> None:
     """Send the page views of logs that are there, rotated ones too, oldest first; then exit.
 
-    PATH is a file, a directory or a glob; `-` reads standard input. Run again, it sends nothing
-    twice.
+    PATH is a file, a directory or a glob; `-` reads standard input. Without PATH, the configured
+    sources are read. Run again, it sends nothing twice.
 
     \b
     Example:
@@ -193,7 +198,7 @@ def backfill(  # noqa: PLR0913 - an argument a flag
         "checkpoint.path": _path(checkpoint),
     }
     suffices = url is not None and website is not None
-    settings = _load(config, flags, needs_file=not suffices, own_state=suffices)
+    settings = _load(config, flags, needs_file=not suffices, own_state=suffices, says=True)
     if settings.umami is None:
         raise ConfigError("backfill: where is Umami? Give --url, or umami.url in a configuration.")
     if not settings.sites:
@@ -231,19 +236,21 @@ def preview(  # noqa: PLR0913 - an argument a flag
 ) -> None:
     """Show what would be sent and what not, with reasons. Offline: nothing leaves the machine.
 
+    Without PATH, the configured sources are read.
+
     \b
     Example:
       ingestor preview --lines /var/log/nginx/access.log | less
     """
-    from ingestor.config import NO_WEBSITE  # noqa: PLC0415 - start-up time
+    from ingestor.config import NO_WEBSITE, sites_of_flags  # noqa: PLC0415 - start-up time
     from ingestor.pipeline.preview import preview as do  # noqa: PLC0415 - start-up time
 
     if lines + payloads + json_ > 1:
         raise UsageError("--lines, --payloads and --json exclude each other; give one.")
-    settings = _load(config, {"sites": _sites(website, hostname)}, own_state=True)
+    sites = sites_of_flags(website or (hostname and NO_WEBSITE), hostname)
+    settings = _load(config, {"sites": sites}, own_state=True, says=True)
     if not settings.sites:
-        sites = _sites(NO_WEBSITE, hostname)
-        settings = _load(config, {"sites": sites}, own_state=True)
+        settings = replace(settings, sites=sites_of_flags(NO_WEBSITE, hostname) or ())
     job = _job(settings, paths, format_, timezone, since, until)
     show: Literal["lines", "payloads"] | None = (
         "lines" if lines else "payloads" if payloads else None
@@ -276,6 +283,8 @@ def check(*, config: Path | None, checkpoint: str | None, logrotate: Path, json_
     from ingestor.pipeline.checks import Remarks  # noqa: PLC0415 - start-up time
     from ingestor.pipeline.checks import check as do  # noqa: PLC0415 - start-up time
 
+    if _is_given("logrotate") and not logrotate.exists():
+        raise UsageError(f"--logrotate: there is no {logrotate}; check the path.")
     try:
         settings = _load(config, {"checkpoint.path": _path(checkpoint)}, needs_file=True)
         found = do(settings, name=str(config or DEFAULT_PATH), rotation=logrotate)
@@ -433,13 +442,27 @@ async def _serve(receiver: Any) -> None:
 
 
 def _load(
-    path: Path | None, flags: dict[str, Any], *, needs_file: bool = False, own_state: bool = False
+    path: Path | None,
+    flags: dict[str, Any],
+    *,
+    needs_file: bool = False,
+    own_state: bool = False,
+    says: bool = False,
 ) -> Config:
-    """Load the configuration: the named one, else the one in /etc, else defaults and flags."""
+    """Load the configuration: the named one, else the one in /etc, else defaults and flags.
+
+    ``own_state``: the command works without one, and a person has a checkpoint of their own.
+    ``says``: tell whose settings hold where nobody named a file.
+    """
     from ingestor import config  # noqa: PLC0415 - start-up time
 
-    if path is None and (needs_file or not own_state) and config.DEFAULT_PATH.exists():
-        path = config.DEFAULT_PATH
+    is_named = path is not None
+    if path is None and os.path.exists(config.DEFAULT_PATH):  # noqa: PTH110 - no error where it may not be seen
+        if os.access(config.DEFAULT_PATH, os.R_OK) or not own_state:
+            path = config.DEFAULT_PATH
+        if says:
+            words = "The settings are those of %s." if path else "%s is not readable: defaults."
+            log.info(words, config.DEFAULT_PATH)
     if path is None and needs_file:
         given = [key for key in ("umami.url", "sites") if flags.get(key) is not None]
         if len(given) == 1:
@@ -452,9 +475,15 @@ def _load(
                 f"none at {config.DEFAULT_PATH}."
             )
         path = config.DEFAULT_PATH  # its absence is the error to tell
-    if path is None and own_state and flags.get("checkpoint.path") is None:
+    if not is_named and own_state and flags.get("checkpoint.path") is None:
         flags = flags | {"checkpoint.path": _own_checkpoint()}
     return config.load(path, environment=os.environ, flags=flags)
+
+
+def _is_given(name: str) -> bool:
+    """Whether the command line has this option."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
 
 
 def _as_service_user(settings: Config, *, own: bool = False, later: Sequence[str] = ()) -> None:

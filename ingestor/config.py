@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from ingestor.errors import ConfigError, FormatError
 from ingestor.formats import format_named
 from ingestor.logfiles import FollowOptions
 from ingestor.pageviews import PageViewOptions, Rules, Site
-from ingestor.typed_yaml import Place, Reader, unknown
+from ingestor.typed_yaml import Place, Reader, secrets, unknown
 
 DEFAULT_PATH = Path("/etc/ingestor/config.yaml")
 _MAX_FILE = 4 << 20  # bytes; four hundred sites are under 100 kB
@@ -35,7 +35,7 @@ class Source:
     """Where logs are and how to read them. Globs in include and exclude match file names."""
 
     path: str  # a file, a directory or a glob
-    include: tuple[str, ...] = ("*access*.log*",)  # looked at where path is a directory
+    include: tuple[str, ...] = ("*access*log*",)  # looked at where path is a directory
     exclude: tuple[str, ...] = ("*error*",)
     format: str = "auto"  # a preset's name, auto, or a definition from the server's configuration
     site: str | None = None  # hostname of the site for lines without a vhost
@@ -64,6 +64,7 @@ class Config:
     checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
     places: Mapping[str, Place] = field(default_factory=dict, repr=False, compare=False)
     file: Path | None = field(default=None, compare=False)  # where it was read from
+    secret_files: tuple[Path, ...] = field(default=(), compare=False)  # … and its secrets
 
     def rules(self, *, since: int | None = None, until: int | None = None) -> Rules:
         """The rules as configured; a wrong one is a ConfigError that names its place."""
@@ -147,7 +148,13 @@ def load(
         # A password in the environment alone does not mean that there is an Umami to send to.
         if name != "umami" or "url" in values[name]
     }
-    config = Config(**sections, **lists, places=reader.places, file=path)
+    config = Config(
+        **sections,
+        **lists,
+        places=reader.places,
+        file=path,
+        secret_files=tuple(reader.secret_files),
+    )
     _check(config)
     return config
 
@@ -185,6 +192,8 @@ def _text(path: Path) -> str:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        if isinstance(error, PermissionError):
+            why = f"{why}; run this as root, or as a user that may read it"
         raise ConfigError(f"{path}: the configuration cannot be read: {why}.") from None
     if len(text) > _MAX_FILE:
         raise ConfigError(f"{path}: this is over 4 MiB, so it is no configuration of ours.")
@@ -199,11 +208,25 @@ def _read_environment(
         for section, cls in _SECTIONS.items()
         for name, hint in get_type_hints(cls, include_extras=True).items()
     }
+    files = {
+        f"{_PREFIX}{section}_{name}_FILE".upper(): (section, name)
+        for section, cls in _SECTIONS.items()
+        for name in secrets(cls)
+    }
     for variable in sorted(v for v in environment if v.startswith(_PREFIX)):
         if variable == f"{_PREFIX}CONFIG":  # names the file itself
             continue
+        if variable in files:
+            section, name = files[variable]
+            if f"{_PREFIX}{section}_{name}".upper() in environment:
+                raise ConfigError(f"{variable} and the secret itself are both set; keep one.")
+            file = environment[variable]
+            values[section][name] = reader.secret(file, f"{section}.{name}", Place(variable))
+            reader.places[f"{section}.{name}"] = Place(variable)
+            continue
         if variable not in hints:
-            raise ConfigError(f"{unknown('environment variable', variable, list(hints))}")
+            known = [*hints, *files]
+            raise ConfigError(f"{unknown('environment variable', variable, known)}")
         section, name, hint = hints[variable]
         text = environment[variable]
         # A scalar is taken as it stands: a password may look like YAML.
@@ -268,10 +291,8 @@ def check_format(config: Config, i: int, source: Source) -> None:
     """Raise ConfigError where a source's format or time zone cannot be right."""
     try:
         zone = None if source.timezone is None else ZoneInfo(source.timezone)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         # ZoneInfoNotFoundError is a KeyError; a path outside of the database a ValueError.
-        raise config.located(_bad_zone(i, source)) from None
-    except KeyError:
         raise config.located(_bad_zone(i, source)) from None
     if source.format == "auto":
         return
@@ -304,7 +325,7 @@ def replace_source(source: Source, **changes: Any) -> Source:
     return replace(source, **{k: v for k, v in changes.items() if v is not None})
 
 
-def sites_of_flags(website: str | None, hostname: str | None) -> Sequence[Site] | None:
+def sites_of_flags(website: str | None, hostname: str | None) -> tuple[Site, ...] | None:
     """The one site that ``--website`` and ``--hostname`` describe, or None without them."""
     if website is None:
         return None

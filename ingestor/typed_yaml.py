@@ -60,6 +60,7 @@ class Reader:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
         self.places: dict[str, Place] = {}
+        self.secret_files: list[Path] = []  # that secrets were read from
 
     def compose(self, text: str, source: str) -> yaml.Node | None:
         """Parse YAML text into nodes; ``source`` names it in errors.
@@ -71,25 +72,29 @@ class Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             place = Place(source, None if mark is None else mark.line + 1)
-            raise ConfigError(f"{place}: this is not valid YAML: {error.problem}.") from None
+            raise ConfigError(
+                f"{place}: this is not valid YAML: {error.problem}. Write values with any of "
+                "* ! % @ : # { } [ ] in quotes, and indent with blanks, not tabs."
+            ) from None
         except (yaml.YAMLError, RecursionError) as error:
             raise ConfigError(f"{source}: this is not valid YAML: {error}") from None
 
     def table(self, node: yaml.Node, cls: type[Any], key: str, source: str) -> dict[str, Any]:
         """Read a mapping as keyword arguments for the dataclass ``cls``; every key is checked."""
         hints = get_type_hints(cls, include_extras=True)
-        names = {f.name: f for f in dataclasses.fields(cls) if not f.metadata.get("hidden")}
+        names = {f.name: f for f in dataclasses.fields(cls)}
         values: dict[str, Any] = {}
         for name, value_node, place in self.pairs(node, key, source):
             path = f"{key}.{name}" if key else name
-            if name.endswith("_file") and name[:-5] in names and _secret(names[name[:-5]]):
-                name = name[:-5]  # noqa: PLW2901 - the same setting, told in another way
+            if name.removesuffix("_file") in secrets(cls) and name not in names:
+                name = name.removesuffix("_file")  # noqa: PLW2901 - the same, told in another way
                 if name in values:
                     raise ConfigError(f"{place}: {path} and {name} are both set; keep one.")
-                values[name] = self._secret_file(value_node, path, place)
+                file = self._expand(str(value_node.value), path, place)
+                values[name] = self.secret(file, path, place)
                 continue
             if name not in names:
-                allowed = [*names, *(f"{n}_file" for n, f in names.items() if _secret(f))]
+                allowed = [*names, *(f"{each}_file" for each in secrets(cls))]
                 raise ConfigError(f"{place}: {unknown('key', name, allowed, prefix=key)}")
             if name in values:
                 raise ConfigError(f"{place}: {path} is set twice; keep one.")
@@ -159,8 +164,22 @@ class Reader:
             )
         place = Place(source, node.start_mark.line + 1)
         if isinstance(node, yaml.ScalarNode) and node.value and not dataclasses.is_dataclass(hint):
-            raise ConfigError(f"{place}: {key} has to be a list: write [{node.value}].")
+            raise ConfigError(f'{place}: {key} has to be a list: write ["{node.value}"].')
         raise ConfigError(f"{place}: {key} has to be a list, not {_kind(node)}.")
+
+    def secret(self, name: str, key: str, place: Place) -> str:
+        """Read a secret from its file, without blanks around it. Raises ConfigError."""
+        try:
+            with Path(name).open(encoding="utf-8") as file:
+                text = file.read(_MAX_SECRET).strip()
+        except (OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise ConfigError(
+                f"{place}: {key}: {name} cannot be read: {why}. "
+                f"It has to be readable for the user {_user()}."
+            ) from None
+        self.secret_files.append(Path(name))
+        return text
 
     def _expand(self, text: str, key: str, place: Place) -> str:
         def variable(match: re.Match[str]) -> str:
@@ -183,18 +202,6 @@ class Reader:
         except ValueError:
             raise ConfigError(f"{place}: {key} has to be {_wanted(hint)}, not {text!r}.") from None
 
-    def _secret_file(self, node: yaml.Node, key: str, place: Place) -> str:
-        name = self._expand(str(node.value), key, place)
-        try:
-            with Path(name).open(encoding="utf-8") as file:
-                return file.read(_MAX_SECRET).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise ConfigError(
-                f"{place}: {key}: {name} cannot be read: {why}. "
-                f"It has to be readable for the user {_user()}."
-            ) from None
-
 
 def unknown(what: str, name: str, allowed: Sequence[str], *, prefix: str = "") -> str:
     """Say that ``name`` is not known, with the nearest right spelling or all of them."""
@@ -204,8 +211,9 @@ def unknown(what: str, name: str, allowed: Sequence[str], *, prefix: str = "") -
     return f"unknown {what} {name!r}{where}. {hint}"
 
 
-def _secret(field: dataclasses.Field[Any]) -> bool:
-    return not field.repr
+def secrets(cls: type[Any]) -> list[str]:
+    """Names of a dataclass's fields that are secrets: a file may hold them (``password_file``)."""
+    return [f.name for f in dataclasses.fields(cls) if f.metadata.get("secret")]
 
 
 def _kind(node: yaml.Node) -> str:

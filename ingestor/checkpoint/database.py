@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 _BUSY_S = {"normal": 0.25, "full": 5.0}  # a commit's wait for another process's: one is on the loop
 _OPEN_BUSY_S = 5.0
 _OUR_SUFFIXES = (".db", ".sqlite", ".sqlite3")  # what has one was meant to be a checkpoint
+_MAGIC = b"SQLite format 3\0"
 _SMALLEST_PAGE = 512
 SIDECARS = ("-wal", "-shm", "-journal")
 DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -188,19 +189,26 @@ def look_at(path: Path) -> None:
         return
     if not stat.S_ISREG(found.st_mode):
         raise CheckpointError(f"{path} is not a regular file; checkpoint.path names a file")
-    if path.suffix not in _OUR_SUFFIXES and _is_text(path):
-        raise CheckpointError(
-            f"{path} is a text file and no checkpoint; name another file as checkpoint.path"
-        )
+    refuse_others(path)
     if found.st_size < _SMALLEST_PAGE:  # SQLite would take it for a database without tables
         raise Damaged(f"it has only {found.st_size} bytes")
 
 
-def _is_text(path: Path) -> bool:
-    """Tell whether a file is somebody's log or configuration, which must not be moved away."""
-    with path.open("rb") as file:
-        start = file.read(4096)
-    return bool(start) and b"\0" not in start and start.decode("utf-8", "ignore").isascii()
+def refuse_others(path: Path) -> None:
+    """Raise CheckpointError for somebody's log or archive: it must not be moved away as damaged.
+
+    A damaged checkpoint has SQLite's beginning or zeros, or is known by its name or what lies
+    beside it.
+    """
+    if path.suffix in _OUR_SUFFIXES or path.with_name(f"{path.name}-wal").exists():
+        return
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_MAGIC))
+    except FileNotFoundError:
+        return
+    if start.rstrip(b"\0") and start != _MAGIC:
+        raise CheckpointError(f"{path} is no checkpoint; name another file as checkpoint.path")
 
 
 def _keep_private(path: Path) -> None:

@@ -51,6 +51,8 @@ class Disk:
     def open(cls, options: CheckpointOptions, role: Role) -> Disk:
         """Lock the role, open its file, or begin a fresh one. Raises CheckpointError."""
         path = resolved(options.path)
+        with database.speaking(path):
+            database.refuse_others(path)  # before a lock file is laid beside it
         lock = Lock.acquire(lock_path(path, role), held_by=f"another `ingestor {role}`")
         try:
             connection, aside = database.open_or_set_aside(

@@ -125,8 +125,10 @@ def forget(path: Path, file: bytes) -> int:
     checkpoint, where there is none, or where it cannot be written.
     """
     path = resolved(path)
-    if not path.exists():
-        raise CheckpointError(f"there is no checkpoint {path}")
+    with _speaking(path):
+        if not path.exists():
+            raise CheckpointError(f"there is no checkpoint {path}")
+        database.refuse_others(path)
     locks: list[Lock] = []
     try:
         for role in Role:

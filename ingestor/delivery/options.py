@@ -17,6 +17,7 @@ Background = Literal["backfill", "always", "never"]
 _DAY = 86_400.0
 _TAG_PREFIX = re.compile(r"[a-z0-9-]{0,24}")  # with the batch's own number, Umami takes 50
 _SETTLE_MIN = 60.0  # seconds
+_SECRET = {"secret": True}  # a file may hold it: see typed_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,9 @@ class UmamiOptions:
     """
 
     url: str = field(repr=False)
-    api_key: str | None = field(default=None, repr=False)  # Umami Cloud
+    api_key: str | None = field(default=None, repr=False, metadata=_SECRET)  # Umami Cloud
     username: str | None = None  # for reading back
-    password: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False, metadata=_SECRET)
 
     def __post_init__(self) -> None:
         try:
@@ -46,6 +47,11 @@ class UmamiOptions:
         self._refuse_more()
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
             raise UsageError("umami.api_key holds characters that no HTTP header can carry")
+        if (self.username is None) != (self.password is None):
+            key, other = (
+                ("username", "password") if self.password is None else ("password", "username")
+            )
+            raise UsageError(f"umami.{key} is set without umami.{other}; a login takes both")
 
     def _refuse_more(self) -> None:
         """Say what of the URL does not belong there, but not its text."""

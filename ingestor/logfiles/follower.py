@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ingestor.logfiles.closing import Closing
 from ingestor.logfiles.directories import DirectoryTimes
-from ingestor.logfiles.discovery import FollowSource, discover
+from ingestor.logfiles.discovery import FollowSource, discover, lineage_of
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.intake import Intake
 from ingestor.logfiles.rereading import Rereads
@@ -19,8 +19,9 @@ from ingestor.logfiles.roster import Roster
 from ingestor.logfiles.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
+    from ingestor.logfiles.discovery import Found
     from ingestor.logfiles.followed import FileState, Start
     from ingestor.logfiles.options import FollowOptions
     from ingestor.logfiles.registry import Registry
@@ -32,7 +33,11 @@ _FULL_SHARE = 300  # … which may take one part in this of the time
 
 
 class Follower:
-    """All files of all sources of one daemon. Not thread-safe: one call at a time."""
+    """All files of all sources of one daemon. Not thread-safe: one call at a time.
+
+    ``start`` says from where files are read that are there when their source is new: all are with
+    ``first_start``, else those of ``new_sources`` (indexes), but for logs that are known already.
+    """
 
     def __init__(
         self,
@@ -43,12 +48,15 @@ class Follower:
         clock: Callable[[], float],
         start: Start = "end",
         first_start: bool = False,
+        new_sources: Collection[int] = (),
     ) -> None:
         self._sources = sources
         self._options = options
         self._clock = clock
         self._roster = Roster(registry, options, clock)
-        self._intake = Intake(self._roster, start, first_start=first_start)
+        self._intake = Intake(self._roster, start)
+        self._first_start = first_start
+        self._new_sources = new_sources
         self._turns = Turns(self._roster)
         self._closing = Closing(self._roster)
         self._rereads = Rereads(options.read, self._roster.locate, self._miss)
@@ -110,10 +118,24 @@ class Follower:
         roster.present = set(roster.ages)
         self._order += len(discovered.files)
         self._intake.note_present(discovered)
+        roster.first_ids |= self._first_of(discovered.files)
+        self._first_start, self._new_sources = False, ()
         self._intake.look_at_all(discovered.files)
         self._closing.report_lost()
         self._closing.forget_vanished()
         self._turns.note_elders()
+
+    def _first_of(self, files: Sequence[Found]) -> set[tuple[int, int]]:
+        """Choose the files whose source is new: no other has them, nor any generation of theirs."""
+        if self._first_start:
+            return {found.id for found in files}
+        new = [found for found in files if found.source in self._new_sources]
+        if not new:
+            return set()
+        old = [one for i, one in enumerate(self._sources) if i not in self._new_sources]
+        covered = {found.id for found in discover(old).files}
+        known = {lineage_of(file.path) for file in self._roster.registry.known()}
+        return {one.id for one in new if one.id not in covered and one.lineage not in known}
 
     def poll(self) -> bool:
         """Look at the open files; cheap. Gives whether there is something to read."""

@@ -36,10 +36,9 @@ _UNFINISHED_ARCHIVE = 120.0  # seconds without change until an incomplete archiv
 class Intake:
     """Identifies files, and gives each content its place."""
 
-    def __init__(self, roster: Roster, start: Start, *, first_start: bool) -> None:
+    def __init__(self, roster: Roster, start: Start) -> None:
         self._roster = roster
         self._start = start
-        roster.first_start = first_start
         self._claimed: set[int] = set()
         self._orphans: set[tuple[int, int]] = set()  # copies of what is nowhere at this look
 
@@ -80,7 +79,11 @@ class Intake:
                 continue  # what it is a copy of was found again
             self._identify(found)
         self._orphans.clear()
-        self._roster.first_start = False
+        if self._roster.first_ids:  # but what could not be read yet
+            waiting = {
+                id_ for id_, place in self._roster.places.items() if place.kind is PlaceKind.WAITING
+            }
+            self._roster.first_ids &= waiting
 
     def may_have_changed(self) -> bool:
         """Whether a file that is not open has changed, or is to be tried again."""
@@ -174,8 +177,6 @@ class Intake:
         head = file.read_at(0, HEAD)
         if self._is_unfinished(found, file, head, place):
             self._roster.wait(place, self._roster.options.rescan_interval)
-            if self._roster.first_start:
-                self._roster.first_ids.add(found.id)
             return False
         if not head and file.compression is not None:  # an empty log, compressed
             place.kind = PlaceKind.DONE
@@ -273,13 +274,11 @@ class Intake:
         return known is not None and known.identity[:2] == found.id
 
     def _take_in(self, found: Found, file: LogFile, head: bytes) -> bool:
-        """Register new content, and read it from 0; or as `start` says at the first start."""
+        """Register new content, and read it from 0; or as `start` says of what was there first."""
         archived = file.compression is not None
         identity = identity_of(found.device, found.inode, head)
         origin = 0
-        if (self._roster.first_start or found.id in self._roster.first_ids) and self._is_skipped(
-            found
-        ):
+        if found.id in self._roster.first_ids and self._is_skipped(found):
             origin = END if archived else last_line_end(file, file.length or 0)
         self._roster.first_ids.discard(found.id)
         key = self._roster.registry.register(identity, found.path, origin=origin, archived=archived)

@@ -59,8 +59,7 @@ class Roster:
         self.not_it: set[tuple[tuple[int, int], int, int]] = set()  # place, its time, content
         self.done_before: dict[tuple[int, int], Place] = {}  # archives and copies acked earlier
         self.settling: dict[tuple[int, int], tuple[int, Found, int]] = {}  # key, file, length
-        self.first_start = False  # during the very first look of all
-        self.first_ids: set[tuple[int, int]] = set()  # there at that look, and not yet readable
+        self.first_ids: set[tuple[int, int]] = set()  # there when their source was new
         self.urgent = True  # a look at everything is due
         self.findings: list[Finding] = []
         self.catalogue: Catalogue | None = None  # of one rescan
@@ -169,8 +168,6 @@ class Roster:
 
     def cannot_open(self, found: Found, place: Place, error: OSError) -> None:
         """Opening or reading failed: say it, and try again with growing patience."""
-        if self.first_start:
-            self.first_ids.add(found.id)
         place.failures += 1
         is_refused = error.errno in {errno.EACCES, errno.EPERM, errno.ENOENT}
         # Rights come back without a sign, and to ask for them costs next to nothing.

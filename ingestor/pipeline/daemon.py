@@ -26,7 +26,13 @@ from ingestor.model import Span
 from ingestor.observe import Counts, Notifier, counted
 from ingestor.pipeline.job import say_findings
 from ingestor.pipeline.ledger import Ledger
-from ingestor.pipeline.leftover import say_left
+from ingestor.pipeline.leftover import (
+    is_first_start,
+    left_files,
+    new_sources,
+    note_sources,
+    say_left,
+)
 from ingestor.pipeline.precedence import Precedence
 from ingestor.pipeline.rereading import Uncounted, merged
 from ingestor.pipeline.scanners import Scanners, without_lines
@@ -48,7 +54,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("ingestor")
 T = TypeVar("T")
 
-_STARTED = "run.started"  # the checkpoint's note that the very first start is behind us
 _QUIET = 10.0  # seconds without a new line, after which it is looked for half as often
 _PRUNE = 3600.0  # seconds between two looks for what the checkpoint may forget
 
@@ -106,7 +111,8 @@ class _Daemon:
             config.follow,
             clock=time.monotonic,
             start=_start(config),
-            first_start=self._store.noted(_STARTED) is None,
+            first_start=is_first_start(self._store),
+            new_sources=new_sources(self._store, config.sources),
         )
 
     def _begin_life(self, config: Config) -> None:
@@ -137,7 +143,6 @@ class _Daemon:
         """Follow and feed; ends only by being cancelled. ``hangup``: reload, please."""
         self._say_in_doubt()
         self._begin_following()
-        self._store.note(_STARTED, value=True)
         while True:
             config = await self._follow(hangup, reload)
             await self._change_to(config)
@@ -155,6 +160,7 @@ class _Daemon:
         loop = asyncio.get_running_loop()
         if self._config.follow.watchdog:
             self._watcher = Watcher(partial(_wake_from_thread, loop, self._hinted))
+        before = left_files(self._store)
         self._look_once()
         live = [state for state in self._follower.files() if state.state == "live"]
         log.log(
@@ -163,8 +169,8 @@ class _Daemon:
             counted(len(live), "file"),
             "" if live else " No source has any yet; `ingestor check` tells what is wrong.",
         )
-        if self._store.noted(_STARTED) is None:
-            say_left(self._store, self._config)
+        say_left(self._store, self._config, before)
+        note_sources(self._store, self._config.sources)
 
     async def _follow(self, hangup: asyncio.Event, reload: Reload | None) -> Config:
         """Follow until a changed configuration is there; gives it, both tasks at rest."""

@@ -1,30 +1,77 @@
-"""What the daemon's first start leaves to a backfill: told once, with the command that reads it."""
+"""What the daemon leaves to a backfill of a source that is new to it, and which sources are.
+
+At the very first start all are. It is told once, with the command that reads it.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 from contextlib import suppress
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from ingestor.logfiles import END
 from ingestor.observe import counted, human_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from ingestor.checkpoint import Store
-    from ingestor.config import Config
+    from ingestor.config import Config, Source
     from ingestor.model import KnownFile
 
 log = logging.getLogger("ingestor")
 
 
-def say_left(store: Store, config: Config) -> None:
-    """Tell how many files and bytes the daemon will not read, if there are any."""
-    left = [file for file in store.known() if file.origin]
+STARTED = "run.started"  # the checkpoint's note that the very first start is behind us
+_SOURCES = "run.sources"  # … and of which sources there were then and since
+
+
+def is_first_start(store: Store) -> bool:
+    """Whether no daemon has ever followed anything with this checkpoint."""
+    return store.noted(STARTED) is None
+
+
+def new_sources(store: Store, sources: Sequence[Source]) -> set[int]:
+    """Give the indexes of sources that were never followed with this checkpoint.
+
+    One that had no file is followed all the same: what appears there is read from its start.
+    """
+    noted = store.noted(_SOURCES)
+    if noted is None and not is_first_start(store):  # by a version that did not note them
+        return set()
+    known = str(noted or "").split()
+    return {i for i, source in enumerate(sources) if _mark(source) not in known}
+
+
+def note_sources(store: Store, sources: Sequence[Source]) -> None:
+    """Remember that these are followed now."""
+    marks = dict.fromkeys([*str(store.noted(_SOURCES) or "").split(), *map(_mark, sources)])
+    text = " ".join(marks)
+    if text != store.noted(_SOURCES):
+        store.note(_SOURCES, text)
+    if is_first_start(store):
+        store.note(STARTED, value=True)
+
+
+def _mark(source: Source) -> str:
+    text = repr((source.path, source.include, source.exclude))
+    return blake2b(text.encode(errors="surrogateescape"), digest_size=8).hexdigest()
+
+
+def left_files(store: Store) -> set[int]:
+    """Keys of the files that have something which the daemon will not read."""
+    return {file.key for file in store.known() if file.origin}
+
+
+def say_left(store: Store, config: Config, before: Collection[int]) -> None:
+    """Tell how many files and bytes the daemon will not read, beside those known ``before``."""
+    left = [file for file in store.known() if file.origin and file.key not in before]
     if left:
         log.info(
-            "What was in the logs before this first start is left to a backfill: %s, %s. To send "
-            "it as well, while the daemon runs: %s",
+            "What was in these logs before they were followed is left to a backfill: %s, %s. To "
+            "send it as well, while the daemon runs: %s",
             counted(len(left), "file"),
             human_bytes(sum(map(_size, left))),
             config.backfill_command(),

@@ -91,9 +91,9 @@ async def retry_rejected(config: Config) -> Retried:
     if config.umami is None or path is None:
         raise ConfigError("umami.url is not set")
     result = Retried(path)
-    if not path.exists() and not path.with_name(f"{path.name}.1").exists():
-        return result
     try:
+        if not path.exists() and not path.with_name(f"{path.name}.1").exists():
+            return result
         with Resending(path) as resending:
             await _Retry(config, resending, result).do()
     except StoppedByUmami as error:

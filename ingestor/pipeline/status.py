@@ -23,6 +23,7 @@ from ingestor.logfiles.reader import LogFile
 from ingestor.model import Hit, Outcome
 from ingestor.observe import counted, human_bytes, printable
 from ingestor.pipeline.job import places
+from ingestor.pipeline.leftover import STARTED
 from ingestor.pipeline.scanners import sample_lines
 from ingestor.pipeline.supervision import STANDING, standing_of
 from ingestor.pipeline.totals import AMENDED, by_source
@@ -212,7 +213,7 @@ class _Look:
         }
         self._files = snapshot.files
         self._newest = newest
-        self._began = "run.started" in snapshot.notes  # from then on, new files are the daemon's
+        self._began = STARTED in snapshot.notes  # from then on, new files are the daemon's
         self._now = wall()
         self._dated = 0
 

@@ -40,6 +40,7 @@ def check(config: Config, *, name: str, rotation: Path = logrotate.DEFAULT) -> R
     remarks.ok("configuration", name, f"is sound: sites {sites}, sources {sources}")
     _check_whole(config, remarks)
     user = service_user(config.checkpoint.path) if os.geteuid() == 0 else None
+    _check_own_files(config, user, remarks)
     _check_checkpoint(config, user, remarks)
     samples = check_logs(config, rules, user, remarks)
     check_vhosts(config, samples, remarks)
@@ -62,6 +63,18 @@ def _check_whole(config: Config, remarks: Remarks) -> None:
             remarks.fail("incomplete", key, text, exit_code=2, advice=f"set {key}")
 
 
+def _check_own_files(config: Config, user: ServiceUser | None, remarks: Remarks) -> None:
+    """What was read here as root, the daemon has to read as its own user."""
+    files = [path for path in (config.file, *config.secret_files) if path is not None]
+    for name in asked_as(
+        user, lambda: [str(path) for path in files if not os.access(path, os.R_OK)]
+    ):
+        whose = "this user" if user is None else f"the user {user.name}"
+        advice = "chgrp it to a group of that user, and chmod 640"
+        text = f"{whose} may not read it"
+        remarks.fail("configuration", name, text, exit_code=2, advice=advice)
+
+
 def _check_checkpoint(config: Config, user: ServiceUser | None, remarks: Remarks) -> None:
     directory = config.checkpoint.path.parent
     subject = f"checkpoint {config.checkpoint.path}"
@@ -76,13 +89,19 @@ def _check_checkpoint(config: Config, user: ServiceUser | None, remarks: Remarks
         text = "its directory does not exist"
         remarks.fail("checkpoint", subject, text, exit_code=2, advice=advice)
         return
-    usable = [directory, *(path for path in (config.checkpoint.path,) if path.exists())]
     refused = asked_as(
-        user, lambda: [str(p) for p in usable if not os.access(p, os.R_OK | os.W_OK)]
+        user,
+        lambda: [
+            str(path)
+            for path in (directory, config.checkpoint.path)
+            if os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK)  # noqa: PTH110 - no error where it may not be seen
+        ],
     )
     if refused:
         text = f"{whose} may not write {refused[0]}"
         advice = f"chown it to the user of the service, as {directory} should be"
+        if os.geteuid():
+            advice = "run this as root, or as the user of the service"
         remarks.fail("checkpoint", subject, text, exit_code=2, advice=advice)
         return
     problems = asked_as(user, lambda: _problems(config.checkpoint.path))
@@ -105,6 +124,11 @@ def _problems(path: Path) -> list[str]:
 
 def _explain_delivery(config: Config, remarks: Remarks) -> None:
     """Say which promise is in force, and what the other one would cost."""
+    if config.delivery.exactly_once and (config.umami is None or config.umami.password is None):
+        text = "exactly_once is not in force: what a crash leaves in doubt is sent again"
+        advice = "set umami.username and umami.password, by which Umami is asked what it stored"
+        remarks.warn("delivery", "delivery", text, advice)
+        return
     if config.delivery.exactly_once:
         text = "what a crash leaves in doubt is looked up by its tag, and only what is missing sent"
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,6 +112,7 @@ class Daemon:
         self,
         *sources: Path | FollowSource,
         first_start: bool = False,
+        new_sources: Collection[int] = (),
         start: Start = "end",
         options: FollowOptions | None = None,
     ) -> Follower:
@@ -127,6 +128,7 @@ class Daemon:
             clock=self.clock,
             start=start,
             first_start=first_start,
+            new_sources=new_sources,
         )
         self.turn()
         return self.follower

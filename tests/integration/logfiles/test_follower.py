@@ -68,6 +68,36 @@ def test_files_that_appear_later_are_read_from_their_start(
     assert sorted(daemon.lines) == sorted(lines(10, 30).splitlines())
 
 
+def test_what_is_there_when_a_source_is_added_is_left_to_a_backfill(
+    tmp_path: Path, daemon: Any
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for directory in (old, new):
+        directory.mkdir()
+    (old / "access.log").write_bytes(lines(0, 10))
+    (new / "access.log").write_bytes(lines(10, 20))
+    (new / "access.log.2.gz").write_bytes(gzip.compress(lines(20, 30)))
+    daemon.start(old)
+    (old / "late.log").write_bytes(lines(30, 40))
+    daemon.start(new, old, new_sources={0})
+    append(new / "access.log", lines(40, 50))
+    (new / "later.log").write_bytes(lines(50, 60))
+    daemon.turn()
+    expected = [lines(0, 10), lines(30, 40), lines(40, 50), lines(50, 60)]
+    assert sorted(daemon.lines) == sorted(b"".join(expected).splitlines())
+
+
+def test_a_source_that_is_written_in_another_way_loses_nothing(log: Path, daemon: Any) -> None:
+    """What was rotated while the daemon was down has an elder that is known."""
+    log.write_bytes(lines(0, 10))
+    daemon.start(log)
+    daemon.stop()
+    rename(log)
+    log.write_bytes(lines(10, 20))
+    daemon.start(FollowSource(os.fsencode(log.parent)), new_sources={0})
+    assert sorted(daemon.lines) == sorted(lines(0, 20).splitlines())
+
+
 @pytest.mark.parametrize(("start", "count"), [("beginning", 30), ("end", 0), (1500, 10)])
 def test_run_start_decides_over_what_is_there(
     log: Path, daemon: Any, start: Any, count: int
