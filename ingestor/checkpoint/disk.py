@@ -51,8 +51,6 @@ class Disk:
     def open(cls, options: CheckpointOptions, role: Role) -> Disk:
         """Lock the role, open its file, or begin a fresh one. Raises CheckpointError."""
         path = resolved(options.path)
-        with database.speaking(path):
-            database.refuse_others(path)  # before a lock file is laid beside it
         lock = Lock.acquire(lock_path(path, role), held_by=f"another `ingestor {role}`")
         try:
             connection, aside = database.open_or_set_aside(
@@ -199,8 +197,11 @@ class _Transaction:
 @contextmanager
 def opening(options: CheckpointOptions) -> Iterator[None]:
     """Let one process at a time make, migrate or set aside a file. Raises CheckpointError."""
+    path = resolved(options.path)
+    with database.speaking(path):
+        database.refuse_others(path)  # before a lock file is laid beside it
     gate = Lock.acquire(
-        lock_path(resolved(options.path)),
+        lock_path(path),
         held_by="another ingestor that is starting",
         patience_s=_STARTING_S,
     )

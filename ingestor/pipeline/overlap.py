@@ -67,7 +67,7 @@ class Ours:
         self._totals: list[dict[str, dict[str, int]]] = []
         self._unanswered: Counter[str] = Counter()  # page views under way or in doubt
         self._alive = False  # somebody is at work, and counts what he did a little later
-        if path is None or not path.exists():
+        if path is None:
             return
         try:
             snapshot = read(path)

@@ -122,6 +122,31 @@ def test_at_the_very_first_start_old_lines_are_left_to_a_backfill(
     assert sandbox.rows() == ["/new", "/old-1", "/old-2"]
 
 
+def test_a_source_that_is_added_or_mended_sends_no_history(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    for name in ("logs", "more"):
+        (tmp_path / name).mkdir()
+        append(tmp_path / name / "access.log", line(f"/{name}-old"))
+    config = configure(tmp_path, sandbox.url, start="end")
+    right = config.read_text()
+    config.write_text(right.replace(f"{tmp_path}/logs", f"{tmp_path}/lgos"))
+    running = ingestor.start("run", "-c", config)
+    until(lambda: "No source has any yet" in running.log(), what="the daemon")
+    more = f"sources:\n  - {{path: {tmp_path}/more, site: example.org}}\n"
+    config.write_text(right.replace("sources:\n", more))
+    running.process.send_signal(signal.SIGHUP)
+    until(lambda: "is in force" in running.log(), what="the reload")
+    assert "left to a backfill: 2 files" in running.log()
+    append(tmp_path / "logs" / "access.log", line("/logs-new", 1))
+    append(tmp_path / "more" / "access.log", line("/more-new", 1))
+    (tmp_path / "more" / "new-access.log").write_bytes(line("/more-newer", 2))
+    until(lambda: sandbox.count() == 3)
+    assert running.stop() == 0
+    assert sandbox.rows() == ["/logs-new", "/more-new", "/more-newer"]
+    assert ingestor.json("backfill", "-c", config)["accepted"] == 2
+
+
 def test_it_goes_on_where_it_stopped(
     follow: Callable[..., Running], sandbox: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:

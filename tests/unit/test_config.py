@@ -88,7 +88,7 @@ def test_zero_false_and_empty_survive(loaded: Any) -> None:
         ("delivery:\n  linger: 3 parsecs", 7, ["delivery.linger", "200ms"]),
         ("delivery: {mode: bacth}", 6, ["'bacth'", "'batch'"]),
         ("delivery: [1]", 6, ["delivery", "mapping"]),
-        ("pageviews: {methods: GET}", 6, ["pageviews.methods", "[GET]"]),
+        ("pageviews: {methods: GET}", 6, ["pageviews.methods", '["GET"]']),
         ("pageviews: {filter_bots: perhaps}", 6, ["pageviews.filter_bots", "true or false"]),
         ("pageviews:\n  trusted_proxies:\n    - 10.0.0.0/8\n    - 10.0.0.0/99", 9, ["10.0.0.0/99"]),
         ("follow: {max_line_bytes: 0}", 6, ["follow.max_line_bytes", "128"]),
@@ -100,6 +100,10 @@ def test_zero_false_and_empty_survive(loaded: Any) -> None:
         ("run: {}\nrun: {}", 7, ["run", "twice"]),
         ("umami: {url: x, url: y}", 6, ["umami", "twice"]),
         ("a: [", 7, ["YAML"]),
+        ("delivery:\n\tworkers: 3", 7, ["YAML", "not tabs"]),
+        ("pageviews: {exclude_paths: [*.pdf]}", 6, ["YAML", "in quotes"]),
+        ("umami: {url: http://a, username: me}", 6, ["umami.username", "umami.password"]),
+        ("umami: {url_file: /etc/hostname}", 6, ["'url_file'", "api_key_file"]),
         ("umami: {password: '${NOT_SET}'}", 6, ["NOT_SET"]),
         ("checkpoint: {path: !!python/object:os.system x}", 6, ["checkpoint"]),
     ],
@@ -183,6 +187,20 @@ def test_secrets_come_from_the_environment_or_a_file_and_never_show(
     assert config.umami.password == "hunter2"  # noqa: S105
     assert "hunter2" not in repr(config)
     assert "k-123" not in repr(config)
+
+
+def test_a_variable_names_the_file_of_a_secret(loaded: Any, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("hunter2\n")
+    login = {"INGESTOR_UMAMI_USERNAME": "me", "INGESTOR_UMAMI_PASSWORD_FILE": str(file)}
+    config = loaded(GOOD, login)
+    assert config.umami.password == file.read_text().strip()
+    assert config.secret_files == (file,)
+    with pytest.raises(ConfigError, match="keep one"):
+        loaded(GOOD, login | {"INGESTOR_UMAMI_PASSWORD": "hunter3"})
+    file.unlink()
+    with pytest.raises(ConfigError, match=r"INGESTOR_UMAMI_PASSWORD_FILE.*cannot be read"):
+        loaded(GOOD, login)
 
 
 def test_an_unknown_environment_variable_of_ours_is_a_mistake(loaded: Any) -> None:
