@@ -46,7 +46,7 @@ class Source:
 class RunOptions:
     """The daemon."""
 
-    start: str = "end"  # files present at the very first start: end, beginning, or a date
+    start: str = "end"  # files present when their source is new: end, beginning, or a date
     shutdown_timeout: float = 30.0  # how long a drain may take
 
 

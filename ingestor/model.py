@@ -210,9 +210,14 @@ class Scanned:
     tally: Tally
 
     @property
+    def leaves(self) -> bool:
+        """Whether page views of another time are in it: only those of this one are done with."""
+        return Reason.DATE in self.tally.filtered
+
+    @property
     def finished(self) -> Span | None:
         """The whole chunk, where no page view is in it: then it is done by being scanned."""
-        return None if self.page_views else self.chunk.span
+        return None if self.page_views or self.leaves else self.chunk.span
 
 
 @dataclass(frozen=True, slots=True)

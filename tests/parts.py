@@ -207,6 +207,10 @@ class Line:
         text = f'{prefix}{address} - - [{stamp}] "GET {path} HTTP/1.1" {status} 512 "-" "{agent}"\n'
         return text.encode()
 
+    def at(self, n: int) -> str:
+        """The time of the n-th line, as settings and flags take it."""
+        return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(self.base + n))
+
 
 @dataclass
 class Nginx:

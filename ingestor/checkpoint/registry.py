@@ -144,6 +144,18 @@ class Registry:
             taken = union(file.own, self._others_acks(file), self._kept_for_sending(key))
             return taken.gaps(start, end)
 
+    def left(self, key: int) -> int:
+        """How many bytes below the daemon's origin nobody acked: they are a backfill's.
+
+        Of an archive that is a backfill's alone it is its origin, where none of it is acked, or 0.
+        """
+        with self._disk.guard, self._memory:
+            file = self._files[key]
+            acked = union(file.own, self._others_acks(file))
+            if file.archived:
+                return 0 if acked else file.origin
+            return sum(end - start for start, end in acked.gaps(0, file.origin))
+
     def claim(self, key: int) -> bool:
         """Take a file for this role, until `release` or `close`.
 

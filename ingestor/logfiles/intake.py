@@ -280,7 +280,7 @@ class Intake:
         origin = 0
         if found.id in self._roster.first_ids and self._is_skipped(found):
             origin = END if archived else last_line_end(file, file.length or 0)
-        self._roster.first_ids.discard(found.id)
+            self._roster.first_ids.discard(found.id)
         key = self._roster.registry.register(identity, found.path, origin=origin, archived=archived)
         marker = None
         if 0 < origin < END:
@@ -293,6 +293,18 @@ class Intake:
         if kept and copied is not None and copied.length and copied.is_of(file):
             self._pass_over(self._roster.logs[key], file, copied.marker)
         return kept
+
+    def _left_to_backfill(self, known: KnownFile, file: LogFile) -> KnownFile:
+        """Of a log that only backfills know: the daemon reads what came since they read it last."""
+        registry = self._roster.registry
+        unread = registry.unread(known.key, END)
+        origin = unread[-1][0] if unread else 0
+        if origin == 0:  # registered, and never read
+            origin = last_line_end(file, file.length or 0)
+        known = replace(known, origin=END if file.compression is not None else origin)
+        registry.update(known.key, origin=known.origin)
+        self._roster.known().add(known)
+        return known
 
     def _pass_over(self, log: Followed, file: LogFile, copied: Marker) -> None:
         """A copy that went on by itself: what it has of the other log was read there."""
@@ -333,6 +345,8 @@ class Intake:
                 )
                 return False
             self._claimed.add(key)
+        if found.id in self._roster.first_ids and self._is_skipped(found):
+            known = self._left_to_backfill(known, file)
         log = self._roster.logs.get(key)
         whole = log is not None and was_copy and self._was_read_whole(log)
         if log is None:

@@ -31,6 +31,7 @@ class Registry(Protocol):
         path: bytes | None = None,
         marker: Marker | None = None,
         archived: bool | None = None,
+        origin: int | None = None,
     ) -> None:
         """Change what is given, leave the rest."""
 
@@ -77,6 +78,7 @@ class MemoryRegistry:
         path: bytes | None = None,
         marker: Marker | None = None,
         archived: bool | None = None,
+        origin: int | None = None,
     ) -> None:
         """Change what is given."""
         old = self._known[key]
@@ -85,7 +87,7 @@ class MemoryRegistry:
             old.identity if identity is None else identity,
             old.marker if marker is None else marker,
             old.path if path is None else path,
-            old.origin,
+            old.origin if origin is None else origin,
             old.watermark,
             old.archived if archived is None else archived,
         )

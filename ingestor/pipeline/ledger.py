@@ -11,10 +11,10 @@ import secrets
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from ingestor.checkpoint import CheckpointUnavailable
+from ingestor.checkpoint import CheckpointUnavailable, Intervals, Role
 from ingestor.delivery import Left
 from ingestor.logfiles import marker_of
-from ingestor.model import Outcome
+from ingestor.model import Outcome, Span
 from ingestor.pipeline.rereading import merged
 from ingestor.pipeline.totals import Totals
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from ingestor.checkpoint import Committer, JournalEntry, Store
-    from ingestor.model import Batch, Ended, Marker, PageView, Scanned, Span
+    from ingestor.model import Batch, Ended, Marker, PageView, Scanned
     from ingestor.observe import Counts
 
 log = logging.getLogger("ingestor")
@@ -70,9 +70,27 @@ class Ledger:
         self._marked.setdefault(scanned.chunk.file, -1)
         if self.totals is not None:
             self.totals.scanned(scanned)
-        if self._store is not None and scanned.finished is not None:
+        if self._store is None:
+            return
+        if scanned.leaves and self._store.role is Role.RUN:
+            self._leave(scanned)
+        if scanned.finished is not None:
             self._store.ack([scanned.finished])
             self._prove(scanned.chunk.file, scanned.chunk.data, scanned.chunk.end)
+
+    def _leave(self, scanned: Scanned) -> None:
+        """Leave what is older than the daemon's start to a backfill; what stands later is done."""
+        if self._store is None:
+            return
+        chunk = scanned.chunk
+        views = [view.span for view in scanned.page_views]
+        begin = views[0].start if views else chunk.end
+        if self._store.watermark(chunk.file) < chunk.start:  # newer lines stand before it
+            begin = chunk.start
+        else:
+            self._store.update(chunk.file, origin=begin)
+        rest = Intervals((span.start, span.end) for span in views).gaps(begin, chunk.end)
+        self._store.ack([Span(chunk.file, *gap) for gap in rest])
 
     def say_in_doubt(self, websites: Collection[str] = (), *, looked_up: bool = False) -> bool:
         """Tell what a crash left unanswered: it is read and sent again, and may be double.

@@ -61,27 +61,28 @@ def _mark(source: Source) -> str:
 
 
 def left_files(store: Store) -> set[int]:
-    """Keys of the files that have something which the daemon will not read."""
-    return {file.key for file in store.known() if file.origin}
+    """Keys of the files that have something which only a backfill will read."""
+    return {file.key for file in store.known() if file.origin and store.left(file.key)}
 
 
 def say_left(store: Store, config: Config, before: Collection[int]) -> None:
     """Tell how many files and bytes the daemon will not read, beside those known ``before``."""
-    left = [file for file in store.known() if file.origin and file.key not in before]
+    keys = left_files(store).difference(before)
+    left = [file for file in store.known() if file.key in keys]
     if left:
         log.info(
             "What was in these logs before they were followed is left to a backfill: %s, %s. To "
             "send it as well, while the daemon runs: %s",
             counted(len(left), "file"),
-            human_bytes(sum(map(_size, left))),
+            human_bytes(sum(_size(file, store.left(file.key)) for file in left)),
             config.backfill_command(),
         )
 
 
-def _size(file: KnownFile) -> int:
-    """How many bytes of a file are not the daemon's; of an archive, its size on disk."""
-    if file.origin < END:
-        return file.origin
+def _size(file: KnownFile, left: int) -> int:
+    """How many bytes of a file are a backfill's; of an archive, its size on disk."""
+    if left < END:
+        return left
     with suppress(OSError):
         return os.stat(file.path).st_size  # noqa: PTH116 - a path is bytes
     return 0

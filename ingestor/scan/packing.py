@@ -10,7 +10,7 @@ import marshal
 from typing import TYPE_CHECKING, TypeAlias
 
 from ingestor.model import Content, Malformed, Reason, Scanned, Tally
-from ingestor.scan.scanner import Found, page_views_of
+from ingestor.scan.scanner import Found, scanned_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,4 +45,4 @@ def unpack(packed: bytes, chunk: Chunk) -> Scanned:
         {Malformed(name): count for name, count in malformed.items()},
         {Reason(name): count for name, count in filtered.items()},
     )
-    return Scanned(chunk, page_views_of(chunk, found), tally)
+    return scanned_of(chunk, found, tally)

@@ -116,8 +116,7 @@ class Scanner:
 
     def scan(self, chunk: Chunk) -> Scanned:
         """Judge every line of a chunk. Never raises for anything that stands in a log."""
-        found, tally = self.judge(chunk)
-        return Scanned(chunk, page_views_of(chunk, found), tally)
+        return scanned_of(chunk, *self.judge(chunk))
 
     def judge(self, chunk: Chunk) -> tuple[list[Found], Tally]:
         """Do the same, without making page views of what was found."""
@@ -316,6 +315,20 @@ def _written(verdict: Verdict) -> Judgement:
         return content_of(*verdict)
     except TypeError:  # no rule gives such a text
         return Reason.UNSTORABLE
+
+
+def scanned_of(chunk: Chunk, found: Sequence[Found], tally: Tally) -> Scanned:
+    """Make page views of what was found in a chunk."""
+    scanned = Scanned(chunk, page_views_of(chunk, found), tally)
+    if scanned.leaves:
+        scanned.page_views[:] = map(_by_itself, scanned.page_views)
+    return scanned
+
+
+def _by_itself(view: PageView) -> PageView:
+    """Have a page view finish nothing but its own line: others of the chunk are left."""
+    end = min(view.line_start + len(view.line) + 1, view.span.end)
+    return view._replace(span=Span(view.span.file, view.line_start, end))
 
 
 def page_views_of(chunk: Chunk, found: Sequence[Found]) -> list[PageView]:

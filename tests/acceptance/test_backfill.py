@@ -203,6 +203,24 @@ def test_since_and_until_bound_what_is_sent(
     counts = ingestor.json("backfill", *span, *flags(sandbox, "access.log"))
     assert sandbox.rows() == ["/1", "/2"]
     assert counts["filtered"] == {"date": 2}
+    again = ingestor.json("backfill", *span, *flags(sandbox, "access.log"))
+    assert (again["accepted"], again["filtered"]) == (0, {"date": 2})
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_what_lies_outside_of_since_and_until_stays_unread(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line, jobs: str
+) -> None:
+    """The lines that are none of that time are left as well, to be counted with the others."""
+    rows = [line(f"/{i}", i) + line(f"/{i}.css", i) for i in range(50)]
+    (tmp_path / "access.log").write_bytes(b"".join(rows))
+    span = [line.at(10), line.at(40)]
+    command = ("backfill", "--jobs", jobs, *flags(sandbox, "access.log"))
+    first = ingestor.json(*command, "--since", span[0], "--until", span[1])
+    assert (first["accepted"], first["filtered"]["date"]) == (30, 20)
+    assert ingestor.json(*command)["accepted"] == 20
+    assert sorted(sandbox.rows()) == sorted(f"/{i}" for i in range(50))
+    assert ingestor.json(*command)["lines"] == 0
 
 
 def test_a_wrong_website_id_stops_with_3_and_the_checkpoint_has_not_moved(

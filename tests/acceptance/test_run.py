@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import os
 import signal
@@ -120,6 +121,47 @@ def test_at_the_very_first_start_old_lines_are_left_to_a_backfill(
     done = ingestor.json("backfill", "-c", "config.yaml")
     assert done["accepted"] == 2
     assert sandbox.rows() == ["/new", "/old-1", "/old-2"]
+
+
+def test_what_a_backfill_refused_is_not_sent_by_the_first_start(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    """And what it read is gone on with, where it ended."""
+    config = configure(tmp_path, sandbox.url, start="end")
+    log = tmp_path / "logs" / "access.log"
+    append(log, line("/old"))
+    (tmp_path / "logs" / "access.log.2.gz").write_bytes(gzip.compress(line("/older")))
+    right = config.read_text()
+    config.write_text(right.replace(WEBSITE, WEBSITE.replace("3c4e", "3c4f")))
+    ingestor("backfill", "-c", config, code=3)
+    config.write_text(right)
+    read = tmp_path / "logs" / "read-access.log"
+    read.write_bytes(line("/read"))
+    flags = ("--url", sandbox.url, "--website", WEBSITE, "--checkpoint", "checkpoint.db")
+    ingestor("backfill", *flags, read)
+    append(read, line("/between"))
+    running = ingestor.start("run", "-c", config)
+    until(lambda: "left to a backfill: 2 files" in running.log(), what="the daemon")
+    append(log, line("/new", 1))
+    until(lambda: sandbox.count() == 3)
+    assert running.stop() == 0
+    assert sorted(sandbox.rows()) == ["/between", "/new", "/read"]
+    assert ingestor.json("backfill", "-c", config)["accepted"] == 2
+
+
+def test_lines_before_the_date_of_run_start_are_left_to_a_backfill(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    config = configure(tmp_path, sandbox.url, start=line.at(3))
+    log = tmp_path / "logs" / "access.log"
+    append(log, b"".join(line(f"/{i}", i) for i in range(5)))
+    running = ingestor.start("run", "-c", config)
+    until(lambda: sandbox.count() == 2)
+    append(log, line("/5", 5) + line("/late", 1))
+    until(lambda: sandbox.count() == 3)
+    assert running.stop() == 0
+    assert sandbox.rows() == ["/3", "/4", "/5"]
+    assert ingestor.json("backfill", "-c", config)["accepted"] == 3
 
 
 def test_a_source_that_is_added_or_mended_sends_no_history(

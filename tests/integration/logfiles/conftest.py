@@ -56,8 +56,10 @@ class DictRegistry:
         path: bytes | None = None,
         marker: Marker | None = None,
         archived: bool | None = None,
+        origin: int | None = None,
     ) -> None:
-        given = {"identity": identity, "path": path, "marker": marker, "archived": archived}
+        given = {"identity": identity, "path": path, "marker": marker}
+        given |= {"archived": archived, "origin": origin}
         changes = {name: value for name, value in given.items() if value is not None}
         self.files[key] = replace(self.files[key], **changes)  # type: ignore[arg-type]
 

@@ -10,7 +10,7 @@ import pytest
 from parts import counted
 
 from ingestor.formats import Format
-from ingestor.model import Chunk, Hit, Scanned, content_of
+from ingestor.model import Chunk, Hit, Reason, Scanned, Span, content_of
 from ingestor.pageviews import PageViewOptions, Rules, Site
 from ingestor.scan import Scanner
 
@@ -87,7 +87,16 @@ def check() -> Callable[[Scanned, Format, Rules], None]:
 
 
 def hold_spans(scanned: Scanned, chunk: Chunk) -> None:
-    """The page views' spans follow each other without a hole, up to the chunk's end."""
+    """The page views' spans follow each other without a hole, up to the chunk's end.
+
+    Where page views of another time are left, each has its own line alone.
+    """
+    if Reason.DATE in scanned.tally.filtered:
+        for view in scanned.page_views:
+            end = min(view.line_start + len(view.line) + 1, chunk.end)
+            assert view.span == Span(chunk.file, view.line_start, end)
+        assert scanned.finished is None
+        return
     at = chunk.start
     for view in scanned.page_views:
         assert view.span.start == at
