@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ingestor.logfiles.compression import Damage, is_readable, is_supported
 from ingestor.logfiles.discovery import Found, id_at, lineage_of
 from ingestor.logfiles.findings import Finding
-from ingestor.logfiles.identity import HEAD, Catalogue, identity_of
+from ingestor.logfiles.identity import HEAD, Catalogue, Fit, fit, identity_of
 from ingestor.logfiles.reader import (
     ArchiveReader,
     LogFile,
@@ -60,6 +60,7 @@ class _Read:
     end: int = 0  # handed out up to here
     length: int | None = None  # of the content, once it is known
     found: Found | None = None  # the archive that was read to its end
+    site: str | None = None  # whose log it is
 
 
 class Backfill:
@@ -83,6 +84,7 @@ class Backfill:
         self.counts = BackfillCounts()
         self.findings: list[Finding] = []
         self._files = files
+        self._by_id = {found.id: found for found in files}
         self._registry = registry
         self._options = options or ReadOptions()
         self._final = final
@@ -111,6 +113,7 @@ class Backfill:
                 return
             self._prove()
             self._files = [] if self._again is None else self._again()
+            self._by_id = {found.id: found for found in self._files}
             self._families = _families(self._files)
             self._tell_gone(moved, known)
             known.update(found.id for found in self._files)
@@ -197,8 +200,12 @@ class Backfill:
                 if self._again is not None:
                     self._moved.append(found)
                 status = os.fstat(file.fd)
-                found = Found(
-                    found.path, found.source, *file.id, status.st_size, status.st_mtime_ns
+                found = replace(
+                    found,
+                    device=file.device,
+                    inode=file.inode,
+                    size=status.st_size,
+                    mtime_ns=status.st_mtime_ns,
                 )
             if file.compression is not None and not is_supported(file.compression):
                 what = f"compressed as {file.compression}, which is not read"
@@ -243,10 +250,13 @@ class Backfill:
             return
         reading = Reading(known.key, stretches, self._options)
         if read is None:
-            read = self._read[known.key] = _Read(found.path, found.id, found.source, reading)
+            read = self._read[known.key] = _Read(
+                found.path, found.id, found.source, reading, site=found.site
+            )
         else:
             reading.marks = read.reading.marks
             read.path, read.id, read.reading = found.path, found.id, reading
+            read.site = found.site
         if archived:
             yield from self._archive(found, file, known, read, excluded)
         else:
@@ -325,11 +335,31 @@ class Backfill:
     # ---------------------------------------------------------------- surroundings
 
     def home_of(self, key: int) -> Home | None:
-        """Where this run met a content before, if it is still there."""
+        """Where this run met a content before, or an earlier one left it, if it is still there."""
         read = self._read.get(key)
-        if read is None or not _found_again(read):
+        if read is None:
+            return self._standing(key)
+        if not _found_again(read):
             return None
-        return Home(read.id, read.path, None, length=read.end)
+        return Home(read.id, read.path, None, length=read.end, site=read.site)
+
+    def _standing(self, key: int) -> Home | None:
+        """Where an earlier run left a plain log, if this run was given it and it is there still.
+
+        What begins as it does is another log's if it goes on differently, though all is acked.
+        """
+        known = self._catalogue.get(key)
+        found = None if known is None else self._by_id.get(known.identity[:2])
+        if known is None or known.archived or found is None:
+            return None
+        try:
+            with LogFile(found.path) as file:
+                same = file.id == found.id and file.compression is None
+                if not same or fit(known, file, file.read_at(0, HEAD)) is not Fit.YES:
+                    return None
+        except OSError:
+            return None
+        return Home(found.id, found.path, None, length=known.watermark, site=found.site)
 
     def own_marker(self, key: int) -> Marker | None:
         """Nothing fresher than the registry's (for `recognize`)."""

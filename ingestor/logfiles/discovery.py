@@ -34,12 +34,14 @@ class FollowSource:
     ``include`` and ``exclude`` are shell patterns on a file's name, or, with a slash in them, on
     its path below the source. ``include`` chooses in directories, and where a glob ends in a
     mere ``*``: any other says itself which files it means. A file that was named itself is never
-    excluded. Hidden files and editors' leftovers are passed over.
+    excluded. Hidden files and editors' leftovers are passed over. ``site`` is whose the logs are:
+    those of two sites are never copies of each other, however alike they begin.
     """
 
     path: bytes
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ("*error*",)
+    site: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Found:
     inode: int
     size: int  # bytes on disk
     mtime_ns: int
+    site: str | None = None  # its source's
 
     @property
     def id(self) -> tuple[int, int]:
@@ -119,11 +122,16 @@ def owned(files: Sequence[Found], owners: Sequence[FollowSource], first: int) ->
 
     An owner whose patterns take the file comes before one that only has it in its directory.
     """
-    found = {one.id: one.source for one in discover(owners).files}
+    found = {one.id: one for one in discover(owners).files}
     if any(one.id not in found for one in files):
         wide = [replace(owner, include=("*",), exclude=()) for owner in owners]
-        found = {one.id: one.source for one in discover(wide).files} | found
-    return [replace(one, source=first + found[one.id]) if one.id in found else one for one in files]
+        found = {one.id: one for one in discover(wide).files} | found
+    return [
+        one
+        if (mine := found.get(one.id)) is None
+        else replace(one, source=first + mine.source, site=mine.site)
+        for one in files
+    ]
 
 
 def _require(source: FollowSource) -> None:
@@ -366,6 +374,7 @@ class _Look:
             status.st_ino,
             status.st_size,
             status.st_mtime_ns,
+            self._source.site,
         )
 
 

@@ -45,6 +45,7 @@ class Place:
     measured: bool = True  # a copy: known to have no more than the log
     cut: bool = False  # a copy that ends before what was finished of the content
     copied: Beginning | None = None  # of a plain copy: what it has of the log
+    site: str | None = None  # whose log it is
 
     def is_unchanged(self, found: Found) -> bool:
         """Whether size and modification time are what they were."""
@@ -91,6 +92,7 @@ class Followed:
     deleted: bool = False
     present: bool = True  # found at the last rescan
     cut: bool = False  # the file is only a beginning of it
+    site: str | None = None  # whose log it is
     lost_home: bool = False  # truncated or gone: whatever is left of it is elsewhere
 
     @property

@@ -11,7 +11,7 @@ from ingestor.logfiles.compression import Damage, Incomplete, is_supported
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.followed import Followed, Place, PlaceKind, Start
 from ingestor.logfiles.generations import parse
-from ingestor.logfiles.identity import HEAD, beginning_of, identity_of, marker_at
+from ingestor.logfiles.identity import DEEP, HEAD, beginning_of, identity_of, marker_at
 from ingestor.logfiles.reader import (
     LogFile,
     Reading,
@@ -111,7 +111,8 @@ class Intake:
         now = self._roster.clock()
         place = self._roster.places.get(found.id)
         if place is None:
-            self._roster.places[found.id] = Place(found.path, found.size, found.mtime_ns, since=now)
+            place = Place(found.path, found.size, found.mtime_ns, since=now, site=found.site)
+            self._roster.places[found.id] = place
             return True
         unchanged = place.is_unchanged(found)
         place.take(found, now)
@@ -290,7 +291,8 @@ class Intake:
         self._roster.known().add(known)
         copied = self._roster.places[found.id].copied
         kept = self._attach(known, found, file, head)
-        if kept and copied is not None and copied.length and copied.is_of(file):
+        # Less than that may be two logs' that begin alike: a doubt is decided for reading.
+        if kept and copied is not None and copied.length >= DEEP and copied.is_of(file):
             self._pass_over(self._roster.logs[key], file, copied.marker)
         return kept
 
@@ -390,7 +392,7 @@ class Intake:
     def _place_at(
         self, log: Followed, known: KnownFile, found: Found, head: bytes, *, archived: bool
     ) -> None:
-        log.home, log.path, log.source = found.id, found.path, found.source
+        log.home, log.path, log.source, log.site = found.id, found.path, found.source, found.site
         log.archived, log.lost_home, log.present, log.deleted = archived, False, True, False
         log.head = head
         if log.cut:

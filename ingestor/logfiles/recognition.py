@@ -61,6 +61,7 @@ class Home:
     file: LogFile | None  # where it is open already
     deleted: bool = False
     length: int | None = None  # of an archive: how far its content was read
+    site: str | None = None  # whose log it is there
 
     def open(self) -> LogFile:
         """Open it for a look.
@@ -186,11 +187,15 @@ def _is_whole_copy(verdict: Verdict) -> bool:
 def _beside(
     found: Found, file: LogFile, known: KnownFile, home: Home, around: Surroundings
 ) -> Verdict | None:
-    """Hold a file against a log that is alive elsewhere: it is a copy, or only similar."""
+    """Hold a file against a log that is alive elsewhere: it is a copy, or only similar.
+
+    One client may visit two sites in one second: their logs begin alike, and are two.
+    """
+    apart = None not in (found.site, home.site) and found.site != home.site
     length = file.length  # before the bytes are compared: what comes later was not
     try:
         with home.open() as other:
-            if not same_content(file, other):
+            if apart or not same_content(file, other):
                 return None
             less = length is not None and _length_seen(other) > length
             more = not less and _has_more(found, file, length, other, home)

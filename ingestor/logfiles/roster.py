@@ -80,12 +80,12 @@ class Roster:
         if log.lost_home:
             return None
         if log.file is not None and log.archive is None:
-            return Home(log.home, log.path, log.file, log.deleted)
+            return Home(log.home, log.path, log.file, log.deleted, site=log.site)
         place = self.places.get(log.home)
         told = place is not None and place.kind is not PlaceKind.WAITING and place.key == key
         if place is not None and told and log.home in self.present:
             length = log.position if log.archived else None
-            return Home(log.home, place.path, None, length=length)
+            return Home(log.home, place.path, None, length=length, site=log.site)
         return None
 
     def _done_home(self, key: int) -> Home | None:
@@ -93,7 +93,7 @@ class Roster:
         known = self.known().get(key)
         for id_, place in self.done_before.items():
             if place.key == key and id_ in self.present and known is not None:
-                return Home(id_, place.path, None, length=known.watermark)
+                return Home(id_, place.path, None, length=known.watermark, site=place.site)
         return None
 
     def own_marker(self, key: int) -> Marker | None:

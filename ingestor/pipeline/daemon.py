@@ -21,10 +21,10 @@ from ingestor.checkpoint import Committer, Role, Store
 from ingestor.config import parse_date
 from ingestor.delivery.delivery import Delivery
 from ingestor.errors import ConfigError, FormatError, UsageError
-from ingestor.logfiles import Follower, FollowSource, Watcher, readable
+from ingestor.logfiles import Follower, Watcher, readable
 from ingestor.model import Span
 from ingestor.observe import Counts, Notifier, counted
-from ingestor.pipeline.job import say_findings
+from ingestor.pipeline.job import places, say_findings
 from ingestor.pipeline.ledger import Ledger
 from ingestor.pipeline.leftover import (
     is_first_start,
@@ -106,7 +106,7 @@ class _Daemon:
 
     def _following(self, config: Config) -> Follower:
         return Follower(
-            _places(config),
+            places(config.sources),
             self._store,
             config.follow,
             clock=time.monotonic,
@@ -272,7 +272,7 @@ class _Daemon:
 
     def _follows_the_same(self, config: Config) -> bool:
         old = self._config
-        return (_places(config), config.follow) == (_places(old), old.follow)
+        return (places(config.sources), config.follow) == (places(old.sources), old.follow)
 
     async def _change_to(self, config: Config) -> None:
         """Finish what is in flight, then go on under another configuration."""
@@ -430,17 +430,6 @@ def _wake_from_thread(loop: asyncio.AbstractEventLoop, wake: Callable[[], None])
     """Called on watchdog's thread, perhaps after the loop's end."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(wake)
-
-
-def _places(config: Config) -> list[FollowSource]:
-    return [
-        FollowSource(
-            path=source.path.encode(errors="surrogateescape"),
-            include=source.include,
-            exclude=source.exclude,
-        )
-        for source in config.sources
-    ]
 
 
 def _start(config: Config) -> Start:

@@ -157,6 +157,7 @@ def places(sources: Sequence[Source]) -> list[FollowSource]:
             path=source.path.encode(errors="surrogateescape"),
             include=source.include,
             exclude=source.exclude,
+            site=source.site,
         )
         for source in sources
     ]

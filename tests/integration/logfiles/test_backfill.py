@@ -231,6 +231,28 @@ def test_logs_with_the_same_head_are_different_logs(tmp_path: Path, registry: An
     assert sorted(got.replace(head, b"").splitlines()) == sorted(lines(0, 30).splitlines())
 
 
+def test_what_begins_as_a_log_that_an_earlier_run_read_is_another_where_it_goes_on_otherwise(
+    tmp_path: Path, registry: Any
+) -> None:
+    one = put(tmp_path / "one.log", lines(0, 1), age=20)
+    two = put(tmp_path / "two.log", lines(0, 1), age=10)
+    assert run(backfill(registry, tmp_path), registry) == lines(0, 1)
+    put(one, lines(0, 2), age=20)
+    put(two, lines(0, 1) + lines(7, 8))
+    assert run(backfill(registry, tmp_path), registry) == lines(1, 2) + two.read_bytes()
+
+
+def test_logs_of_two_sites_are_two_though_they_are_alike(tmp_path: Path, registry: Any) -> None:
+    sources = []
+    for name in ("a", "b"):
+        put(tmp_path / name, lines(0, 1))
+        sources.append(FollowSource(os.fsencode(tmp_path / name), site=name))
+    found = discover(sources, generations=False)
+    assert run(Backfill(found.files, registry), registry) == lines(0, 1) * 2
+    put(tmp_path / "b", lines(0, 1) + lines(7, 8))
+    assert run(Backfill(discover(sources).files, registry), registry) == lines(7, 8)
+
+
 def test_what_the_daemon_read_is_not_read_again(tmp_path: Path, daemon: Any, registry: Any) -> None:
     log = tmp_path / "access.log"
     log.write_bytes(lines(0, 100))
