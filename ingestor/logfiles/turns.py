@@ -150,13 +150,17 @@ class Turns:
         }
 
     def _grow_head(self, log: Followed) -> None:
-        """Let the fingerprint grow with the file, before what is read can be finished."""
-        if log.file is None or log.cut or (len(log.head) >= HEAD and log.position > 0):
-            return  # the bytes before the position tell more, unless it is 0
+        """Let the fingerprint grow with the file, before what is read can be finished.
+
+        A log that was cut and filled again may have, before the position, the bytes that were
+        there: its lines may be as long as the old ones, and all end alike. They begin otherwise.
+        """
+        if log.file is None:
+            return
         head = log.file.read_at(0, HEAD)
         if not head.startswith(log.head):
             raise Rewritten
-        if len(head) == len(log.head):
+        if log.cut or len(head) == len(log.head):
             return
         if not log.head and self._roster.resembles_another(log, head):
             log.owned = 0  # nothing is missing

@@ -83,6 +83,25 @@ def test_fault_03_truncated_and_grown_past_the_offset(
     assert not any(finding.lost for finding in daemon.findings)  # all of it was read before
 
 
+@pytest.mark.parametrize("rescans", [True, False])
+@pytest.mark.parametrize("count", [20, 21, 60])
+def test_fault_03_cut_and_filled_at_once_with_lines_as_long_that_end_alike(
+    tmp_path: Path, log: Path, daemon: Any, count: int, rescans: bool
+) -> None:
+    """As a machine that was suspended finds it: nothing was seen of it in between."""
+    end = b" " + b"x" * 300 + b"\n"
+    old = b"".join(b"/old%02d" % i + end for i in range(20))
+    new = b"".join(b"/new%02d" % i + end for i in range(count))
+    log.write_bytes(old)
+    daemon.start(tmp_path)
+    shutil.copy(log, tmp_path / "access.log.1")
+    log.write_bytes(new)
+    if not rescans:
+        daemon.poll()
+    daemon.turn()
+    assert daemon.lines == (old + new).splitlines()
+
+
 @pytest.mark.parametrize("count", [1, 20, 500])
 def test_fault_04_a_copy_is_no_new_file(tmp_path: Path, log: Path, daemon: Any, count: int) -> None:
     log.write_bytes(lines(0, count))
