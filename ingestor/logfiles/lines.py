@@ -19,6 +19,17 @@ _MARK = b"\xef\xbb\xbf"  # UTF-8's byte order mark: some editors begin a file wi
 _NOT_NUL = re.compile(rb"[^\0]")
 
 
+def unfinished(before: bytes, after: bytes) -> bytes:
+    """Give the line at the end of ``before`` that was taken for a whole one, and goes on after it.
+
+    Nothing where ``before`` ends as everything ends that was taken whole, or where only the
+    newline was missing.
+    """
+    if not after or after[0] in b"\r\n\0" or before.endswith((b"\n", b"\0")):
+        return b""
+    return before[before.rfind(b"\n") + 1 :].lstrip(b"\0").removeprefix(_MARK)
+
+
 class Within(Enum):
     """What the bytes at the position belong to."""
 

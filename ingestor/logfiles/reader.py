@@ -20,7 +20,7 @@ from ingestor.logfiles.compression import (
     open_stream,
 )
 from ingestor.logfiles.identity import HEAD, WINDOW, Marks, marker_of
-from ingestor.logfiles.lines import LineCutter, Within
+from ingestor.logfiles.lines import LineCutter, Within, unfinished
 from ingestor.logfiles.registry import END
 
 if TYPE_CHECKING:
@@ -207,6 +207,23 @@ class Reading:
         self.tail = ((self.tail or b"") + zeros)[-WINDOW:]
         self.cutter.jump(position)
 
+    def begin_line_again(self, before: bytes, after: bytes) -> int:
+        """Go back to where a line begins whose first part was taken for a whole line.
+
+        Its server had not written all of it for a while. ``before`` stands just before the
+        position, ``after`` from there on. Gives how many bytes were gone back.
+        """
+        if self.finished or self.cutter.within is not Within.LINES:
+            return 0
+        back = len(unfinished(before, after))
+        if back == 0 or back == len(before) < self.position:
+            return 0  # in the latter case its beginning is out of sight
+        start = self.position - back
+        self._stretches[0] = start, self._stretches[0][1]
+        self.tail = before[:-back][-WINDOW:]
+        self.cutter = LineCutter(self.key, start, self._options.max_line_bytes)
+        return back
+
     def left(self) -> list[tuple[int, int]]:
         """Give what is not read yet."""
         rest = [(max(start, self.cutter.start), end) for start, end in self._stretches]
@@ -258,6 +275,11 @@ def read_plain(file: LogFile, reading: Reading, options: ReadOptions) -> tuple[l
     data = os.pread(file.fd, len(tail) + want, at - len(tail))
     if not data.startswith(tail):
         raise Rewritten
+    if reading.cutter.within is Within.LINES and not tail.endswith(b"\n"):
+        length = min(options.max_line_bytes, at)
+        before = file.read_at(at - length, length)
+        if reading.begin_line_again(before, data[len(tail) : len(tail) + 1]):
+            return [], True
     chunks = reading.feed(data, len(tail)) if len(data) > len(tail) else []
     if not chunks and reading.cutter.within is not Within.LINES:
         _pass_hole(file, reading)
@@ -342,7 +364,7 @@ class ArchiveReader:
         self._marker = marker
         self._stream = file.stream()
         self._rest = b""  # content from reading.position on
-        self._before = b""  # content just before `decompressed`
+        self._before = b""  # content just before `decompressed`: a line of it, or `WINDOW`
         self._damage: Damage | None = None
 
     def check(self) -> None:
@@ -396,12 +418,17 @@ class ArchiveReader:
         wanted = self.reading.position + len(self._rest)
         if self.decompressed > wanted:
             cut = max(0, wanted - start)
-            if not self._rest and cut:
-                self.reading.tail = (self._before + block[:cut])[-WINDOW:]
-            elif not self._rest and self.reading.tail is None:
-                self.reading.tail = self._before
+            if not self._rest:
+                self._begin(self._before + block[:cut], block[cut : cut + 1])
             self._rest += block[cut:]
-        self._before = block[-WINDOW:] if len(block) >= WINDOW else (self._before + block)[-WINDOW:]
+        keep = WINDOW if self._rest else max(WINDOW, self._options.max_line_bytes)
+        self._before = block[-keep:] if len(block) >= keep else (self._before + block)[-keep:]
+
+    def _begin(self, before: bytes, after: bytes) -> None:
+        """The position is reached, with nothing in hand: know what is before it."""
+        self.reading.tail = before[-WINDOW:]
+        if back := self.reading.begin_line_again(before, after):
+            self._rest = before[-back:]
 
     def _check_marker(self, block: bytes, start: int) -> None:
         marker = self._marker

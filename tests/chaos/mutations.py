@@ -49,6 +49,38 @@ MUTATIONS = (
         "test_a_log_that_begins_as_the_one_before_is_told_from_it_by_the_marker",
     ),
     Mutation(
+        "the head, where the bytes before the position are the same",
+        "ingestor/logfiles/turns.py",
+        "        if not head.startswith(log.head):",
+        "        if not head.startswith(log.head) and log.position < HEAD:",
+        "tests/integration/logfiles/test_faults.py::"
+        "test_fault_03_cut_and_filled_at_once_with_lines_as_long_that_end_alike",
+    ),
+    Mutation(
+        "the line of which a part was taken for a whole one",
+        "ingestor/logfiles/lines.py",
+        '    if not after or after[0] in b"\\r\\n\\0" or before.endswith((b"\\n", b"\\0")):',
+        "    if True:",
+        "tests/integration/logfiles/test_faults.py::"
+        "test_fault_27_half_a_line_that_was_taken_is_read_again_when_it_is_whole",
+    ),
+    Mutation(
+        "two sites",
+        "ingestor/logfiles/recognition.py",
+        "            if apart or not same_content(file, other):",
+        "            if not same_content(file, other):",
+        "tests/integration/logfiles/test_faults.py::"
+        "test_fault_28_logs_of_two_sites_are_two_though_they_are_alike",
+    ),
+    Mutation(
+        "what two logs have in common for a moment",
+        "ingestor/logfiles/intake.py",
+        "copied.length >= DEEP and copied.is_of(file)",
+        "copied.is_of(file)",
+        "tests/integration/logfiles/test_faults.py::"
+        "test_fault_28_logs_that_were_alike_for_a_moment_are_both_read_whole",
+    ),
+    Mutation(
         "the marker that goes with the first acks",
         "ingestor/pipeline/ledger.py",
         "            self._store.set_marker(key, marker_of(before, offset))",

@@ -36,6 +36,7 @@ class DictRegistry:
         self.copies: dict[tuple[int, int, int, int], int] = {}
         self.refused: set[int] = set()
         self.below_origin = False  # a backfill reads there
+        self.takes_halves = False  # of lines, and the whole line later
 
     def known(self) -> Sequence[KnownFile]:
         return [replace(one, watermark=self.watermark(one.key)) for one in self.files.values()]
@@ -86,8 +87,8 @@ class DictRegistry:
         merged: list[tuple[int, int]] = []
         for one, two in sorted([*self.acked[key], (start, end)]):
             if merged and one <= merged[-1][1]:
-                assert one == merged[-1][1], f"{key}: {one} acked twice"
-                merged[-1] = merged[-1][0], two
+                assert self.takes_halves or one == merged[-1][1], f"{key}: {one} acked twice"
+                merged[-1] = merged[-1][0], max(two, merged[-1][1])
             else:
                 merged.append((one, two))
         self.acked[key] = merged

@@ -290,6 +290,29 @@ def test_an_unfinished_last_line_counts_when_nobody_writes_any_more(
     assert run(Backfill(found, MemoryRegistry(), final=True)) == b"one\ntwo"
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("first", [b"", b"\xef\xbb\xbf", b"\0\0", b"one\n", b"one\n\0\0"])
+def test_half_a_line_that_an_earlier_run_took_is_read_again_when_it_is_whole(
+    tmp_path: Path, registry: Any, first: bytes, pack: Any
+) -> None:
+    registry.takes_halves = True
+    log = put(tmp_path / "a.log", first + b"half")
+    run(backfill(registry, log), registry)
+    log.unlink()
+    put(log, pack(first + b"half a line\nand one\n"))
+    assert run(backfill(registry, log), registry) == b"half a line\nand one\n"
+    assert run(backfill(registry, log), registry) == b""
+
+
+def test_half_of_a_line_whose_beginning_is_out_of_reach_is_let_be(
+    tmp_path: Path, registry: Any
+) -> None:
+    log = put(tmp_path / "a.log", b"one\n" + b"x" * 500)
+    run(backfill(registry, log, max_line_bytes=200), registry)
+    put(log, b"one\n" + b"x" * 500 + b"yz\ntwo\n")
+    assert run(backfill(registry, log, max_line_bytes=200), registry) == b"yz\ntwo\n"
+
+
 def test_stretches_acked_out_of_order_leave_exactly_the_gaps(tmp_path: Path, registry: Any) -> None:
     text = lines(0, 1000)
     for path in (tmp_path / "a.log", tmp_path / "b.gz"):

@@ -580,6 +580,51 @@ def test_fault_27_a_line_waits_for_its_newline(log: Path, daemon: Any) -> None:
     assert sorted(daemon.lines) == [b"four", b"one", b"three", b"two"]
 
 
+@pytest.mark.parametrize("how", ["rotated", "compressed", "restarted"])
+def test_fault_27_half_a_line_that_was_taken_is_read_again_when_it_is_whole(
+    log: Path, daemon: Any, how: str
+) -> None:
+    daemon.registry.takes_halves = True
+    before = lines(0, 50)
+    log.write_bytes(before + b"half a li")
+    daemon.start(log)
+    rotated = log.with_name("access.log.1")
+    log.rename(rotated)
+    log.write_bytes(b"the next log\n")
+    for _ in range(4):
+        daemon.turn(10)
+    assert sorted(daemon.lines) == sorted([*before.splitlines(), b"the next log", b"half a li"])
+    append(rotated, b"ne\nand one\n")
+    if how == "compressed":
+        compressed = rotated.with_name("access.log.1.gz")
+        compressed.write_bytes(gzip.compress(rotated.read_bytes()))
+        rotated.unlink()
+    if how == "restarted":
+        daemon.start(log)
+    daemon.turn()
+    assert daemon.lines[-2:] == [b"half a line", b"and one"]
+    count = len(daemon.lines)
+    daemon.turn(10)
+    daemon.start(log)
+    assert len(daemon.lines) == count
+
+
+@pytest.mark.parametrize("rest", [b"\n", b"\r\n"])
+def test_fault_27_a_line_that_lacked_only_its_newline_is_not_read_again(
+    log: Path, daemon: Any, rest: bytes
+) -> None:
+    log.write_bytes(b"one\ntwo")
+    daemon.start(log)
+    rotated = log.with_name("access.log.1")
+    log.rename(rotated)
+    log.write_bytes(b"four\n")
+    for _ in range(4):
+        daemon.turn(10)
+    append(rotated, rest + b"three\n")
+    daemon.turn()
+    assert sorted(filter(None, daemon.lines)) == [b"four", b"one", b"three", b"two"]
+
+
 def test_fault_28_logs_with_the_same_head_are_told_apart(tmp_path: Path, daemon: Any) -> None:
     head = b"#Fields: date time cs-uri-stem\n" * 100
     one, two = tmp_path / "one.log", tmp_path / "two.log"
