@@ -77,7 +77,7 @@ class _Backfill:
         """Open, read, drain, close: in this order, whatever happens in between."""
         config, counts = self._config, self._result.counts
         async with AsyncExitStack() as stack:
-            stopping = stack.enter_context(Stopping())
+            stopping = stack.enter_context(Stopping(hangup=True))
             store, committer = None, None
             if self._job.is_stdin:
                 log.warning("Standard input: no checkpoint is kept; a second run sends it again.")

@@ -161,7 +161,7 @@ class _Retry:
                 park=False,
             )
             stack.push_async_callback(delivery.stop)
-            stopping = stack.enter_context(Stopping())
+            stopping = stack.enter_context(Stopping(hangup=True))
             try:
                 if await stopping.interrupts(self._send(delivery)) is None:
                     await delivery.drain(config.run.shutdown_timeout)

@@ -37,9 +37,11 @@ def start_server() -> ForkServerContext | SpawnContext:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PROGRAM)
-    resource_tracker.ensure_running()  # which lets Ctrl-C through again at its end
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # it is for this process
+    # What a terminal sends to all of them is for this process, which drains.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
+        resource_tracker.ensure_running()  # which lets Ctrl-C through again at its end
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         forkserver.ensure_running()
     except OSError as error:
         log.debug("No server to fork processes from: %s", error)

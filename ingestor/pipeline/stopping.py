@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first asks for a drain, the second ends the process at once."""
+"""Signals to stop: the first asks for a drain, the second ends the process at once."""
 
 from __future__ import annotations
 
@@ -18,20 +18,27 @@ T = TypeVar("T")
 
 
 class Stopping:
-    """Listens for both signals while it is entered."""
+    """Listens for SIGTERM and SIGINT while it is entered.
 
-    def __init__(self) -> None:
+    ``hangup``: for SIGHUP as well, which comes when the terminal is closed; but under nohup, which
+    has it ignored, the work goes on.
+    """
+
+    def __init__(self, *, hangup: bool = False) -> None:
         self.requested = asyncio.Event()
+        self._signals = [signal.SIGTERM, signal.SIGINT]
+        if hangup and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            self._signals.append(signal.SIGHUP)
 
     def __enter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        for sig in (signal.SIGTERM, signal.SIGINT):
+        for sig in self._signals:
             loop.add_signal_handler(sig, self._signalled, sig)
         return self
 
     def __exit__(self, *_: object) -> None:
         loop = asyncio.get_running_loop()
-        for sig in (signal.SIGTERM, signal.SIGINT):
+        for sig in self._signals:
             loop.remove_signal_handler(sig)
 
     def _signalled(self, sig: signal.Signals) -> None:

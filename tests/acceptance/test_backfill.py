@@ -235,14 +235,15 @@ def test_a_wrong_website_id_stops_with_3_and_the_checkpoint_has_not_moved(
     assert right["accepted"] == right["lines"] == 300
 
 
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP], ids=lambda sig: sig.name)
 def test_sigterm_drains_and_a_second_run_finishes_the_rest(
-    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line, sig: signal.Signals
 ) -> None:
     n = 40_000
     (tmp_path / "access.log").write_bytes(b"".join(line(f"/{i}", i) for i in range(n)))
     running = ingestor.start("backfill", *flags(sandbox, "access.log"))
     until(lambda: sandbox.count() > 200, what="the first page views")
-    assert running.stop(signal.SIGTERM) == 0
+    assert running.stop(sig) == 0
     assert "Interrupted: this is not all of it." in running.stdout.read_text()
     sent = sandbox.count()
     assert 200 < sent < n
@@ -250,6 +251,21 @@ def test_sigterm_drains_and_a_second_run_finishes_the_rest(
     assert rest["accepted"] == n - sent
     assert rest["interrupted"] is False
     assert sorted(sandbox.rows(), key=lambda p: int(p[1:])) == [f"/{i}" for i in range(n)]
+
+
+def test_under_nohup_a_closed_terminal_ends_nothing(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    n = 5_000
+    (tmp_path / "access.log").write_bytes(b"".join(line(f"/{i}", i) for i in range(n)))
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it to the command
+    try:
+        running = ingestor.start("backfill", *flags(sandbox, "access.log"))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    until(lambda: sandbox.count() > 200, what="the first page views")
+    assert running.stop(signal.SIGHUP) == 0
+    assert sandbox.count() == n
 
 
 def test_killed_at_random_moments_nothing_is_missing_and_little_is_double(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import signal
 import subprocess
 import sys
@@ -65,14 +66,18 @@ def test_killed_on_the_way_the_next_run_sends_the_rest(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGHUP], ids=lambda sig: sig.name)
 def test_stopped_by_a_signal_it_drains_and_leaves_no_process(
-    ingestor: Command, sandbox: SandboxProcess, logs: Path
+    ingestor: Command, sandbox: SandboxProcess, logs: Path, sig: signal.Signals
 ) -> None:
     run = ingestor.start("backfill", *flags(sandbox, logs))
     until(lambda: sandbox.count() > 0)
     others = children(run.process.pid)
     assert len(others) == 3, "a server, a process of it, and what tracks their resources"
-    run.stop(signal.SIGTERM)
+    for process in others if sig == signal.SIGHUP else ():  # a terminal sends it to all
+        os.kill(process, sig)
+    assert run.stop(sig) == 0
+    assert "has died" not in run.log()
     until(lambda: not any(Path(f"/proc/{child}").exists() for child in others))
     ingestor("backfill", *flags(sandbox, logs))
     assert sorted(sandbox.rows()) == sorted(f"/page-{n}" for n in range(PAGES))

@@ -220,6 +220,20 @@ def test_killed_in_the_middle_it_loses_no_letter_and_doubles_at_most_what_was_in
     assert not list(tmp_path.glob("dead-letters.jsonl*[!k]"))  # only the lock file is left
 
 
+def test_a_closed_terminal_has_it_finish_what_is_in_flight(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    reject(ingestor, umami, tmp_path, line, count=60)
+    configure(tmp_path, umami.url, "delivery: {workers: 2, batch_size: 5}\n")
+    umami.fail("slow,request=50ms")
+    running = ingestor.start("retry-rejected", "-c", "config.yaml")
+    until(lambda: umami.count() > 20)
+    assert running.stop(signal.SIGHUP) in {0, 1}
+    umami.fail()
+    assert ingestor.json("retry-rejected", "-c", "config.yaml")["left"] == 0
+    assert sorted(umami.rows()) == sorted(["/good", *(f"/poison/{i}" for i in range(60))])
+
+
 def test_two_at_a_time_are_refused(
     ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:
