@@ -37,7 +37,7 @@ class Journal(Protocol):
         ...
 
     def tag(self, batch_id: int) -> str:
-        """Give ``<run>-<batch>``, in digits: unique among all runs, at most 25 characters."""
+        """Give ``<run>-<batch>``: unique among all runs of all machines, at most 25 characters."""
         ...
 
     async def before_send(self, batch: Batch, bodies: bytes | None = None) -> None:

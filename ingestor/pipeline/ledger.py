@@ -52,8 +52,8 @@ class Ledger:
         self._store = store
         self._committer = committer
         self._batch_id = 0
-        # A run that leaves no trace still needs tags of its own.
-        self._run = secrets.randbelow(1 << 26) if store is None else store.session
+        # Drawn, and not counted: the checkpoint may be a copy that another machine has as well.
+        self._run = secrets.token_hex(6)
         self._open: dict[int, Batch] = {}  # without an answer
         self._left: Counter[int] = Counter()  # of these, requests that may have been taken
         self._doubtful: dict[str, int] = {}  # by website: of the open ones, perhaps stored already
@@ -227,7 +227,7 @@ class Ledger:
         return self._batch_id
 
     def tag(self, batch_id: int) -> str:
-        """Give the number of the run and the batch's own within it."""
+        """Give a word of this run alone, and the batch's number within it."""
         return f"{self._run}-{batch_id & _OWN_NUMBER}"
 
     async def before_send(self, batch: Batch, bodies: bytes | None = None) -> None:

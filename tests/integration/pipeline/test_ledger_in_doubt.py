@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,7 +72,19 @@ def test_tags_are_short_and_unique_among_runs(opened: Callable[..., Store]) -> N
     nowhere = ledger_of(None)
     tags += [nowhere.tag(nowhere.next_batch_id()) for _ in range(3)]
     assert len(set(tags)) == 12
-    assert all(re.fullmatch(r"\d{1,9}-\d{1,11}", tag) for tag in tags)
+    assert all(re.fullmatch(r"[0-9a-f]{12}-\d{1,11}", tag) for tag in tags)
+
+
+def test_two_machines_with_copies_of_one_checkpoint_never_send_one_tag(
+    opened: Callable[..., Store], tmp_path: Path
+) -> None:
+    opened().close()
+    shutil.copy(tmp_path / "checkpoint.db", tmp_path / "copy.db")
+    with Store.open(CheckpointOptions(tmp_path / "copy.db"), Role.BACKFILL) as copied:
+        here, there = ledger_of(opened()), ledger_of(copied)
+        number = here.next_batch_id()
+        assert number == there.next_batch_id()
+        assert here.tag(number) != there.tag(number)
 
 
 async def test_with_bodies_nothing_leaves_before_they_are_on_disk(
