@@ -19,7 +19,7 @@ from ingestor.delivery.burial import Burial
 from ingestor.delivery.deadletters import DeadLetters
 from ingestor.delivery.doubts import Doubts, Waits
 from ingestor.delivery.listing import CannotTell
-from ingestor.delivery.lookup import Lookup
+from ingestor.delivery.lookup import Lookup, NoLookup
 from ingestor.delivery.pace import Bounds, Pace
 from ingestor.delivery.parking import Parking
 from ingestor.delivery.permits import Permits
@@ -140,30 +140,30 @@ class Delivery:
             draw=draw,
         )
         self._lookup = _lookup(self._umami, umami, options, wall)
-        resolver = None
-        if self._lookup is not None:
-            resolver = Resolver(
-                umami=self._umami,
-                lookup=self._lookup,
-                routes=self._routes,
-                outage=self._outage,
-                pace=pace,
-                books=books,
-                settling=settling,
-                suspects=self._suspects,
-                report=report,
-                between=min(_BETWEEN, options.settle / 4),
-                clock=clock,
-                sleep=sleep,
-            )
+        resolver = Resolver(
+            umami=self._umami,
+            lookup=self._lookup or NoLookup(),
+            routes=self._routes,
+            outage=self._outage,
+            pace=pace,
+            books=books,
+            settling=settling,
+            suspects=self._suspects,
+            report=report,
+            between=min(_BETWEEN, options.settle / 4),
+            clock=clock,
+            sleep=sleep,
+        )
+        settle = options.settle if self.looks_up else shortest  # nobody asks: why wait
         self._doubts = Doubts(
             resolver=resolver,
+            looks_up=self.looks_up,
             batcher=self._batcher,
             journal=journal,
             park=park,
             tag_prefix=options.tag_prefix,
             mask_line=mask_line,
-            waits=Waits(options.settle, min(_ANSWERED, options.settle), shortest, longest),
+            waits=Waits(settle, min(_ANSWERED, settle), shortest, longest),
             clock=clock,
             sleep=sleep,
         )
@@ -197,6 +197,7 @@ class Delivery:
         self._routes.choose(facts)
         if self._options.exactly_once:
             await self._begin_exactly_once()
+        self._doubts.take_up()
         self._workers.start(self._options.workers)
         self._probes.start()
         return facts
@@ -230,7 +231,7 @@ class Delivery:
         end = None if timeout is None else loop.time() + timeout
         try:
             async with asyncio.timeout_at(end):
-                if timeout is None:
+                if timeout is None or not self.looks_up:
                     await self._batcher.emptied()
                 else:  # what is in doubt is on disk, and takes longer than anyone stops for
                     await self._batcher.at_rest()
@@ -269,7 +270,7 @@ class Delivery:
 
     @property
     def looks_up(self) -> bool:
-        """Whether what earlier runs left in doubt is taken up here, and not read again."""
+        """Whether what earlier runs left in doubt is looked up here, and not just sent again."""
         return self._lookup is not None
 
     @property
@@ -288,11 +289,10 @@ class Delivery:
 
     def take_up(self) -> None:
         """Take up what another run left in doubt meanwhile."""
-        if self._lookup is not None:
-            self._doubts.take_up()
+        self._doubts.take_up()
 
     async def _begin_exactly_once(self) -> None:
-        """See whether it is possible, and take up what earlier runs left in doubt."""
+        """See whether it is possible."""
         if self._lookup is None:
             logger.warning(
                 "delivery.exactly_once wants umami.username and umami.password to look up what "
@@ -315,7 +315,6 @@ class Delivery:
             logger.error("page views that get in doubt will stay so: %s", printable(str(error)))  # noqa: TRY400 - for the operator
         except TryAgain as error:
             logger.debug("nothing can be looked up yet: %s", printable(str(error)))
-        self._doubts.take_up()
 
     @property
     def behind(self) -> bool:

@@ -3,6 +3,8 @@
 Each waits aside, for Umami works on after its client hung up; then it is looked up, and exactly
 what is missing is sent again (`resolving.py`). Its entry stays in the journal, with its page
 views, until the last of them has its end; so a crash at any moment only means to ask once more.
+Without a look-up, what an earlier run with exactly-once left here is sent again from the journal:
+its log may be gone.
 """
 
 from __future__ import annotations
@@ -42,13 +44,15 @@ class Waits(NamedTuple):
 class Doubts:
     """Who is in doubt, and until when. ``active``: exactly-once is asked for and possible.
 
-    ``park``: as `Delivery` has it. ``clock`` is monotonic.
+    ``looks_up``: there is a login to ask with. ``park``: as `Delivery` has it. ``clock`` is
+    monotonic.
     """
 
     def __init__(  # noqa: PLR0913 - the room's parts meet here
         self,
         *,
-        resolver: Resolver | None,
+        resolver: Resolver,
+        looks_up: bool,
         batcher: Batcher,
         journal: Journal,
         park: bool,
@@ -58,7 +62,8 @@ class Doubts:
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
-        self.active = resolver is not None
+        self.active = looks_up
+        self._looks_up = looks_up
         self._resolver = resolver
         self._batcher = batcher
         self._journal = journal
@@ -131,14 +136,15 @@ class Doubts:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._batcher.aside:
             logger.info(
-                "%d page views are in doubt: the next start asks Umami which of them it stored",
+                "%d page views are in doubt: the next start %s",
                 self._batcher.aside,
+                "asks Umami which of them it stored" if self._looks_up else "sends them again",
             )
 
     # -- behind the curtain --------------------------------------------------------------------
 
     def _wait_for(self, doubt: Doubt, seconds: float) -> None:
-        if not self._batcher.aside:
+        if self._looks_up and not self._batcher.aside:
             logger.info(
                 "page views are in doubt; Umami is asked in %.0f s which of them it stored", seconds
             )
@@ -148,8 +154,6 @@ class Doubts:
         task.add_done_callback(self._tasks.discard)
 
     async def _resolve(self, doubt: Doubt, seconds: float) -> None:
-        if self._resolver is None:
-            return
         failures = 0
         while True:
             await self._sleep_until_due(doubt, seconds)
@@ -195,7 +199,7 @@ class Doubts:
     def _resolved(self, doubt: Doubt) -> None:
         if not self._batcher.aside:
             logger.info("nothing is in doubt any more")
-        if doubt.resent and len(self._later) < _LATER_MAX:
+        if self._looks_up and doubt.resent and len(self._later) < _LATER_MAX:
             self._later[doubt] = asyncio.create_task(self._look_later(doubt))
 
     async def _look_later(self, doubt: Doubt) -> None:
@@ -207,8 +211,6 @@ class Doubts:
             self._later.pop(doubt, None)
 
     async def _look_for_doubles(self, doubt: Doubt) -> None:
-        if self._resolver is None:
-            return
         try:
             await self._resolver.count_doubles(doubt)
         except (TryAgain, StoppedByUmami) as error:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SAID = ""  # why nothing can be told: whoever reads the journal has said it already
+
 _ROWS_MAX = 20_000  # of one tag: where there are more, the server does not look at the tag
 
 
@@ -43,6 +45,20 @@ class Tagged(NamedTuple):
     first: int  # Unix seconds of its oldest page view
     last: int  # … and of its newest
     size: int  # page views
+
+
+class NoLookup:
+    """In the place of a look-up where exactly-once is off, or has no login: it can never tell."""
+
+    async def reset_at(self, website: str) -> float:
+        """Raise CannotTell."""
+        del website
+        raise CannotTell(SAID)
+
+    async def stored(self, tagged: Tagged) -> Counter[Stored]:
+        """Raise CannotTell."""
+        del tagged
+        raise CannotTell(SAID)
 
 
 class Lookup:

@@ -21,7 +21,7 @@ from ingestor.delivery.answers import (
     printable,
 )
 from ingestor.delivery.listing import CannotTell
-from ingestor.delivery.lookup import Lookup, Tagged
+from ingestor.delivery.lookup import SAID, Lookup, NoLookup, Tagged
 from ingestor.delivery.matching import Match, match
 from ingestor.delivery.settling import agent_of
 from ingestor.delivery.stored import Stored, as_stored
@@ -96,7 +96,7 @@ class Resolver:
         self,
         *,
         umami: Umami,
-        lookup: Lookup,
+        lookup: Lookup | NoLookup,
         routes: Routes,
         outage: Outage,
         pace: Permits,
@@ -120,7 +120,7 @@ class Resolver:
         self._between = between
         self._clock = clock
         self._sleep = sleep
-        self._told: set[str] = set()
+        self._told = {SAID}
 
     async def resolve(self, doubt: Doubt) -> bool | None:
         """Bring a batch as far as it goes. None: all of it has its end.

@@ -152,8 +152,8 @@ class _Daemon:
         return self._ledger.say_in_doubt(websites, looked_up=self._delivery.looks_up)
 
     def _take_up(self) -> None:
-        """Look up what a backfill left in doubt that died beside this daemon."""
-        if self._delivery.looks_up and self._say_in_doubt():
+        """Take up what a backfill left in doubt that died beside this daemon."""
+        if self._say_in_doubt():
             self._delivery.take_up()
 
     def _begin_following(self) -> None:

@@ -56,11 +56,11 @@ class Ledger:
         self._run = secrets.token_hex(6)
         self._open: dict[int, Batch] = {}  # without an answer
         self._left: Counter[int] = Counter()  # of these, requests that may have been taken
-        self._doubtful: dict[str, int] = {}  # by website: of the open ones, perhaps stored already
+        self._doubtful: dict[str, int] = {}  # by website: under way, perhaps stored already
         self._marked: dict[int, int] = {}  # file → watermark whose marker was set
         self._proved: set[int] = set()  # files with a marker of this run
         self._told: set[int] = set()  # batches that earlier runs left in doubt …
-        self._handed_on: set[int] = set()  # … and delivery has taken up
+        self._handed_on: dict[int, JournalEntry] = {}  # … and delivery has taken up
 
     # What the reading side tells.
 
@@ -93,11 +93,11 @@ class Ledger:
         self._store.ack([Span(chunk.file, *gap) for gap in rest])
 
     def say_in_doubt(self, websites: Collection[str] = (), *, looked_up: bool = False) -> bool:
-        """Tell what a crash left unanswered: it is read and sent again, and may be double.
+        """Tell what a crash left unanswered: it is sent again, and may be double.
 
-        ``looked_up``: delivery asks Umami for what it can send again by itself, and only the rest
-        is read again. ``websites``: those that this process sends for. Gives whether there is
-        more for a look-up than at the last call.
+        What the journal has with bodies, delivery takes up; ``looked_up``: it asks Umami first.
+        The rest is read again. ``websites``: those that this process sends for. Gives whether
+        there is more for delivery than at the last call.
         """
         if self._store is None:
             return False
@@ -108,20 +108,22 @@ class Ledger:
             if entry.id in self._told:
                 continue
             self._told.add(entry.id)
-            if looked_up and entry.bodies and known.issuperset(_files(entry)):
+            if entry.bodies and known.issuperset(_files(entry)):
                 kept += entry.count
                 continue
             self._store.answered(entry.id)
             self._note_doubted(entry.website, entry.count)
             count += entry.count
-        if kept:
+        self.counts.doubted += count
+        if kept and looked_up:
             log.info(
                 "The last run ended with %d page views in doubt; Umami is asked which of them it "
                 "stored.",
                 kept,
             )
+        elif kept:
+            count += kept  # delivery reports them as it sends them
         if count:
-            self.counts.doubted += count
             log.warning(
                 "The last run ended with %d page views sent and not answered; they are sent "
                 "again, so up to %d may be double.",
@@ -257,7 +259,7 @@ class Ledger:
         if self._store is None:
             return []
         entries = [entry for entry in self._store.in_doubt() if entry.id not in self._handed_on]
-        self._handed_on.update(entry.id for entry in entries)
+        self._handed_on.update((entry.id, entry) for entry in entries)
         count = sum(entry.count for entry in entries)
         self.counts.lines += count
         self.counts.page_views += count
@@ -268,6 +270,7 @@ class Ledger:
     def answered(self, batch: Batch, ended: Ended) -> None:
         """Strike the batch off and ack what is finished of it."""
         opened = self._open.pop(batch.id, None)
+        self._handed_on.pop(batch.id, None)
         self._left.pop(batch.id, None)
         self._note_doubted(batch.website, self._doubtful.pop(batch.website, 0))
         if self._store is not None:
@@ -316,7 +319,9 @@ class Ledger:
         log.debug("%d page views of website %s may be double", count, website)
         self.counts.doubted += count
         # A day of retries makes no more double than is under way.
-        under_way = sum(len(b.page_views) for b in self._open.values() if b.website == website)
+        sizes = [(batch.website, len(batch.page_views)) for batch in self._open.values()]
+        sizes += [(entry.website, entry.count) for entry in self._handed_on.values()]
+        under_way = sum(size for where, size in sizes if where == website)
         self._doubtful[website] = min(self._doubtful.get(website, 0) + count, under_way)
 
     def _note_doubted(self, website: str, count: int) -> None:

@@ -129,6 +129,31 @@ def test_switched_off_again_what_was_in_doubt_is_read_and_sent_again(
     assert len(rows) - n <= done["doubted"] <= 4 * 20
 
 
+@pytest.mark.parametrize("command", ["run", "backfill"])
+def test_switched_off_again_what_was_in_doubt_is_sent_though_its_log_is_gone(
+    command: str, ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    n = 60
+    config = configure(tmp_path, umami.url)
+    log_of(tmp_path, line, n)
+    umami.fail("drop-before,path=/api/batch,skip=1")
+    running = ingestor.start(command, "-c", config)
+    until(lambda: "in doubt" in running.log(), what="a doubt")
+    running.stop(signal.SIGKILL)
+    before = umami.count()
+    umami.fail()
+    (tmp_path / "logs" / "access.log").rename(tmp_path / "moved.log")
+    configure(tmp_path, umami.url, "exactly_once: false")
+    running = ingestor.start(command, "-c", config)
+    until(lambda: umami.count() > before, what="what the journal has")
+    done = running.stop() if command == "run" else running.process.wait(60)
+    assert done == 0
+    assert "may be double" in running.log()
+    (tmp_path / "moved.log").rename(tmp_path / "logs" / "access.log")
+    ingestor.json("backfill", "-c", config)
+    assert each_once(umami, n)
+
+
 def test_neither_the_password_nor_a_token_is_logged_or_kept(
     ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:

@@ -16,6 +16,7 @@ from ingestor.checkpoint import CheckpointOptions, CommitPace, Committer, Role, 
 from ingestor.model import Batch, Identity, Outcome, PageView, Span
 from ingestor.observe import Counts
 from ingestor.pipeline.ledger import Ledger
+from ingestor.pipeline.totals import accepted_by_day
 
 SITE = "3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c"
 
@@ -128,13 +129,32 @@ def test_what_can_be_looked_up_is_kept_and_not_read_again(opened: Callable[..., 
     assert after.unread(key, 40) == [(30, 40)]
 
 
-def test_without_a_look_up_it_is_read_again_and_may_be_double(
+def test_without_a_look_up_it_is_sent_again_from_the_journal_and_may_be_double(
     opened: Callable[..., Store], caplog: pytest.LogCaptureFixture
 ) -> None:
-    key, _ = left_behind(opened())
+    key, batch = left_behind(opened())
     store = opened()
     ledger = ledger_of(store)
-    ledger.say_in_doubt({SITE})
+    assert ledger.say_in_doubt({SITE})
+    assert "up to 3 may be double" in caplog.text
+    assert store.unread(key, 40) == [(30, 40)]  # the log may be gone
+    assert [left.id for left in ledger.left_in_doubt()] == [batch.id]
+    ledger.doubted(SITE, 3)  # delivery says so with each try
+    ledger.doubted(SITE, 3)
+    ledger.answered(batch, {Outcome.ACCEPTED: batch.page_views})
+    assert sum(accepted_by_day([store.totals()], SITE).values()) == 3 + 3
+
+
+def test_without_bodies_it_is_read_again_and_may_be_double(
+    opened: Callable[..., Store], caplog: pytest.LogCaptureFixture
+) -> None:
+    before = opened()
+    key = register(before)
+    before.journal(batch_of(ledger_of(before), key, tagged=False))
+    before.commit()
+    store = opened()
+    ledger = ledger_of(store)
+    assert not ledger.say_in_doubt({SITE})
     assert store.unread(key, 40) == [(0, 40)]
     assert ledger.left_in_doubt() == []
     assert ledger.counts.doubted == 3
