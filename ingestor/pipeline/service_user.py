@@ -49,7 +49,7 @@ class ServiceUser:
 
 
 def service_user(checkpoint: Path) -> ServiceUser | None:
-    """Find whose a checkpoint is; None: root's, or nobody's yet."""
+    """Find whose a checkpoint is; None: root's, or nobody's yet. Raises UsageError (`_owner`)."""
     owner = _owner(checkpoint)
     try:
         if owner is None:
@@ -62,12 +62,51 @@ def service_user(checkpoint: Path) -> ServiceUser | None:
 
 
 def _owner(checkpoint: Path) -> int | None:
-    for path in (checkpoint, checkpoint.parent):
-        try:
-            return path.stat().st_uid
-        except OSError:
+    """Find whose the file is, or the directory that it would be made in; None: neither is there.
+
+    Whoever may write a directory can put there a link to a file of root's, for which the rights of
+    root would be kept. So who leads there has to be root, or whose rights are taken.
+    Raises UsageError.
+    """
+    directory, file = _uid(checkpoint.parent), _uid(checkpoint)
+    owner = directory if file is None else file
+    if owner is None:
+        return None
+    others = {directory, *_who_leads_to(checkpoint.absolute(), set())} - {None, 0, owner}
+    if others:
+        names = ", ".join(sorted(_name(uid) for uid in others if uid is not None))
+        raise UsageError(
+            f"the checkpoint {checkpoint} is a file of {_name(owner)} in a directory, or behind a "
+            f"link, of {names}: as root this goes on only where both are one user's; chown it "
+            "(`-h` for a link), name the real file, or name another with --checkpoint"
+        )
+    return owner
+
+
+def _uid(path: Path) -> int | None:
+    try:
+        return path.stat().st_uid
+    except OSError:
+        return None
+
+
+def _who_leads_to(path: Path, seen: set[Path]) -> set[int | None]:
+    """Find who may say where a path leads: owners of its links, and of the directories of these."""
+    found: set[int | None] = set()
+    for link in (path, *path.parents):
+        if link in seen or not link.is_symlink():
             continue
-    return None
+        seen.add(link)
+        found |= {link.lstat().st_uid, _uid(link.parent)}
+        found |= _who_leads_to(link.parent / link.readlink(), seen)
+    return found
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
 
 
 def _user(entry: pwd.struct_passwd) -> ServiceUser:

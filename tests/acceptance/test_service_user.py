@@ -119,3 +119,42 @@ def test_a_person_without_a_configuration_gets_a_directory_of_their_own(
     home = place / "state" / "a" / "b"
     become_service_user(home / "checkpoint.db", own=True)
     assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_link_to_a_file_of_roots_does_not_keep_the_rights_of_root(
+    ingestor: Command, place: Path, nobody: pwd.struct_passwd, tmp_path: Path, line: Line
+) -> None:
+    """Neither for the checkpoint itself, nor for a directory on the way to it."""
+    precious = tmp_path / "precious.db"
+    precious.write_bytes(b"root's own")
+    (place / "access.log").write_bytes(line("/1"))
+    config = configure(place, "http://127.0.0.1:9")
+    for link, target in (("checkpoint.db", precious), ("elsewhere", tmp_path)):
+        (place / "state" / link).symlink_to(target)
+        os.lchown(place / "state" / link, nobody.pw_uid, nobody.pw_gid)
+    elsewhere = ("--checkpoint", place / "state" / "elsewhere" / "precious.db")
+    for flags in ((), elsewhere):
+        for command in ("backfill", "status") if not flags else ("status", "retry-rejected"):
+            done = ingestor(command, "-c", config, *flags, code=2)
+            assert "is a file of root in a directory, or behind a link, of nobody" in done.stderr
+    assert precious.read_bytes() == b"root's own"
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.db"]
+
+
+def test_a_file_of_roots_in_somebodys_directory_is_refused(
+    ingestor: Command, place: Path, line: Line
+) -> None:
+    (place / "state" / "checkpoint.db").write_bytes(b"")
+    done = ingestor("status", "-c", configure(place, "http://127.0.0.1:9"), code=2)
+    assert "chown it" in done.stderr
+
+
+def test_a_link_that_root_made_leads_to_whose_it_is(
+    ingestor: Command, sandbox: SandboxProcess, place: Path, nobody: pwd.struct_passwd, line: Line
+) -> None:
+    """As systemd's DynamicUser has it: /var/lib/NAME is a link into /var/lib/private."""
+    (place / "access.log").write_bytes(line("/1"))
+    (place / "link").symlink_to(place / "state")
+    flags = ("--checkpoint", place / "link" / "checkpoint.db")
+    ingestor("backfill", "-c", configure(place, sandbox.url), *flags)
+    assert owners(place / "state") == {nobody.pw_uid}
