@@ -53,7 +53,15 @@ class ConfigError(UsageError):
 
 
 class FormatError(UsageError):
-    """A log format definition cannot be compiled, or no format fits a file."""
+    """A log format definition cannot be compiled, or no format fits a file.
+
+    ``example`` is a line that does not fit: for who asks to see it, never for the log, since it
+    holds what visitors sent.
+    """
+
+    def __init__(self, message: str, *, example: bytes = b"") -> None:
+        super().__init__(message)
+        self.example = example
 
 
 class CheckpointError(UsageError):

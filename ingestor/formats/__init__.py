@@ -1,7 +1,7 @@
 """Lines become hits. Pure: no files, no clocks, no network."""
 
 from ingestor.formats.adaptive import Adaptive
-from ingestor.formats.detect import Detection, detect
+from ingestor.formats.detect import Detection, detect, shown
 from ingestor.formats.format import Format
 from ingestor.formats.hits import Columns
 from ingestor.formats.named import compile_format, format_named
@@ -17,4 +17,5 @@ __all__ = [
     "compile_format",
     "detect",
     "format_named",
+    "shown",
 ]

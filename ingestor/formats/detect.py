@@ -53,7 +53,10 @@ class Detection:
     share: float  # of the sample's lines that are explained, 0 … 1
     explanation: str  # for people: what was chosen and how sure it is, or where the nearest stops
     nearest: str = ""  # the preset that came nearest where none fits
-    column: int = 0  # … and how many bytes of the shown line it explains
+    column: int = 0  # … and how many bytes of the example it explains
+    example: bytes = (
+        b""  # … a line that it does not; the explanation, which may be logged, has none
+    )
     is_error_log: bool = False  # for the most part
     names: str = ""  # of the presets that explain it, the foremost first
 
@@ -265,17 +268,15 @@ def _refused(
         fits = f"{len(best.explained)} {'line' if len(best.explained) == 1 else 'lines'}"
         line = next(line for at, line in enumerate(sample) if at not in covered)
         found += f". {nearest} fits {fits} by its shape, but not by what "
-        found += (
-            f"would be the address, the host, the referrer or the user agent, as in {_shown(line)}"
-        )
+        found += "would be the address, the host, the referrer or the user agent"
     else:
         line = next((line for line in left if not is_foreign(line)), left[0])
         nearest, column, expected = _nearest(best, scores, line, latest)
         found += f". The nearest, {nearest}, stops at column {column + 1}, where it expects "
-        found += f"{expected}, in {_shown(line)}"
+        found += f"{expected}, in a line of {len(line)} bytes"
     if any(b"\thandled request\t{" in each for each in sample):
         zone += ". Caddy wrote this for people to read: set `format json` in its `log`"
-    return Detection(None, len(covered) / len(sample), found + zone, nearest, column)
+    return Detection(None, len(covered) / len(sample), found + zone, nearest, column, line)
 
 
 def _trouble_of_header(scores: Sequence[_Score]) -> str:
@@ -286,10 +287,11 @@ def _trouble_of_header(scores: Sequence[_Score]) -> str:
     return ""
 
 
-def _shown(line: bytes) -> str:
+def shown(line: bytes) -> str:
+    """Write the beginning of a line for a person who asked to see it; no control character."""
     text = line[: _SHOWN + 1].decode("ascii", "backslashreplace")
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_SHOWN])
-    return f"`{shown}{'…' if len(text) > _SHOWN else ''}`"
+    plain = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_SHOWN])
+    return f"`{plain}{'…' if len(text) > _SHOWN else ''}`"
 
 
 def _nearest(

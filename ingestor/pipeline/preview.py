@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from ingestor.errors import FormatError
+from ingestor.formats import shown
 from ingestor.logfiles import readable
 from ingestor.model import Malformed
 from ingestor.observe import Counts, printable
@@ -72,6 +73,8 @@ def _scanner(scanners: Scanners, lines: Lines, chunk: Chunk, result: Result) -> 
         return scanners.make(chunk.file, source, name, *lines.sample(chunk.file))
     except FormatError as error:
         log.error("%s It would be left unread.", error)  # noqa: TRY400 - for a person
+        if error.example:
+            log.info("Such a line is %s", shown(scanners.rules.mask_line(error.example)))
         result.unexplained.append(name)
         return None
 

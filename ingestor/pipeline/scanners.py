@@ -47,7 +47,7 @@ class Scanners:
         self._sources = sources
         self._sites = {site.hostname: site for site in config.sites}
         self._require_user_agent = config.pageviews.require_user_agent
-        self._rules = rules
+        self.rules = rules
         self._clock = clock
         self._siblings = Siblings(sources, clock)
         self._scanners: dict[int, Scanner] = {}
@@ -75,7 +75,7 @@ class Scanners:
         """
         recipe = self.recipe(source_index, name, head, tail)
         try:
-            scanner = recipe.scanner(self._rules, self._clock, in_blocks=self._in_blocks)
+            scanner = recipe.scanner(self.rules, self._clock, in_blocks=self._in_blocks)
         except FormatError:
             found = self._as_siblings(source_index, recipe)
             if found is None:
@@ -102,7 +102,7 @@ class Scanners:
         )
         return Scanner(
             line_format,
-            self._rules,
+            self.rules,
             site=recipe.site,
             clock=self._clock,
             in_blocks=self._in_blocks,

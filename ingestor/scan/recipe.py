@@ -53,7 +53,7 @@ class Recipe:
             last = [] if whole else sample_lines(self.tail, cut_first=True)
             found = detect([*first, *last], latest=int(clock()) + _DAY, timezone=zone)
             if found.format is None:
-                raise FormatError(self._why_not(found))
+                raise FormatError(self._why_not(found), example=found.example)
             if found.share < ENOUGH:
                 log.warning(
                     "%s: only %.0f %% of the lines that were looked at are written as %s; the "

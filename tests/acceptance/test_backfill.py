@@ -296,6 +296,19 @@ def test_a_file_that_no_format_explains_is_named_and_the_rest_goes_on(
     assert sandbox.rows() == ["/b"]
 
 
+def test_no_line_of_a_log_is_told_in_the_journal_and_preview_masks_the_one_it_shows(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    odd = "192.0.2.77 user@example.net GET /reset?token=hunter2&x=1 at noon\n"
+    (tmp_path / "a.log").write_text(odd * 20)
+    done = ingestor("backfill", *flags(sandbox, "a.log"), code=1)
+    assert "stops at column" in done.stderr
+    for part in ("192.0.2.77", "user@example.net", "hunter2", "/reset"):
+        assert part not in done.stderr + done.stdout
+    shown = ingestor("preview", "a.log", code=1)
+    assert "192.0.2.77 user@example.net GET /reset?token=&x=1 at noon" in shown.stderr
+
+
 def test_a_log_too_short_to_tell_its_format_is_read_as_those_beside_it(
     ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:
@@ -336,6 +349,7 @@ def test_preview_tells_of_a_file_without_a_format_what_a_backfill_then_does(
     assert shown["unexplained"] == sent["unexplained"] == ["logs/a.log"]
     told = ingestor("preview", "logs", code=1)
     assert "It would be left unread." in told.stderr
+    assert "Such a line is `this is`" in told.stderr
     assert "1 file left unread: no format explains logs/a.log" in told.stdout
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from ingestor.config import Source
-from ingestor.formats import Format, detect, format_named
+from ingestor.formats import Format, detect, format_named, shown
 from ingestor.formats.adaptive import is_explained
 from ingestor.logfiles import Found, discover, readable
 from ingestor.logfiles.compression import is_readable
@@ -223,7 +223,10 @@ def _judge(
         detection = detect([*first[:_DETECTED], *last[-_DETECTED:]], latest=latest, timezone=zone)
         if detection.format is None:
             advice = "name its format with format: on the source; docs/formats.md lists them"
-            remarks.warn("format_unknown", name, detection.explanation, advice)
+            text = detection.explanation
+            if detection.example:
+                text += f", as {shown(rules.mask_line(detection.example))}"
+            remarks.warn("format_unknown", name, text, advice)
             return None
         line_format = detection.format
     else:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ingestor.formats import PRESETS, Adaptive, detect
+from ingestor.formats import PRESETS, Adaptive, detect, shown
 from ingestor.formats.adaptive import is_plausible
 from ingestor.formats.syslog import Prefixed
 from ingestor.model import Hit, Malformed, Reason
@@ -89,7 +89,7 @@ def test_where_nothing_fits_the_nearest_and_its_column_are_told() -> None:
     assert found.nearest == "combined"
     assert found.column == line.index(b"200") + 4 + len("\x1b[31m")
     assert f"column {found.column + 1}" in found.explanation
-    assert "\x1b" not in found.explanation
+    assert "\x1b" not in shown(found.example)
 
 
 def test_lines_that_are_shaped_right_and_hold_wrong_values_do_not_fit() -> None:
@@ -215,7 +215,8 @@ def test_the_line_that_is_shown_is_one_that_no_preset_explains() -> None:
     found = detect([*known, *[b"Bad line"] * 12], latest=LATEST)
     assert found.format is None
     assert "explain 12 of 24" in found.explanation
-    assert found.explanation.endswith("in `Bad line`")
+    assert found.explanation.endswith("in a line of 8 bytes")
+    assert shown(found.example) == "`Bad line`"
 
 
 def test_fields_that_do_not_hold_what_they_are_called_are_told_as_such() -> None:
@@ -224,7 +225,8 @@ def test_fields_that_do_not_hold_what_they_are_called_are_told_as_such() -> None
     assert found.format is None
     assert "Hit(" not in found.explanation
     assert "fits 30 lines by its shape, but not by what would be the address" in found.explanation
-    assert "what|ever" in found.explanation
+    assert found.example == line.encode()
+    assert "what|ever" not in found.explanation
 
 
 def test_the_contents_decide_between_presets_that_cut_alike() -> None:
