@@ -42,6 +42,9 @@ _OWN_WORDS = re.compile(
     rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d: \([\w./-]+\.c[.:]\d+\) "  # lighttpd
     rb"|\[\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d[^\]]*\] (?:[A-Z]+: |PHP )"  # PHP
 )
+_ADDRESS = re.compile(
+    rb"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|(?<![\w/.:])(?:[0-9A-Fa-f]{1,4}:){3,7}:?[0-9A-Fa-f]"
+)
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
@@ -54,10 +57,9 @@ class Detection:
     explanation: str  # for people: what was chosen and how sure it is, or where the nearest stops
     nearest: str = ""  # the preset that came nearest where none fits
     column: int = 0  # … and how many bytes of the example it explains
-    example: bytes = (
-        b""  # … a line that it does not; the explanation, which may be logged, has none
-    )
+    example: bytes = b""  # … a line that it does not, none of which is in the explanation
     is_error_log: bool = False  # for the most part
+    has_no_address: bool = False  # a preset explains it, and no line tells whose request it was
     names: str = ""  # of the presets that explain it, the foremost first
 
 
@@ -261,6 +263,10 @@ def _refused(
     trouble = _trouble_of_header(scores)
     if trouble:
         return Detection(None, len(covered) / len(sample), f"{found}. {trouble}", "w3c")
+    trouble = _trouble_of_addresses(scores, sample, latest)
+    if trouble:
+        share = len(covered) / len(sample)
+        return Detection(None, share, trouble, best.format.name, has_no_address=True)
     zone = "" if timezone is not None else _needs_zone(sample, latest)
     left = [line for at, line in enumerate(sample) if at not in covered | best.explained]
     if not left:  # it is all cut up by presets whose fields would then hold the wrong things
@@ -285,6 +291,28 @@ def _trouble_of_header(scores: Sequence[_Score]) -> str:
         if isinstance(score.format, W3cFormat) and score.format.trouble:
             return f"Its own #Fields: line cannot be read by: {score.format.trouble}"
     return ""
+
+
+def _trouble_of_addresses(scores: Sequence[_Score], sample: Sequence[bytes], latest: int) -> str:
+    """Tell what stands in place of the addresses, where a preset fits but for these.
+
+    Where an address stands before the request, it is a format that no preset knows.
+    """
+    fits = [
+        score
+        for score in scores
+        if score.hits and not score.addressed and score.plausible >= _PLAUSIBLE * score.hits
+        if _suffices(len(score.explained), len(sample))
+    ]
+    if not fits or any(_ADDRESS.search(line.partition(b'"')[0]) for line in sample):
+        return ""
+    best = max(fits, key=lambda score: score.merit).format
+    hits = (best.parse(line, latest) for line in sample)
+    address = next(hit.address for hit in hits if isinstance(hit, Hit))
+    return (
+        f"no line has a client's address: {shown(address.encode('utf-8', 'surrogateescape'))} "
+        f"stands where {best.name} has it"
+    )
 
 
 def shown(line: bytes) -> str:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ingestor.errors import FormatError
+from ingestor.formats.adaptive import is_addressed
 from ingestor.formats.apache import apache_parts
 from ingestor.formats.compiler import TextFormat
 from ingestor.formats.containers import Contained
@@ -24,12 +25,14 @@ from ingestor.formats.nginx import nginx_parts
 from ingestor.formats.presets import PRESETS
 from ingestor.formats.syslog import Prefixed
 from ingestor.formats.w3c import W3cFormat, fields_of
+from ingestor.model import Hit
 
 if TYPE_CHECKING:
     from datetime import tzinfo
 
     from ingestor.formats.format import Format
 
+_AROUND = {kind.kind: kind for kind in (Prefixed, Contained)}
 _NAME = re.compile(r"[A-Za-z][\w.+-]*")
 _NGINX = re.compile(r"\$\{?[A-Za-z_]")
 _APACHE = re.compile(r"%(?:!?\d{3}|[,<>]|\{[^}]*\})*\^?[a-zA-Z]")
@@ -52,7 +55,7 @@ def format_named(text: str, *, timezone: tzinfo | None = None) -> Format:
     """
     text = text.strip()
     first, _, rest = text.partition(" ")
-    around = {"syslog": Prefixed, "container": Contained}.get(first.lower())
+    around = _AROUND.get(first.lower())
     if around is not None and rest:
         return around(format_named(rest, timezone=timezone))
     if _NAME.fullmatch(text):
@@ -61,6 +64,15 @@ def format_named(text: str, *, timezone: tzinfo | None = None) -> Format:
         return compile_format(haproxy_definition(text), timezone=timezone)
     definition, escape = pasted(text)
     return compile_format(definition, timezone=timezone, escape=escape)
+
+
+def word_in_front(line_format: Format, line: bytes, latest: int) -> str:
+    """Give the word in front of a format's name that lets it read this line; "" without one."""
+    for word, around in _AROUND.items():
+        hit = around(line_format).parse(line, latest)
+        if isinstance(hit, Hit) and is_addressed(hit):
+            return word
+    return ""
 
 
 @lru_cache(maxsize=256)

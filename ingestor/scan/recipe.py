@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 
 from ingestor.errors import FormatError
 from ingestor.formats import detect, format_named
-from ingestor.formats.adaptive import was_served
+from ingestor.formats.adaptive import is_addressed, was_served
 from ingestor.formats.detect import ENOUGH
-from ingestor.model import Malformed, Reason
+from ingestor.formats.named import word_in_front
+from ingestor.model import Hit, Malformed, Reason
 from ingestor.observe import printable
 from ingestor.pageviews import Site
 from ingestor.scan.scanner import Scanner
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("ingestor")
 
 _DAY = 86400  # seconds
+_SHOWN = 64  # characters of a value in a message
+_WANTED = (
+    "Umami tells visitors apart by their addresses, so let the server log them: whole, or masked "
+    "as 203.0.113.0, but not as names (HostnameLookups Off)."
+)
 _SAMPLE_LINES = 100  # looked at from each end of a file: 20 ms, also with a thousand files
 
 
@@ -74,30 +80,58 @@ class Recipe:
         name = printable(self.name)
         if found.is_error_log:
             return f"{name} is no access log: {found.explanation}. Leave it out with exclude:."
+        if found.has_no_address:
+            return f"{name} cannot be counted: {found.explanation}. {_WANTED}"
         return (
             f"no format explains {name}: {found.explanation}. "
             "Name its format with --format, or format: in the configuration."
         )
 
     def _require_lines_of(self, line_format: Format, lines: list[bytes], latest: int) -> None:
-        """A wrong name must not use up a log as malformed; raises FormatError."""
-        is_any_foreign = False
+        """A wrong name must not use up a log; raises FormatError.
+
+        Nothing of it would count: its lines would be malformed, or hits without an address.
+        """
+        foreign: bytes | None = None
+        unaddressed: Hit | None = None
         for line in lines:
             verdict = line_format.parse(line, latest)
             if verdict is Reason.DIRECTIVE:
                 continue
-            if verdict is Malformed.REQUEST:
-                is_foreign = was_served(line_format, line)
-            else:
-                is_foreign = verdict in {Malformed.NO_MATCH, Malformed.JSON}
-            if not is_foreign:
+            if isinstance(verdict, Hit):
+                if is_addressed(verdict) or not verdict.address:  # "": not every request has one
+                    return
+                unaddressed = unaddressed or verdict
+            elif not _is_foreign(line_format, line, verdict):
                 return
-            is_any_foreign = True
-        if is_any_foreign:
-            raise FormatError(
-                f"no line of the first {len(lines)} of {printable(self.name)} is written as "
-                f"{printable(self.format)}. Correct --format, or format: in the configuration."
+            foreign = foreign or line
+        if foreign is not None:
+            word = word_in_front(line_format, foreign, latest)
+            raise FormatError(self._why_not_so(len(lines), unaddressed, word))
+
+    def _why_not_so(self, lines: int, unaddressed: Hit | None, word: str) -> str:
+        """Say why the format that was named is the wrong one, or the log the wrong log."""
+        name, named = printable(self.name), printable(self.format)
+        where = "--format, or format: in the configuration"
+        if word:
+            return (
+                f"something stands before each line of {name} that {named} does not know. "
+                f"Put the word {word} in front of it, as in `{word} {named}`, in {where}."
             )
+        if unaddressed is None:
+            return f"no line of the first {lines} of {name} is written as {named}. Correct {where}."
+        return (
+            f"no line of the first {lines} of {name} has an address where {named} has the "
+            f"client's: `{printable(unaddressed.address[:_SHOWN])}` stands there. Correct {where}, "
+            f"if the address stands elsewhere. {_WANTED}"
+        )
+
+
+def _is_foreign(line_format: Format, line: bytes, verdict: Malformed | Reason) -> bool:
+    """Tell whether a line that is no hit speaks against the format: the client's fault does not."""
+    if verdict is Malformed.REQUEST:
+        return was_served(line_format, line)
+    return verdict in {Malformed.NO_MATCH, Malformed.JSON}
 
 
 def sample_lines(data: bytes, *, cut_first: bool = False) -> list[bytes]:

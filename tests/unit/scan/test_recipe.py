@@ -1,0 +1,67 @@
+"""A format that was named has to be the log's own; else the log would be used up for nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from ingestor.errors import FormatError
+from ingestor.formats import PRESETS
+from ingestor.pageviews import PageViewOptions, Rules, Site
+from ingestor.scan import Recipe, Scanner
+
+NOW = 1_796_083_200  # 2026-12-01T00:00:00Z
+SITE = Site("3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c", "example.com", ("*",))
+COMBINED = PRESETS["combined"].sample
+CRI = "2026-11-22T09:11:12.123456789Z stdout F "
+RSYSLOG = "Nov 22 10:00:12 web1 nginx: "
+
+
+def scanner(text: str, name: str) -> Scanner:
+    data = text.encode()
+    recipe = Recipe("access.log", name, None, SITE, data, data)
+    return recipe.scanner(Rules(PageViewOptions(), (SITE,)), lambda: NOW)
+
+
+@pytest.mark.parametrize(
+    ("name", "front", "word"),
+    [
+        ("combined", RSYSLOG, "syslog combined"),
+        ("combined", CRI, "container combined"),
+        ("json", RSYSLOG, "syslog json"),
+    ],
+)
+def test_what_stands_before_each_line_is_told(name: str, front: str, word: str) -> None:
+    log = f"{front}{PRESETS[name].sample}\n" * 3
+    with pytest.raises(FormatError, match=f"`{word}`"):
+        scanner(log, name)
+    assert scanner(log, word).format.name == word
+
+
+@pytest.mark.parametrize("address", ["203.0.113.x", "host.example.org", "2001:db8::x", "Nov"])
+@pytest.mark.parametrize("name", ["combined", "auto"])
+def test_a_log_without_addresses_is_not_used_up(name: str, address: str) -> None:
+    log = (COMBINED.replace("192.0.2.10", address) + "\n") * 30
+    if name == "auto" and address == "2001:db8::x":
+        return  # no preset takes that for a name
+    with pytest.raises(FormatError, match=f"`{address}` stands") as caught:
+        scanner(log, name)
+    assert "let the server log them" in str(caught.value)
+    assert "Name its format" not in str(caught.value)
+
+
+def test_a_prefix_that_no_preset_knows_is_no_lack_of_addresses() -> None:
+    with pytest.raises(FormatError, match="Name its format"):
+        scanner(f"web1 a {COMBINED}\n" * 30, "auto")
+
+
+def test_one_address_among_names_is_enough() -> None:
+    named = COMBINED.replace("192.0.2.10", "host.example.org")
+    assert scanner(f"{named}\n{named}\n{COMBINED}\n", "combined").format.name == "combined"
+    local = COMBINED.replace("192.0.2.10", "unix:")  # behind a proxy, X-Forwarded-For tells
+    assert scanner(f"{local}\n", "combined").format.name == "combined"
+    unsent = COMBINED.replace("192.0.2.10", "-")
+    assert scanner(
+        f"{unsent}\n",
+        '$http_x_real_ip - $remote_user [$time_local] "$request" $status $bytes_sent '
+        '"$http_referer" "$http_user_agent"',
+    )
