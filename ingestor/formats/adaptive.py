@@ -6,16 +6,19 @@ import re
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
+from ingestor.formats.containers import unwrapped
 from ingestor.formats.fields import Role
 from ingestor.formats.format import Extent, Format
-from ingestor.formats.syslog import prefix_length
 from ingestor.model import Hit, Malformed, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from ingestor.formats.containers import Output
     from ingestor.formats.hits import Columns
     from ingestor.formats.layouts import Layout
+
+    Verdict = Hit | Malformed | Reason
 
 _V4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?", re.ASCII)
 _V6 = re.compile(r"\[?([0-9A-Fa-f:.]{2,45})(?:%[\w.]+)?(?:\](?::\d{1,5})?)?(?:%[\w.]+)?", re.ASCII)
@@ -80,6 +83,13 @@ def was_served(each: Format, line: bytes) -> bool:
     return columns is not None and at is not None and columns[at][:1] in {b"2", b"3"}
 
 
+def _is_settled(verdict: Verdict) -> bool:
+    """Tell whether no other format could explain a line better."""
+    if isinstance(verdict, Hit):
+        return is_addressed(verdict)
+    return is_explained(verdict)
+
+
 class Adaptive(Format):
     """Follows one file through changes of its format; belongs to that file alone.
 
@@ -104,25 +114,55 @@ class Adaptive(Format):
         vars(self)["split"] = first.split
         vars(self)["time_of"] = first.time_of
 
-    def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
-        """Read a line by the format of the last line, or by the first that fits."""
+    def parse(self, line: bytes, latest: int) -> Verdict:
+        """Read a line by the format of the last line, or by the first that fits.
+
+        A hit without an address may be of another format that the last one cuts up as well: a
+        prefix is taken for an address then. Where no other reading is better, it stays.
+        """
         verdict = self.current.parse(line, latest)
-        if not isinstance(verdict, Malformed) or verdict is Malformed.REQUEST:
+        if _is_settled(verdict):
             return verdict
+        inside = list(unwrapped(line))
+        behind = self._by_current(inside, latest)
+        if behind is not None:
+            return behind
+        verdict = self._by_others(line, latest, verdict)
+        for each in inside:
+            if _is_settled(verdict):
+                break
+            other = self._by_others(each.line, latest, self.current.parse(each.line, latest))
+            if each.is_error and other in {Malformed.NO_MATCH, Malformed.JSON}:
+                other = Reason.DIRECTIVE  # the error log beside the requests
+            if _is_settled(other) or isinstance(verdict, Malformed):
+                verdict = other
+        return verdict
+
+    def _by_current(self, inside: Iterable[Output], latest: int) -> Hit | None:
+        """Read what is inside of a line by the format of the last line."""
+        for each in inside:
+            hit = self.current.parse(each.line, latest)
+            if isinstance(hit, Hit) and is_plausible(hit) and is_addressed(hit):
+                return hit
+        return None
+
+    def _by_others(self, line: bytes, latest: int, verdict: Verdict) -> Verdict:
+        """Look for a better reading of a line than the last format's verdict."""
+        if _is_settled(verdict):
+            return verdict
+        has_hit = isinstance(verdict, Hit)
         for candidate in (self.first, *self._others):
             if candidate is self.current:
                 continue
             other = candidate.parse(line, latest)
-            if isinstance(other, Hit) and is_plausible(other):
-                self.current = candidate
+            if isinstance(other, Hit):
+                if is_plausible(other) and (not has_hit or is_addressed(other)):
+                    self.current = candidate
+                    return other
+            elif other is Reason.DIRECTIVE:
                 return other
-            if other is Reason.DIRECTIVE:
-                return other
-            if other is Malformed.REQUEST:  # explained, but no proof that the format changed
-                verdict = other
-        length = prefix_length(line)
-        if length and verdict is not Malformed.REQUEST:
-            return self.parse(line[length:], latest)
+            elif other is Malformed.REQUEST and not has_hit:
+                verdict = other  # explained, but no proof that the format changed
         return verdict
 
     def split(self, line: bytes) -> Columns | None:

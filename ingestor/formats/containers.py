@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from ingestor.formats.syslog import Prefixed
+from ingestor.formats.syslog import Prefixed, prefix_length
 from ingestor.model import Malformed, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ingestor.model import Hit
 
+_LAYERS = 3  # around a line: a container's log that went through syslog, say
 _CRI = re.compile(
     rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)"
     rb" (stdout|stderr) [FP](?::[^\s:]{1,64})* "
@@ -93,6 +94,18 @@ class Contained(Prefixed):
         if found.is_error and verdict in {Malformed.NO_MATCH, Malformed.JSON}:
             return Reason.DIRECTIVE
         return verdict
+
+
+def unwrapped(line: bytes) -> Iterator[Output]:
+    """Take off what syslog or a container's runtime put around a line, layer by layer."""
+    is_error = False
+    for _ in range(_LAYERS):  # bounded, for a visitor may imitate any number of them
+        length = prefix_length(line)
+        found = Output(line[length:], is_error) if length else output(line)
+        if found is None:
+            return
+        line, is_error = found.line, is_error or found.is_error
+        yield Output(line, is_error)
 
 
 def outputs(lines: Sequence[bytes], *, printed: bool) -> list[Output]:

@@ -2,7 +2,7 @@
 
 The order is the same everywhere, so that counts never depend on the way a line took, and cheap
 before dear: method, target, asset, path; status; no_user_agent, bot, user_agent; query; prefetch;
-host, no_site; bad_address, address; referrer; date; unstorable.
+bad_address; host, no_site; address; referrer; date; unstorable.
 
 `Rules.request_reason`, `status_reason` and `user_agent_reason` judge the raw fields of a line,
 before anything is parsed. They are pure functions of the bytes, and where the bytes are not
@@ -184,12 +184,12 @@ class Rules:
         reason = self._unseen(hit)
         if reason is not None:
             return reason
-        place = self._place(hit, default)
+        address = self._addresses.client(hit.address, hit.forwarded_for)
+        place = Reason.BAD_ADDRESS if address is None else self._place(hit, default)
         if isinstance(place, Reason):
             return place
-        address = self._addresses.client(hit.address, hit.forwarded_for)
         if not address:
-            return Reason.BAD_ADDRESS if address is None else Reason.ADDRESS
+            return Reason.ADDRESS
         if self._exclude_referrers and self._referrer_excluded[hit.referrer or ""]:
             return Reason.REFERRER
         if self._outside_of_dates(hit.time):

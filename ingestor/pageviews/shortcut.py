@@ -155,14 +155,14 @@ def shortcut(
             strict=False,
         )
         for time, url, purpose, vhost, address, referrer, (agent, sent_agent), accepts in rows:
-            if url.__class__ is not bytes or purpose not in _NOTHING:
+            if url.__class__ is not bytes or purpose not in _NOTHING or address is None:
                 add(url if isinstance(url, Reason) else None)
                 continue
             place = starts[vhost]
             if not isinstance(place, Start):
                 add(place)
             elif not address:
-                add(Reason.BAD_ADDRESS if address is None else Reason.ADDRESS)
+                add(Reason.ADDRESS)
             elif referrer.excluded:
                 add(Reason.REFERRER)
             elif is_dated and _is_outside(time, since, until):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from ingestor.model import Chunk, Hit, Malformed
+from ingestor.model import Chunk, Hit, Malformed, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,9 @@ class Judge:
         columns = self.format.split(line)
         hit = None if columns is None else self.format.hit(columns, latest)
         if isinstance(hit, Hit):
-            return self.rules.decide(hit, self.site)
+            verdict = self.rules.decide(hit, self.site)
+            if verdict is not Reason.BAD_ADDRESS:
+                return verdict
         return self.exactly(line, latest)  # the format as a whole may explain what columns do not
 
     def exactly(self, line: bytes, latest: int) -> Verdict:

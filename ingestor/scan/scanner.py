@@ -260,7 +260,10 @@ class Scanner:
             if not isinstance(hit, Hit):
                 return _written(self._judge.exactly(line, latest))
             decide = self._rules.page_view if passed else self._rules.decide
-            verdict = _written(decide(hit, self._site))
+            verdict = decide(hit, self._site)
+            if verdict is Reason.BAD_ADDRESS:  # perhaps of a format that it has changed to
+                verdict = self._judge.exactly(line, latest)
+            verdict = _written(verdict)
         judged: Judgement = verdict
         return judged
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
@@ -287,7 +288,39 @@ def test_a_prefix_that_appears_in_the_middle_is_followed() -> None:
     line = PRESETS["combined"].sample.encode()
     found = detect([line], latest=LATEST)
     assert found.format is not None
-    assert isinstance(found.format.parse(b"Nov 22 10:11:12 web nginx: " + line, LATEST), Hit)
+    for prefix in (
+        b"Nov 22 10:11:12 web nginx: ",
+        b"<190>1 2026-11-22T10:11:12.000Z web nginx 7 - - ",
+        b"2026-11-22T09:11:12.123456789Z stdout F ",
+        b"2026-11-22T09:11:12Z ",
+        b"web-1  | ",
+        b"Nov 22 10:11:12 web docker: 2026-11-22T09:11:12.1Z stdout F ",
+    ):
+        hit = found.format.parse(prefix + line, LATEST)
+        assert isinstance(hit, Hit), prefix
+        assert hit.address == "192.0.2.10", prefix
+    wrapped = json.dumps({"log": line.decode() + "\n", "stream": "stdout", "time": "x"})
+    hit = found.format.parse(wrapped.replace(": ", ":").encode(), LATEST)
+    assert isinstance(hit, Hit)
+    assert hit.address == "192.0.2.10"
+    notice = b"2026-11-22T09:11:12.1Z stderr F 2026/11/22 09:11:12 [notice] 1#1: exiting"
+    assert found.format.parse(notice, LATEST) is Reason.DIRECTIVE
+
+
+def test_prefixes_upon_prefixes_are_a_visitors_joke() -> None:
+    found = detect([PRESETS["combined"].sample.encode()], latest=LATEST)
+    assert found.format is not None
+    for prefix in (b"Nov 22 10:11:12 web nginx: ", b"web | "):
+        assert found.format.parse(prefix * 2000, LATEST) is Malformed.NO_MATCH
+
+
+def test_a_name_in_place_of_an_address_stays_what_it_is() -> None:
+    line = PRESETS["combined"].sample.encode()
+    found = detect([line] * 20, latest=LATEST)
+    assert found.format is not None
+    hit = found.format.parse(line.replace(b"192.0.2.10", b"host.example.org"), LATEST)
+    assert isinstance(hit, Hit)
+    assert hit.address == "host.example.org"
 
 
 def test_what_one_file_taught_stays_with_it(sample: Callable[[str], list[bytes]]) -> None:

@@ -174,6 +174,33 @@ def test_generated_lines_of_a_container(
     check(scanner(line_format, rules).scan(chunk), line_format, rules)
 
 
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_generated_lines_whose_format_changes(
+    data: st.DataObject, all_rules: list[Rules], scanner: Make
+) -> None:
+    """A prefix that comes up in the middle is followed on every way that a line may take."""
+    names = st.sampled_from(["combined", "vhost_combined", "lighttpd", "main", "json"])
+    first = PRESETS[data.draw(names)].sample
+    fronts = st.sampled_from([b"", b"Nov 22 10:11:12 web nginx: ", b"web-1 | ", b"x ", STDERR])
+    lines = data.draw(blocks(first)).split(b"\n") + data.draw(
+        blocks(PRESETS[data.draw(names)].sample)
+    ).split(b"\n")
+    block = b"\n".join(data.draw(fronts) + each for each in lines)
+    rules = data.draw(st.sampled_from(all_rules))
+    found = [detect([first.encode()] * 20, latest=NOW).format for _ in range(2)]
+    assert found[0] is not None
+    assert found[1] is not None
+    chunk = Chunk(1, 0, len(block), block)
+    scanned = scanner(found[0], rules).scan(chunk)
+    judged = [each.verdict for each in scanner(found[1], rules).verdicts(chunk)]
+    counts = Counter((type(each), each) for each in judged if not isinstance(each, tuple))
+    assert counted(scanned.tally) == counts
+    assert [view.payload for view in scanned.page_views] == [
+        each[1] for each in judged if isinstance(each, tuple)
+    ]
+
+
 STDERR = b"2026-11-22T10:11:12.123456789Z stderr F "
 
 
@@ -249,6 +276,17 @@ def test_a_word_of_both_kinds_is_counted_as_what_it_is(scanner: Make, *, in_orde
     ]
     tally = scan(b"".join(lines if in_order else lines[::-1]), scanner, filter_bots=False).tally
     assert (tally.malformed, tally.filtered) == ({Malformed.STATUS: 1}, {Reason.STATUS: 1})
+
+
+def test_a_prefix_in_the_middle_of_a_log_costs_no_page_view(scanner: Make) -> None:
+    """Read as combined, what stands first in the line would be the address."""
+    plain = line("GET /x HTTP/1.1", tail=CHROME)
+    found = detect(plain.split(b"\n")[:1] * 20, latest=NOW).format
+    assert found is not None
+    block = plain + b"Nov 22 10:11:12 web nginx: " + plain + STDERR + plain
+    rules = Rules(PageViewOptions(), (SITE,))
+    scanned = scanner(found, rules).scan(Chunk(1, 0, len(block), block))
+    assert [view.payload["ip"] for view in scanned.page_views] == ["192.0.2.1"] * 3
 
 
 def test_a_payload_that_json_cannot_hold_could_be_stored_nowhere() -> None:
