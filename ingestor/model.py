@@ -137,6 +137,7 @@ class Hit(NamedTuple):
     accept_language: str | None = None
     purpose: str | None = None  # Sec-Purpose, Purpose or X-Moz
     scheme: str | None = None  # "http" or "https" where the log has it
+    real_ip: str | None = None  # X-Real-IP, CF-Connecting-IP, True-Client-IP: beside the address
 
 
 class Malformed(StrEnum):

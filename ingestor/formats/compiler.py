@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ class TextFormat(Format):
 
         ``zone`` is where times without one were written; without it such formats are refused.
         """
-        parts = merged(parts)
+        parts = with_address(merged(parts))
         captured = named_fields(parts, definition)
         columns = _columns(captured)
         clock = clock_named(_clock_kind(captured, zone), zone)
@@ -161,6 +162,19 @@ def _together(first: Meaning, second: Meaning) -> Meaning | None:
     }:
         return UNNAMED if first.shape is second.shape is Shape.TOKEN else FREE_TEXT
     return None
+
+
+def with_address(parts: Sequence[Part]) -> list[Part]:
+    """Let a proxy's word for the client's address stand in where nothing else tells one."""
+    roles = {part.meaning.role for part in parts if isinstance(part, Field)}
+    if Role.ADDRESS in roles:
+        return list(parts)
+    return [
+        replace(part, meaning=replace(part.meaning, role=Role.ADDRESS))
+        if isinstance(part, Field) and part.meaning.role is Role.REAL_IP
+        else part
+        for part in parts
+    ]
 
 
 def named_fields(parts: Sequence[Part], definition: str) -> list[Field]:

@@ -28,6 +28,7 @@ class Role(StrEnum):
     NONE = ""  # kept unnamed
     ADDRESS = "address"
     FORWARDED_FOR = "forwarded_for"
+    REAL_IP = "real_ip"  # a proxy's word for the client's address, beside that of the proxy
     HOST = "host"
     TIME = "time"
     REQUEST = "request"  # the whole request line
@@ -141,9 +142,9 @@ _HEADERS: dict[str, Meaning] = {
     "referer": REFERRER,
     "user-agent": USER_AGENT,
     "x-forwarded-for": FORWARDED_FOR,
-    "x-real-ip": address(4),
-    "cf-connecting-ip": address(5),
-    "true-client-ip": address(5),
+    "x-real-ip": Meaning(Role.REAL_IP, 0, Shape.ADDRESSES),
+    "cf-connecting-ip": Meaning(Role.REAL_IP, 1, Shape.ADDRESSES),
+    "true-client-ip": Meaning(Role.REAL_IP, 1, Shape.ADDRESSES),
     "x-forwarded-proto": Meaning(Role.SCHEME, 1),
     "accept-language": Meaning(Role.ACCEPT_LANGUAGE, shape=Shape.TEXT, natural=b" ,;=-.*_"),
     "sec-purpose": Meaning(Role.PURPOSE, 0, Shape.TEXT, natural=b" ;,-="),

@@ -45,6 +45,7 @@ _OPTIONAL = (
     Role.ACCEPT_LANGUAGE,
     Role.PURPOSE,
     Role.SCHEME,
+    Role.REAL_IP,
 )
 
 

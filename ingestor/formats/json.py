@@ -51,10 +51,12 @@ _COLUMNS = (
     Role.ACCEPT_LANGUAGE,
     Role.PURPOSE,
     Role.SCHEME,
+    Role.REAL_IP,
 )
 
 _HANDLED = ("handled request", "NOP")  # Caddy's notes on requests, the second if nobody answered
 _NO_OTHER = (None, *_HANDLED)
+_LAST = 100  # a rank behind all others
 _DEEP = 8  # objects in objects that ordinary logs have at most
 _KEPT = 256  # readers, each for one set of keys
 _SHAPES = 4  # shapes of lines that are looked for first
@@ -339,7 +341,10 @@ def _sources(values: dict[str, object]) -> list[tuple[Role, _Source]]:
         for group, field in zip(groups, fields, strict=False):  # alone it may have no role
             rank, role = field.meaning.rank * 2 + (not alone), field.meaning.role
             joined = role is Role.FORWARDED_FOR and isinstance(path[-1], int)
-            ranked.append((rank, role, _Source(path, pattern, group, joined)))
+            source = _Source(path, pattern, group, joined)
+            ranked.append((rank, role, source))
+            if role is Role.REAL_IP:  # stands in where nothing else tells an address
+                ranked.append((rank + _LAST, Role.ADDRESS, source))
     ranked.sort(key=lambda each: each[0])
     return [(role, source) for _, role, source in ranked]
 

@@ -10,6 +10,7 @@ _NAMES = {
     "remoteIP",
     "http_x_real_ip": "http_x_real_ip x_real_ip real_ip",
     "http_cf_connecting_ip": "http_cf_connecting_ip cf_connecting_ip",
+    "http_true_client_ip": "http_true_client_ip true_client_ip",
     "request": "request request_line",
     "request_method": "request_method method verb http_method requestMethod",
     "request_uri": "request_uri requestUri request_url uri url path request_path http_uri",

@@ -219,7 +219,7 @@ class Matcher:
         shape, role = field.meaning.shape, field.meaning.role
         if shape is Shape.ADDRESSES and after[:1] == b":":
             return self._last(after)
-        if role is Role.ADDRESS and min(self._sent_beside(at), default=at) < at:
+        if role in {Role.ADDRESS, Role.REAL_IP} and min(self._sent_beside(at), default=at) < at:
             # The peer beside a list that visitors write: it must not take words from that.
             return self._until(after, b" ,")
         stop = after[:1] if after[:1] != b" " else b""

@@ -221,6 +221,8 @@ _PRESETS = (
         '"proto": "$server_protocol", "method": "$request_method", "host": "$host", '
         '"uri": "$request_uri", "headers": {"User-Agent": ["$http_user_agent"], '
         '"Referer": ["$http_referer"], "X-Forwarded-For": ["$http_x_forwarded_for"], '
+        '"X-Real-Ip": ["$http_x_real_ip"], "Cf-Connecting-Ip": ["$http_cf_connecting_ip"], '
+        '"True-Client-Ip": ["$http_true_client_ip"], '
         '"Accept-Language": ["$http_accept_language"], "Sec-Purpose": ["$http_sec_purpose"], '
         '"Purpose": ["$http_purpose"], "X-Moz": ["$http_x_moz"]}}, "status": "$status", '
         '"common_log": "$remote_addr - $remote_user [$time_local] \\"$request\\" $status '
@@ -240,6 +242,9 @@ _PRESETS = (
         '"RequestProtocol": "$server_protocol", "RequestScheme": "$scheme", '
         '"DownstreamStatus": "$status", "request_User-Agent": "$http_user_agent", '
         '"request_Referer": "$http_referer", "request_X-Forwarded-For": "$http_x_forwarded_for", '
+        '"request_X-Real-Ip": "$http_x_real_ip", '
+        '"request_Cf-Connecting-Ip": "$http_cf_connecting_ip", '
+        '"request_True-Client-Ip": "$http_true_client_ip", '
         '"request_Accept-Language": "$http_accept_language", '
         '"request_Sec-Purpose": "$http_sec_purpose"}',
         '{"ClientAddr":"192.0.2.10:39490","ClientHost":"192.0.2.10","DownstreamStatus":200,'

@@ -90,6 +90,7 @@ class _Shape:
         self._literal = literal
         self._places: dict[Path, Role] = {}
         self._groups: dict[Role, int] = {}
+        self._is_shared = False  # what stands in for the address
         for role, sources in plan.items():
             self._choose(role, [source for source in sources if source.path in values])
         if Role.QUERY in self._places.values():
@@ -106,6 +107,9 @@ class _Shape:
         if not present or role is Role.HANDLED:
             return
         chosen = present[0]
+        if role is Role.REAL_IP and self._places.get(chosen.path) is Role.ADDRESS:
+            self._is_shared = True
+            return
         if not chosen.alone or chosen.path in self._places:
             raise _NoShapeError
         self._places[chosen.path] = role
@@ -140,6 +144,8 @@ class _Shape:
         """Give what takes the columns out of a match, whose last group is empty."""
         groups = self._groups
         nothing = len(groups) + 1
+        if self._is_shared:
+            groups[Role.REAL_IP] = groups[Role.ADDRESS]
         columns_of = methodcaller("group", *(groups.get(role, nothing) for role in roles))
         if Role.REQUEST in groups:
             return columns_of

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ingestor.errors import FormatError
 from ingestor.formats.clocks import clock_named
-from ingestor.formats.compiler import named_fields
+from ingestor.formats.compiler import named_fields, with_address
 from ingestor.formats.fields import (
     METHOD,
     PATH,
@@ -78,7 +78,7 @@ class _Layout:
         names = definition.split()
         percent = any(name.startswith("x-edge-") for name in names)
         parts = [_field(name, at, percent=percent) for at, name in enumerate(names)]
-        captured = named_fields(parts, definition)
+        captured = named_fields(with_address(parts), definition)
         self.names = names
         self.indexes = [field.place for field in captured]
         self.columns: Mapping[str, int] = MappingProxyType(

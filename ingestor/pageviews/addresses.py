@@ -64,38 +64,45 @@ class Addresses:
         # Then an address in its canonical spelling is its own answer.
         self._as_logged = not (self._trusted or self._exclude or self._anonymize)
         self._alone: Remembered[str, str | None] = Remembered(
-            lambda logged: self._client(logged, None), limit=16384, longest=64
+            lambda logged: self._client(logged, "", ""), limit=16384, longest=64
         )
-        self._behind: Remembered[tuple[str, str], str | None] = Remembered(
-            lambda pair: self._client(*pair), limit=16384
+        self._behind: Remembered[tuple[str, str, str], str | None] = Remembered(
+            lambda told: self._client(*told), limit=16384
         )
 
-    def client(self, logged: str, forwarded_for: str | None) -> str | None:
+    def client(
+        self, logged: str, forwarded_for: str | None, real_ip: str | None = None
+    ) -> str | None:
         """The address to send; "" where the operator excludes it, None where there is none.
 
         ``logged`` is the address field, perhaps itself a list; ``forwarded_for`` the whole list
         of X-Forwarded-For. Read from the right, the first address that is no trusted proxy is
         the visitor: what stands left of it was written by the visitor's side and may be invented.
+        Where all of them are proxies, what one of these told in ``real_ip`` (X-Real-IP and the
+        like) counts.
         """
         if self._as_logged and (
             _IPV4.fullmatch(logged) is not None or _IPV6.fullmatch(logged) is not None
         ):
             return logged
-        if not forwarded_for or not self._trusted:
+        if not self._trusted or not (forwarded_for or real_ip):
             return self._alone[logged]
-        if len(forwarded_for) > _MAX_REMEMBERED or len(logged) > _MAX_REMEMBERED:
-            return self._client(logged, forwarded_for)
-        return self._behind[logged, forwarded_for]
+        told = logged, forwarded_for or "", real_ip or ""
+        if max(map(len, told)) > _MAX_REMEMBERED:
+            return self._client(*told)
+        return self._behind[told]
 
-    def _client(self, logged: str, forwarded_for: str | None) -> str | None:
+    def _client(self, logged: str, forwarded_for: str, real_ip: str) -> str | None:
         address = self._visitor(logged, forwarded_for)
+        if real_ip and (address is None or within(address, self._trusted)):
+            address = self._visitor(logged, real_ip) or address
         if address is None:
             return None
         if within(address, self._exclude) and not within(address, self._include):
             return ""
         return str(masked(address)) if self._anonymize else str(address)
 
-    def _visitor(self, logged: str, forwarded_for: str | None) -> Address | None:
+    def _visitor(self, logged: str, forwarded_for: str) -> Address | None:
         hops = logged.rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]
         if not self._trusted:
             # The nearest hop is the only one that the server saw itself.

@@ -108,7 +108,7 @@ class PageViewOptions:
     require_user_agent: bool = True  # a hit without one is no page view
     filter_prefetch: bool = True  # Sec-Purpose, Purpose, X-Moz: fetched ahead, perhaps never seen
 
-    trusted_proxies: tuple[str, ...] = ()  # CIDR; only behind these X-Forwarded-For is believed
+    trusted_proxies: tuple[str, ...] = ()  # CIDR; only behind these, X-Forwarded-For is believed
     anonymize_ip: bool = False  # last octet of IPv4, last 80 bits of IPv6, before anything is kept
     strip_query: tuple[str, ...] = ()  # parameters taken out of url and referrer
     mask_secrets: bool = True  # values of the next are taken out of url, referrer, dead letters

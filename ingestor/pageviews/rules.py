@@ -184,7 +184,7 @@ class Rules:
         reason = self._unseen(hit)
         if reason is not None:
             return reason
-        address = self._addresses.client(hit.address, hit.forwarded_for)
+        address = self._addresses.client(hit.address, hit.forwarded_for, hit.real_ip)
         place = Reason.BAD_ADDRESS if address is None else self._place(hit, default)
         if isinstance(place, Reason):
             return place

@@ -128,6 +128,22 @@ def test_of_two_variables_for_one_thing_the_better_one_counts() -> None:
     assert (apache.address, apache.host, apache.status) == ("192.0.2.1", "y", 200)
 
 
+@pytest.mark.parametrize(
+    "header", ["$http_x_real_ip", "$http_cf_connecting_ip", "$http_true_client_ip"]
+)
+def test_a_proxys_word_for_the_address_is_kept_beside_the_proxys_own(header: str) -> None:
+    both = hit(
+        f'$remote_addr [$time_local] "$request" $status "{header}"',
+        f'10.0.0.2 [{TIME}] "GET / HTTP/1.1" 200 "192.0.2.1"',
+    )
+    assert (both.address, both.real_ip) == ("10.0.0.2", "192.0.2.1")
+    alone = hit(
+        f'"{header}" [$time_local] "$request" $status',
+        f'"192.0.2.1" [{TIME}] "GET / HTTP/1.1" 200',
+    )
+    assert (alone.address, alone.real_ip) == ("192.0.2.1", None)
+
+
 def test_a_request_without_the_header_that_names_its_visitor_is_still_a_request() -> None:
     rest = f'- - [{TIME}] "GET / HTTP/1.1" 200 5 "-" "x"'
     after = '- $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '

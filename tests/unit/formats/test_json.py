@@ -294,6 +294,28 @@ def test_headers_may_be_lists_or_text_or_missing() -> None:
     assert hit(sample.replace('"headers":', '"headers":0,"x":').encode(), caddy).user_agent == ""
 
 
+@pytest.mark.parametrize("key", ["x_real_ip", "http_cf_connecting_ip", "true_client_ip"])
+def test_a_proxys_word_for_the_address_is_kept_beside_the_proxys_own(key: str) -> None:
+    sample = PRESETS["json"].sample
+    told = hit(sample.replace("{", f'{{"{key}":"198.51.100.7",', 1).encode(), format_named("json"))
+    assert (told.address, told.real_ip) == ("192.0.2.10", "198.51.100.7")
+    alone = sample.replace("remote_addr", key).encode()
+    preset = format_named("json")
+    for _ in range(2):  # by the parser, then by the shape that it told
+        assert hit(alone, preset).address == "192.0.2.10"
+    assert preset.layout(alone) is not None
+    assert not told.forwarded_for
+
+
+def test_caddys_and_traefiks_headers_tell_the_address_too() -> None:
+    caddy = PRESETS["caddy"].sample.replace(
+        '"headers":{', '"headers":{"Cf-Connecting-Ip":["198.51.100.7"],'
+    )
+    assert hit(caddy.encode(), format_named("caddy")).real_ip == "198.51.100.7"
+    traefik = PRESETS["traefik"].sample.replace("{", '{"request_X-Real-Ip":"198.51.100.7",', 1)
+    assert hit(traefik.encode(), format_named("traefik")).real_ip == "198.51.100.7"
+
+
 def test_many_sets_of_keys_do_not_fill_the_memory() -> None:
     line_format = compile_format(PRESETS["json"].template)
     keys = [

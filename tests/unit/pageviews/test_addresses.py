@@ -51,6 +51,30 @@ def test_what_is_no_address_gives_none(text: str) -> None:
     assert parse(text) is None
 
 
+@pytest.mark.parametrize(
+    ("logged", "forwarded_for", "real_ip", "expected"),
+    [
+        ("10.0.0.2", None, "81.2.69.142", "81.2.69.142"),
+        ("10.0.0.2", "-", "81.2.69.142", "81.2.69.142"),
+        ("10.0.0.2", "10.0.0.9", "81.2.69.142", "81.2.69.142"),
+        ("10.0.0.2", "81.2.69.1, 10.0.0.9", "81.2.69.142", "81.2.69.1"),  # the chain decides
+        ("unix:", None, "81.2.69.142", "81.2.69.142"),
+        ("81.2.69.9", None, "81.2.69.142", "81.2.69.9"),  # the peer is no proxy of ours
+        ("nobody", None, "81.2.69.142", None),  # … nor known at all
+        ("10.0.0.2", None, "nonsense", "10.0.0.2"),
+        ("10.0.0.2", None, "-", "10.0.0.2"),
+        ("10.0.0.2", None, "1" * 1000, "10.0.0.2"),
+    ],
+)
+def test_what_a_trusted_proxy_tells_of_the_visitor_counts(
+    logged: str, forwarded_for: str | None, real_ip: str, expected: str | None
+) -> None:
+    ours = Addresses(PageViewOptions(trusted_proxies=PROXIES))
+    assert ours.client(logged, forwarded_for, real_ip) == expected
+    open_to_all = Addresses(PageViewOptions())
+    assert open_to_all.client(logged, forwarded_for, real_ip) == open_to_all.client(logged, None)
+
+
 @given(st.ip_addresses())
 def test_an_address_survives_as_the_standard_library_spells_it(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
