@@ -12,24 +12,31 @@ from dataclasses import dataclass
 
 # By extension, without the dot. What a browser fetches by itself, and files that are downloaded
 # rather than looked at. No txt and xml: people read the one, sitemaps and feeds are paths below.
+# No ai and br: paths hold the names of hosts (claude.ai, uol.com.br).
 ASSETS = (
-    # style and script
+    # style and script, and what ASP.NET makes of it
     "css", "xsl", "js", "mjs", "cjs", "map", "ts", "jsx", "tsx", "vue", "wasm", "scss", "less",
+    "unityweb", "axd", "ashx",
     # pictures
     "png", "jpg", "jpeg", "jpe", "gif", "svg", "svgz", "ico", "cur", "webp", "avif", "bmp",
-    "apng", "jxl", "heic", "tif", "tiff", "psd", "ai", "eps", "jp2", "jfif",
+    "apng", "jxl", "heic", "tif", "tiff", "psd", "eps", "jp2", "jfif", "djvu",
+    # models and drawings
+    "glb", "gltf", "ktx2", "usdz", "stl", "dwg", "dxf",
     # fonts
     "woff", "woff2", "ttf", "otf", "eot",
     # sound and film
     "mp3", "ogg", "oga", "ogv", "opus", "wav", "flac", "aac", "m4a", "m4v", "mp4", "mpg", "mpeg",
-    "webm", "avi", "mov", "mkv", "wmv", "flv", "m3u8", "m4s", "mpd", "vtt", "srt", "swf",
+    "webm", "avi", "mov", "mkv", "wmv", "flv", "m3u8", "m4s", "mpd", "vtt", "srt", "swf", "wma",
+    "3gp", "m3u", "aiff", "mid",
     # data
     "json", "jsonld", "data", "geojson", "webmanifest", "manifest", "appcache", "csv", "ics", "vcf",
-    "pbf", "mvt", "kml", "gpx", "dat", "bin",
+    "pbf", "mvt", "kml", "gpx", "dat", "bin", "topojson", "pmtiles", "ndjson", "jsonl",
+    "xsd", "dtd",
     # documents and downloads
     "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp", "rtf", "epub", "mobi",
     "zip", "gz", "tgz", "bz2", "xz", "zst", "7z", "rar", "tar", "jar", "war", "deb", "rpm",
     "apk", "ipa", "exe", "msi", "dmg", "pkg", "iso", "img", "torrent", "asc", "sig", "crx", "xpi",
+    "docm", "xlsm", "ppsx", "fb2", "azw3", "cab", "whl", "md5", "sha256", "pem", "crt",
     # leftovers of backups and deployments, only ever asked for by scanners
     "sql", "bak", "old", "swp", "env", "log", "ini", "conf", "yml", "yaml", "toml", "lock",
 )  # fmt: skip
@@ -38,11 +45,14 @@ PATHS = (
     # for robots and browsers, not for people
     "*/robots.txt", "*sitemap*.xml", "*sitemap*.txt", "*/ads.txt", "*/app-ads.txt",
     "*/humans.txt", "*/llms*.txt", "*/security.txt", "*/crossdomain.xml", "*/browserconfig.xml",
-    "*/wlwmanifest.xml", "*/opensearch.xml", "*/.well-known/*", "*/.git/*",
-    # feeds
+    "*/wlwmanifest.xml", "*/opensearch.xml", "*/.well-known/*",
+    # feeds: of /rss and /atom only what no topic is called by (/wiki/RSS, /tag/atom)
     "*/feed", "*/feed/", "*/feed/atom", "*/feed/atom/", "*/feed/rss", "*/feed/rss/",
     "*/feed/rss2", "*/feed/rss2/", "*/feed/rdf", "*/feed/rdf/", "*/feeds/*",
-    "*/rss", "*/rss/", "/atom", "/atom/", "*.rss", "*.atom", "*.rdf",
+    "*/feed/json", "*/feed/json/", "*/feed/podcast", "*/feed/podcast/",
+    "/rss", "/rss/", "/blog/rss", "/blog/rss/", "/news/rss", "/news/rss/", "/??/rss", "/??/rss/",
+    "/atom", "/atom/", "/blog/atom", "/blog/atom/", "/news/atom", "/news/atom/",
+    "*.rss", "*.atom", "*.rdf",
     "*/feed.xml", "*/feed.php", "*/rss.xml", "*/rss2.xml", "*/rss.php", "*/atom.xml",
     "*/atom.php", "*/feeds.xml", "*/index.xml", "*/podcast.xml",
     # health checks
@@ -53,17 +63,44 @@ PATHS = (
     "/-/healthy", "/-/ready", "/livez", "/readyz", "/liveness", "/readiness", "/heartbeat",
     "/ping", "/server-status", "/server-info", "/nginx_status", "/nginx-status", "/stub_status",
     "/basic_status", "/fpm-status", "/fpm-ping", "/metrics",
+    "/actuator", "/actuator/health", "/actuator/health/*", "/actuator/info", "/actuator/env",
+    "/actuator/prometheus", "/actuator/heapdump", "/actuator/gateway/*",
     # programs talking to programs
     "/api/*", "*/wp-json", "*/wp-json/*", "*/wp-admin", "*/wp-admin/*", "*/wp-login.php",
-    "*/xmlrpc.php", "*/wp-cron.php", "*/graphql", "/graphql/*", "/socket.io", "/socket.io/*",
-    # pictures made to measure
-    "*/_next/image", "/_image", "/_vercel/image",
+    "*/xmlrpc.php", "*/wp-cron.php", "/graphql", "/v?/graphql", "/graphql/execute.json/*",
+    "/socket.io", "/socket.io/*", "/autodiscover/*",
+    "*/matomo.php", "*/piwik.php", "*/g/collect",
+    # what the pages of widespread software load: MediaWiki, DokuWiki, ASP.NET, Moodle, phpBB,
+    # MyBB, Magento, React Router, Astro, Drupal, Joomla, Discourse
+    "*/load.php", "*/api.php", "*/rest.php/*",
+    "*/lib/exe/css.php", "*/lib/exe/js.php", "*/lib/exe/ajax.php", "*/lib/exe/fetch.php*",
+    "*/lib/exe/indexer.php", "*/lib/exe/taskrunner.php", "*/lib/exe/jquery.php",
+    "*/lib/exe/manifest.php",
+    "/bundles/jquery*", "/bundles/bootstrap", "/bundles/modernizr", "/bundles/msajaxjs",
+    "/bundles/webformsjs", "/content/css",
+    "*/theme/*.php/*", "*/theme/yui_combo.php*", "*/lib/javascript.php/*",
+    "*/lib/requirejs.php/*", "*/pluginfile.php/*",
+    "*/download/file.php", "*/cron.php", "*/cron/cron.task*", "*/task.php",
+    "*/customer/section/load*", "*/page_cache/block/*",
+    "/__manifest", "/_server-islands/*", "*/views/ajax", "*/component/ajax/*",
+    "/session/csrf", "/presence/get",
+    # pictures made to measure, programs pressed by brotli
+    "*/_next/image", "/_image", "/_vercel/image", "*.wasm.br", "*.js.br", "*.data.br",
+    # what scanners try, and pages of one address for all (index.html) answer with 200
+    "/.*", "*/.env.*", "*/.git/*", "*/.svn/*", "*/.aws/*", "*/.ssh/*", "*/.vscode/*",
+    "*/.ds_store", "*/.htaccess", "*/.htpasswd", "*/wp-config.*", "*/wp-config*.php*",
+    "*/phpinfo.php", "*/vendor/phpunit/*", "*/eval-stdin.php",
+    "/cgi-bin/luci*", "/hnap1*", "/boaform/*",
 )  # fmt: skip
 
 # By name, or as ``name=value``: what a page's own scripts ask for at the same paths as people.
 PARAMETERS = (
     "_rsc", "_data",  # Next.js (of every link in sight, as soon as it is) and Remix
-    "rest_route", "wc-ajax", "feed=rss*", "feed=atom", "feed=rdf",  # WordPress
+    "rest_route", "wc-ajax", "feed=rss*", "feed=atom", "feed=rdf", "feed=feed", "feed=json*",
+    "feed=comments-*", "feed=podcast",  # WordPress
+    "option=com_ajax", "format=feed",  # Joomla
+    "action=dlattach*", "action=.xml*",  # SMF
+    "css=public:*", "sheet=*.css*",  # XenForo and vBulletin
 )  # fmt: skip
 
 SECRETS = (

@@ -224,6 +224,58 @@ def test_what_scripts_and_robots_ask_for_is_no_page(
     assert reason(rules().decide(hit(target=target))) is why
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/w/load.php?modules=startup&only=scripts", "/w/api.php?action=query",
+        "/w/rest.php/v1/page/X", "/lib/exe/css.php?t=dokuwiki", "/wiki/lib/exe/fetch.php/logo?w=64",
+        "/lib/exe/taskrunner.php", "/WebResource.axd?d=x", "/Avatar.ashx?id=1",
+        "/bundles/jqueryval?v=x", "/Content/css?v=x", "/theme/styles.php/boost/1/all",
+        "/moodle/theme/image.php/boost/core/1/help",
+        "/theme/yui_combo.php?rollup/3.17.2/yui-moodlesimple-min.js", "/lib/javascript.php/1/lib/x",
+        "/pluginfile.php/1/user/icon/boost/f1", "/forum/download/file.php?avatar=2_1.png",
+        "/forum/cron.php?cron_type=tidy", "/forum/app.php/cron/cron.task.core.tidy_search",
+        "/css.php?css=public:normalize.less&s=1", "/forum/css.php?styleid=1&sheet=bbcode.css,x.css",
+        "/task.php", "/en/customer/section/load/?sections=cart", "/page_cache/block/esi/",
+        "/__manifest?p=%2F&version=1", "/_server-islands/Avatar?e=default",
+        "/de/views/ajax?view_name=x", "/component/ajax/?format=raw",
+        "/index.php?option=com_ajax&module=x", "/news?format=feed",
+        "/forum/index.php?action=dlattach;topic=1.0;attach=5;image", "/session/csrf",
+        "/presence/get?channels%5B%5D=x", "/matomo.php?idsite=1", "/stats/piwik.php",
+        "/g/collect?v=2", "/?feed=comments-rss2", "/a/feed/json", "/rss", "/blog/rss/", "/de/rss",
+        "/blog/atom", "/.env.production", "/.aws/credentials", "/app/.git/config", "/.vscode/sftp",
+        "/x/.env.local", "/wp-config.php~", "/wp-config-sample.php", "/wp-config.txt",
+        "/test/phpinfo.php", "/vendor/phpunit/phpunit/src/Util/PHP/eval-stdin.php", "/actuator",
+        "/actuator/health", "/cgi-bin/luci/;stok=/locale", "/HNAP1/", "/boaform/admin/formLogin",
+        "/graphql", "/v1/graphql", "/autodiscover/autodiscover.xml", "/Build/game.wasm.br",
+        "/models/chair.glb", "/x.pmtiles",
+    ],
+)  # fmt: skip
+def test_what_widespread_software_and_scanners_ask_for_is_no_page(
+    target: str, rules: Callable[..., Rules], hit: Callable[..., Hit]
+) -> None:
+    assert reason(rules().decide(hit(target=target))) in {Reason.PATH, Reason.QUERY, Reason.ASSET}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/lib/exe/detail.php?id=start&media=logo.png", "/bundles/starter-kit", "/bundles/",
+        "/tutorial/css.php", "/learn/js.php", "/theme/dark", "/presence/berlin",
+        "/history/rome/read", "/wp-config-php-explained/", "/docs/phpunit/assertions",
+        "/actuator/linear-12v", "/download.php", "/wiki/RSS", "/tag/rss", "/tag/atom",
+        "/science/atom/", "/tag/graphql", "/graphql/reference/x", "/questions/tagged/.net",
+        "/tag/.gitignore", "/feed/subscriptions", "/home?feed=following", "/news?format=html",
+        "/index.php?action=profile", "/whois/claude.ai", "/whois/uol.com.br", "/shop?sheet=a4",
+        "/?css=grid",
+    ],
+)  # fmt: skip
+def test_pages_that_resemble_these_stay_pages(
+    target: str, rules: Callable[..., Rules], hit: Callable[..., Hit]
+) -> None:
+    assert reason(rules().decide(hit(target=target))) is None
+
+
 def test_parameters_that_exclude_are_the_operators_choice(
     rules: Callable[..., Rules], hit: Callable[..., Hit]
 ) -> None:
