@@ -16,6 +16,7 @@ from ingestor.delivery import CannotTell, Reader
 from ingestor.delivery.umami import Umami
 from ingestor.errors import TryAgain, UsageError
 from ingestor.pipeline.overlap import Foreign, Ours, Period, foreign, moment, reset_of
+from ingestor.pipeline.proxies import Proxies
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -38,6 +39,7 @@ T = TypeVar("T")
 class Forecast:
     """What is to be sent, by website."""
 
+    proxies: Proxies
     periods: dict[str, Period] = field(default_factory=dict)
     resets: dict[str, float] = field(default_factory=dict)  # Unix seconds
     read: int = 0  # bytes that were judged …
@@ -79,7 +81,9 @@ class Forecast:
         self.whole = self.read
 
     def _take(self, judge: Scanner, chunk: Chunk) -> None:
-        for page_view in judge.scan(chunk).page_views:
+        page_views = judge.scan(chunk).page_views
+        self.proxies.note(page_views)
+        for page_view in page_views:
             at = page_view.time
             reset_at = self.resets.get(page_view.website, 0.0)
             period = self.periods.get(page_view.website)
@@ -182,7 +186,7 @@ async def foresee(
     ``chunks`` and ``scanner`` are for this alone; they are used in a thread.
     """
     questions = Questions(config, job)
-    forecast = Forecast()
+    forecast = Forecast(Proxies(config))
     if questions.asked:
         forecast.resets = await questions.resets()
     await asyncio.to_thread(
@@ -193,6 +197,7 @@ async def foresee(
         all_of_it=questions.asked,
         stopped=stopped,
     )
+    forecast.proxies.tell()
     if questions.asked:
         await questions.refuse(forecast, config.checkpoint.path)
     return forecast

@@ -14,6 +14,7 @@ from ingestor.logfiles import (
     Backfill,
     BackfillCounts,
     Damage,
+    Discovered,
     Finding,
     FollowSource,
     Found,
@@ -187,7 +188,25 @@ def lines_of(config: Config, job: Job, registry: Registry | None) -> Lines:
     files = in_sources(found.files)
     lines = Backfill(files, registry or MemoryRegistry(), options, final=final, again=again)
     lines.findings += found.findings
+    if not job.named:
+        lines.findings += empty_sources(job.sources, found)
     return lines
+
+
+def empty_sources(sources: Sequence[Source], discovered: Discovered) -> list[Finding]:
+    """Find the sources that name no log, though nothing was said of their paths."""
+    used = {found.source for found in discovered.files}
+    said = {finding.path for finding in discovered.findings}
+    return [
+        Finding(
+            place.path,
+            f"no log is there that include ({', '.join(place.include)}) takes",
+            "check path, include and exclude",
+        )
+        for i, place in enumerate(places(sources))
+        # Another source may have its files.
+        if i not in used and place.path not in said and not discover([place]).files
+    ]
 
 
 def unread_bytes(job: Job, registry: Registry) -> int:

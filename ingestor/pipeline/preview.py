@@ -15,6 +15,7 @@ from ingestor.logfiles import readable
 from ingestor.model import Malformed
 from ingestor.observe import Counts, printable
 from ingestor.pipeline.job import Job, Result, lines_of, say_findings
+from ingestor.pipeline.proxies import Proxies
 from ingestor.pipeline.scanners import Scanners, without_lines
 from ingestor.pipeline.strangers import Strangers
 from ingestor.scan.collector import collect_rarely
@@ -40,6 +41,7 @@ def preview(config: Config, job: Job, *, show: Show = None) -> Result:
     rules = config.rules(since=job.since, until=job.until)
     scanners = Scanners(config, job.settings, rules)
     lines = lines_of(config, job, None)
+    proxies = Proxies(config)
     collect_rarely()
     for chunk in lines:
         if show == "lines" and chunk.oversized:
@@ -53,10 +55,13 @@ def preview(config: Config, job: Job, *, show: Show = None) -> Result:
         scanner = _scanner(scanners, lines, chunk, result)
         if scanner is None:
             continue  # a backfill leaves it unread likewise
-        result.counts.scanned(scanner.scan(chunk))
+        scanned = scanner.scan(chunk)
+        result.counts.scanned(scanned)
+        proxies.note(scanned.page_views)
         if show is not None:
             sys.stdout.writelines(_shown(scanner, chunk, show))
     Strangers(rules).tell()
+    proxies.tell()
     result.counts.files = lines.counts.files
     result.problems = say_findings(lines.findings)
     result.seconds = time.monotonic() - began

@@ -330,6 +330,27 @@ def test_17_a_vhost_that_matches_no_site(setup: Setup, line: Line) -> None:
     assert setup.check(0) == {}
 
 
+def test_page_views_by_a_proxys_address(setup: Setup, line: Line) -> None:
+    """A backfill and a preview tell it as well."""
+    inside = [line(f"/{i}", i, address="172.18.0.5") for i in range(50)]
+    (setup.logs / "access.log").write_bytes(b"".join(inside))
+    found = only(setup.check(1))
+    assert found["code"] == "proxy_address"
+    assert 'trusted_proxies: ["172.18.0.5"]' in found["advice"]
+    config = setup.directory / "config.yaml"
+    for command in ("preview", "backfill"):
+        assert "come from a private network" in setup.ingestor(command, "-c", config).stderr
+    setup.configure(extra='pageviews: {trusted_proxies: ["172.18.0.5"]}\n')
+    assert setup.check(0) == {}
+
+
+@pytest.mark.parametrize("command", ["preview", "backfill"])
+def test_a_source_that_names_nothing_is_told_by_every_command(setup: Setup, command: str) -> None:
+    setup.configure(sources=f"[{{path: '{setup.logs}/*.gzz'}}, {{path: {setup.logs}}}]")
+    done = setup.ingestor(command, "-c", setup.directory / "config.yaml", code=1)
+    assert "*.gzz: no log is there that include (*access*log*) takes" in done.stderr
+
+
 def test_18_the_same_requests_in_two_logs(setup: Setup, line: Line) -> None:
     """A proxy's log and its backend's: other addresses, and a second later."""
     backend = b"".join(line(f"/{i}", i + 1, address="10.0.0.1") for i in range(50))
@@ -337,8 +358,9 @@ def test_18_the_same_requests_in_two_logs(setup: Setup, line: Line) -> None:
     (setup.logs / "other-access.log").write_bytes(
         b"".join(line(f"/other/{i}", i) for i in range(50))
     )
-    found = only(setup.check(1))
-    assert found["code"] == "same_requests"
+    every = setup.check(1)
+    assert set(every) == {"same_requests", "proxy_address"}
+    found = every["same_requests"]
     assert found["subject"].split(" and ") == [
         f"{setup.logs}/{name}" for name in ("access.log", "backend-access.log")
     ] or found["subject"].split(" and ") == [

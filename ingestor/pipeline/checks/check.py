@@ -18,12 +18,15 @@ from ingestor.pipeline.checks.remarks import Remarks
 from ingestor.pipeline.checks.server import check_server
 from ingestor.pipeline.checks.twins import check_twins
 from ingestor.pipeline.checks.vhosts import check_vhosts
+from ingestor.pipeline.proxies import Proxies
 from ingestor.pipeline.service_user import ServiceUser, asked_as, service_user
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ingestor.config import Config
+    from ingestor.pipeline.checks.logs import Sample
 
 
 _ROOM = 1 << 20  # bytes; a checkpoint's write-ahead log alone may take more
@@ -44,6 +47,7 @@ def check(config: Config, *, name: str, rotation: Path = logrotate.DEFAULT) -> R
     _check_checkpoint(config, user, remarks)
     samples = check_logs(config, rules, user, remarks)
     check_vhosts(config, samples, remarks)
+    _check_addresses(config, samples, remarks)
     check_twins(samples, remarks)
     logrotate.check_logrotate(rotation, samples, remarks)
     asyncio.run(check_server(config, samples, remarks))
@@ -120,6 +124,18 @@ def _problems(path: Path) -> list[str]:
     except CheckpointError as error:
         return [str(error), "see docs/operations.md, or name another with checkpoint.path"]
     return []
+
+
+def _check_addresses(config: Config, samples: Sequence[Sample], remarks: Remarks) -> None:
+    """Name logs whose page views come from a proxy, as far as the configuration tells."""
+    for sample in samples:
+        proxies = Proxies(config)
+        for _, verdict in sample.hits:
+            if isinstance(verdict, tuple):
+                proxies.note_address(str(verdict[1].get("ip", "")))
+        text, advice = proxies.trouble
+        if text:
+            remarks.warn("proxy_address", sample.name, text, advice)
 
 
 def _explain_delivery(config: Config, remarks: Remarks) -> None:

@@ -19,7 +19,7 @@ from ingestor.logfiles.compression import is_readable
 from ingestor.logfiles.reader import LogFile
 from ingestor.model import Hit
 from ingestor.pageviews import Site, Verdict
-from ingestor.pipeline.job import places
+from ingestor.pipeline.job import empty_sources, places
 from ingestor.pipeline.scanners import sample_lines
 from ingestor.pipeline.service_user import asked_as, hidden_by_unit
 
@@ -71,12 +71,8 @@ def check_logs(
             else finding.advice
         )
         remarks.warn(code, readable(finding.path), finding.what, advice)
-    for i, source in enumerate(config.sources):
-        if not any(found.source == i for found in discovered.files) and not any(
-            finding.path == os.fsencode(source.path) for finding in discovered.findings
-        ):
-            text = f"no log is there that include ({', '.join(source.include)}) takes"
-            remarks.warn("log_missing", source.path, text, "check path, include and exclude")
+    for finding in empty_sources(config.sources, discovered):
+        remarks.warn("log_missing", readable(finding.path), finding.what, finding.advice)
     _check_rights(discovered.files, user, remarks)
     _check_hidden(discovered.files, remarks)
     live = _live(discovered.files)
