@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import sqlite3
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -235,6 +236,18 @@ class Store(Registry):
                 guard.release()
             self._left.update((entry.id, entry) for entry in found)
             return len(found)
+
+    def websites_left(self) -> set[str]:
+        """Websites of what either role sent and could send again; empty where it cannot be told."""
+        with self._disk.guard:
+            try:
+                rows = self._disk.connection.execute(
+                    "SELECT DISTINCT website FROM journal WHERE bodies IS NOT NULL"
+                )
+                return {website for (website,) in rows}
+            except sqlite3.Error as error:
+                _log.debug("cannot look at the checkpoint: %s", error)
+                return set()
 
     def note(self, name: str, value: Note) -> None:
         """Remember a small fact under a name, or forget it with None."""

@@ -32,7 +32,7 @@ from ingestor.delivery.settling import Settling
 from ingestor.delivery.suspects import Suspects
 from ingestor.delivery.umami import ServerFacts, Umami
 from ingestor.delivery.workers import Workers
-from ingestor.errors import BadCredentials, TryAgain
+from ingestor.errors import BadCredentials, StoppedByUmami, TryAgain
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -94,6 +94,7 @@ class Delivery:
     ) -> None:
         self._options = options
         self._park = park
+        self._journal = journal
         self._report = report
         # Beside the workers: a probe, a parked website, a look-up.
         connections = options.workers + 3
@@ -197,6 +198,7 @@ class Delivery:
         self._routes.choose(facts)
         if self._options.exactly_once:
             await self._begin_exactly_once()
+        await self._let_strays_go()
         self._doubts.take_up()
         self._workers.start(self._options.workers)
         self._probes.start()
@@ -315,6 +317,16 @@ class Delivery:
             logger.error("page views that get in doubt will stay so: %s", printable(str(error)))  # noqa: TRY400 - for the operator
         except TryAgain as error:
             logger.debug("nothing can be looked up yet: %s", printable(str(error)))
+
+    async def _let_strays_go(self) -> None:
+        """Give up what earlier runs left for websites that neither the sites nor Umami know.
+
+        It would be in doubt for ever. One that Umami knows may be another configuration's.
+        """
+        for website in self._journal.strays():
+            with contextlib.suppress(TryAgain, StoppedByUmami):  # the next start asks again
+                if not await self._umami.website_exists(website):
+                    self._journal.let_go(website)
 
     @property
     def behind(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ingestor.model import Batch, Ended, Outcome, PageView
 
@@ -28,8 +28,8 @@ class Journal(Protocol):
     that its answer leaves unfinished come again in a later batch with a new id.
 
     With exactly-once, a batch that is in doubt stays in the journal until all of it has its end:
-    ``unsent`` then acks parts of it, and ``answered`` the last ones. ``tag`` and
-    ``left_in_doubt`` are asked for nothing but that.
+    ``unsent`` then acks parts of it, and ``answered`` the last ones. ``tag``, ``left_in_doubt``,
+    ``strays`` and ``let_go`` are there for nothing but that.
     """
 
     def next_batch_id(self) -> int:
@@ -62,6 +62,14 @@ class Journal(Protocol):
 
     def left_in_doubt(self) -> Sequence[Left]:
         """What earlier runs left behind with bodies; each is kept until it is ``answered``."""
+        ...
+
+    def strays(self) -> Collection[str]:
+        """Websites of what earlier runs left behind that this run sends nothing else for."""
+        ...
+
+    def let_go(self, website: str) -> None:
+        """Strike off what earlier runs left for a stray website: Umami does not know it."""
         ...
 
     def answered(self, batch: Batch, ended: Ended) -> None:

@@ -125,6 +125,7 @@ class _Daemon:
         counts = Counts()
         ledger = Ledger(counts, self._store, self._committer, self._source_name)
         ledger.on_unparked = self._read_again
+        ledger.on_let_go = self._read_uncounted
         self._delivery = Delivery(
             config.umami,
             config.delivery_options(),
@@ -417,9 +418,12 @@ class _Daemon:
 
     def _try_formats_again(self) -> None:
         for key in [key for key in self._unexplained if self._scanner(key) is not None]:
-            spans = self._unexplained.pop(key)
-            self._uncounted.add(spans)
-            self._read_again(spans)
+            self._read_uncounted(self._unexplained.pop(key))
+
+    def _read_uncounted(self, spans: Sequence[Span]) -> None:
+        """Read what was held back before it was counted."""
+        self._uncounted.add(spans)
+        self._read_again(spans)
 
     def _read_again(self, spans: Sequence[Span]) -> None:
         self._follower.reread(spans)

@@ -49,6 +49,7 @@ class Ledger:
         self.away_since: float | None = None  # Unix seconds
         self.held: dict[str, list[Span]] = defaultdict(list)  # by parked website
         self.on_unparked: Callable[[Sequence[Span]], None] | None = None
+        self.on_let_go: Callable[[Sequence[Span]], None] | None = None
         self._store = store
         self._committer = committer
         self._batch_id = 0
@@ -59,6 +60,7 @@ class Ledger:
         self._doubtful: dict[str, int] = {}  # by website: under way, perhaps stored already
         self._marked: dict[int, int] = {}  # file → watermark whose marker was set
         self._proved: set[int] = set()  # files with a marker of this run
+        self._websites: Collection[str] = ()  # that this process sends for, once it said so
         self._told: set[int] = set()  # batches that earlier runs left in doubt …
         self._handed_on: dict[int, JournalEntry] = {}  # … and delivery has taken up
 
@@ -101,6 +103,7 @@ class Ledger:
         """
         if self._store is None:
             return False
+        self._websites = websites
         self._adopt(websites)
         known = {file.key for file in self._store.known()}
         count = kept = 0
@@ -266,6 +269,31 @@ class Ledger:
         return [
             Left(entry.id, entry.website, entry.tag or "", entry.bodies or b"") for entry in entries
         ]
+
+    def strays(self) -> Collection[str]:
+        """Give the websites in the journal that are in no site."""
+        if self._store is None or not self._websites:
+            return ()
+        return self._store.websites_left().difference(self._websites)
+
+    def let_go(self, website: str) -> None:
+        """Have it read and judged again: by the rules of today it is another website's."""
+        if self._store is None:
+            return
+        self._adopt({website})
+        entries = [entry for entry in self._store.in_doubt() if entry.website == website]
+        for entry in entries:
+            self._store.answered(entry.id)
+        if not entries:
+            return
+        log.warning(
+            "%d page views were in doubt for website %s, which is in no site of the configuration, "
+            "and which Umami does not know: their lines are read anew, by the rules of today.",
+            sum(entry.count for entry in entries),
+            website,
+        )
+        if self.on_let_go is not None:
+            self.on_let_go(merged(span for entry in entries for span in entry.spans))
 
     def answered(self, batch: Batch, ended: Ended) -> None:
         """Strike the batch off and ack what is finished of it."""

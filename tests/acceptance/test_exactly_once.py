@@ -154,6 +154,41 @@ def test_switched_off_again_what_was_in_doubt_is_sent_though_its_log_is_gone(
     assert each_once(umami, n)
 
 
+@pytest.mark.parametrize(
+    "commands", [("run", "run"), ("backfill", "backfill"), ("run", "backfill")]
+)
+def test_in_doubt_for_a_website_that_has_another_id_now_it_is_sent_to_that_one(
+    commands: tuple[str, str],
+    ingestor: Command,
+    umami: SandboxProcess,
+    tmp_path: Path,
+    line: Line,
+) -> None:
+    n = 60
+    config = configure(tmp_path, umami.url)
+    log_of(tmp_path, line, n)
+    umami.fail("drop-before,path=/api/batch,skip=1")  # which is the probe
+    first, then = commands
+    running = ingestor.start(first, "-c", config)
+    until(lambda: "in doubt" in running.log(), what="a doubt")
+    running.stop(signal.SIGKILL)
+    kept = set(umami.rows())
+    new = "11111111-2222-4333-8444-555555555555"
+    other = start_sandbox(ingestor, tmp_path / "other.db", websites=(new, OTHER_WEBSITE))
+    configure(tmp_path, other.url)
+    config.write_text(config.read_text().replace(WEBSITE, new))
+    running = ingestor.start(then, "-c", config)
+    expected = {f"/{i}" for i in range(n)} - kept
+    until(lambda: set(other.rows()) == expected, what="all that the old website lacks")
+    if then == "run":
+        assert running.stop() == 0
+    assert running.process.wait(60) == 0
+    assert WEBSITE in running.log()
+    assert len(other.rows()) == len(expected)
+    done = ingestor.json("backfill", "-c", config)
+    assert done["lines"] == done["in_flight"] == 0
+
+
 def test_neither_the_password_nor_a_token_is_logged_or_kept(
     ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:

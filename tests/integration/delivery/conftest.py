@@ -229,6 +229,7 @@ class Ledger:
     was_in_doubt: int = 0  # page views, with exactly-once
     bodies: dict[int, bytes | None] = field(default_factory=dict)
     left: list[Left] = field(default_factory=list)
+    stray: set[str] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def next_batch_id(self) -> int:
@@ -264,6 +265,12 @@ class Ledger:
             views = unpack(left.bodies, left.website)
             self.in_flight[left.id] = Batch(left.id, left.website, views, left.tag)
         return self.left
+
+    def strays(self) -> set[str]:
+        return set(self.stray)
+
+    def let_go(self, website: str) -> None:
+        self.stray.remove(website)
 
     def unsent(self, ended: Ended) -> None:
         self._end(ended)

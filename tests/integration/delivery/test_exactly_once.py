@@ -332,6 +332,17 @@ async def test_what_a_crash_left_is_looked_up_and_only_the_rest_is_sent(
         assert not ledger.in_flight
 
 
+async def test_what_is_in_no_site_is_let_go_only_where_umami_does_not_know_its_website(
+    umami, deliver, ledger
+):
+    gone = "11111111-2222-4333-8444-555555555555"
+    (known,) = umami.websites
+    ledger.stray = {gone, known}
+    await deliver(umami.url)
+    assert ledger.stray == {known}
+    assert not umami.stored
+
+
 async def test_page_views_in_the_journal_that_cannot_be_read_are_left_to_the_log(
     exactly_once, ledger, caplog
 ):

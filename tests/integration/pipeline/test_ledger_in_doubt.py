@@ -171,6 +171,29 @@ def test_of_a_forgotten_log_nothing_is_kept(opened: Callable[..., Store], tmp_pa
     assert ledger.left_in_doubt() == []
 
 
+@pytest.mark.parametrize("role", Role)
+def test_a_website_that_is_gone_from_configuration_and_umami_is_judged_anew(
+    role: Role, opened: Callable[..., Store], caplog: pytest.LogCaptureFixture
+) -> None:
+    key, _ = left_behind(opened(role))
+    store = opened(Role.BACKFILL)
+    ledger = ledger_of(store)
+    ledger.say_in_doubt({SITE, "another website"})
+    assert not ledger.strays()
+    ledger.say_in_doubt({"another website"})
+    assert ledger.strays() == {SITE}
+    assert store.unread(key, 40) == [(30, 40)]  # Umami may know it
+    again: list[Span] = []
+    ledger.on_let_go = again.extend
+    ledger.let_go(SITE)
+    assert again == [Span(key, 0, 30)]
+    assert store.unread(key, 40) == [(0, 40)]
+    assert ledger.left_in_doubt() == []
+    assert SITE in caplog.text
+    store.commit()
+    assert not ledger.strays()
+
+
 def test_the_other_command_takes_up_what_a_dead_one_left(opened: Callable[..., Store]) -> None:
     key, batch = left_behind(opened(Role.RUN))
     store = opened(Role.BACKFILL)
