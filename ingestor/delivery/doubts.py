@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ingestor.delivery.answers import Readings, Verdict, is_umamis_own, printable
 from ingestor.delivery.bodies import pack, unpack
 from ingestor.delivery.resolving import Doubt
+from ingestor.delivery.suspects import points_after
 from ingestor.errors import StoppedByUmami, TryAgain
 from ingestor.model import Batch
 
@@ -103,6 +104,9 @@ class Doubts:
                 doubt.open.append(place)
             elif reading.verdict in {Verdict.STORED, Verdict.COUNTED}:
                 doubt.taken.add(place)
+        for place in doubt.open:
+            if doubt.taken and readings.readings[place].verdict is Verdict.SUSPECT:
+                doubt.points[place] = points_after(0, proved=True, alone=False)
         ended = all(is_umamis_own(readings.readings[place]) for place in doubt.open)
         self._wait_for(doubt, self._waits.answered if ended else self._waits.settle)
 

@@ -25,6 +25,7 @@ from ingestor.delivery.lookup import SAID, Lookup, NoLookup, Tagged
 from ingestor.delivery.matching import Match, match
 from ingestor.delivery.settling import agent_of
 from ingestor.delivery.stored import Stored, as_stored
+from ingestor.delivery.suspects import ENOUGH, points_after
 from ingestor.delivery.umami import encode
 from ingestor.errors import StoppedByUmami, TryAgain, UnknownWebsite
 from ingestor.model import Batch, Outcome, PageView
@@ -43,10 +44,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_ENOUGH = 10  # points that convict a page view: see suspects.py
 _LAGS_MAX = 8  # two minutes of them, by the default pauses
-_BESIDE_STORED = 2
-_BESIDE_A_PROBE = 1
 
 
 @dataclass(eq=False, slots=True)
@@ -58,9 +56,10 @@ class Doubt:
     taken: set[int] = field(default_factory=set)  # Umami has them, or dropped them as bots'
     resent: bool = False
     doubled: int = 0  # rows too many that were reported
-    points: Counter[int] = field(default_factory=Counter)
+    failures: Counter[int] = field(default_factory=Counter)
+    points: Counter[int] = field(default_factory=Counter)  # see suspects.py
     lags: int = 0  # readings that lacked what is known to be stored
-    mark: int = 0  # page views that Umami had stored at the last failure
+    mark: int | None = None  # page views that Umami had stored at the last failure
 
     def close(self, place: int, *, taken: bool = False) -> None:
         """Note that a page view came to its end."""
@@ -260,7 +259,7 @@ class Resolver:
 
     async def _send_missing(self, doubt: Doubt, missing: list[int], ended: Round) -> None:
         """Send page views again, those that failed before last. Raises where it has to stop."""
-        for place in sorted(missing, key=lambda place: (doubt.points[place], place)):
+        for place in sorted(missing, key=lambda place: (doubt.failures[place], place)):
             view = doubt.batch.page_views[place]
             if self._settling.verdict_on(view) is True:
                 doubt.close(place)
@@ -305,11 +304,12 @@ class Resolver:
         """A 500 without a word why, again and again, beside others that are stored."""
         if verdict is not Verdict.SUSPECT:
             return False
+        proved = doubt.mark is not None and self._books.stored > doubt.mark
+        doubt.failures[place] += 1
         if await self._suspects.umami_works(doubt.batch.website):
-            proved = self._books.stored > doubt.mark
-            doubt.points[place] += _BESIDE_STORED if proved else _BESIDE_A_PROBE
+            doubt.points[place] = points_after(doubt.points[place], proved=proved, alone=True)
         doubt.mark = self._books.stored
-        return doubt.points[place] >= _ENOUGH
+        return doubt.points[place] >= ENOUGH
 
     async def _send(self, doubt: Doubt, view: PageView) -> Reading:
         """Send one page view again under its tag; waits while Umami is known to be away."""

@@ -22,11 +22,23 @@ if TYPE_CHECKING:
     from ingestor.delivery.books import Books
     from ingestor.delivery.umami import Umami
 
-_ENOUGH = 10  # points: five failures beside stored ones, or ten with nothing left to compare
+ENOUGH = 10  # points that convict
 _BESIDE_STORED = 2
 _BESIDE_A_PROBE = 1
 _LONGEST = 10.0  # seconds between two tries
 _EXPONENT_MAX = 20
+
+
+def points_after(points: int, *, proved: bool, alone: bool) -> int:
+    """The points of a page view that failed once more, while Umami's database can be read.
+
+    ``proved``: others were stored since it failed last. ``alone``: nothing is left to compare it
+    with; then a failure counts half, and only after one beside stored ones: without any, all of
+    Umami's storing may be what fails.
+    """
+    if proved:
+        return points + _BESIDE_STORED
+    return points + _BESIDE_A_PROBE if alone and points else points
 
 
 class Suspects:
@@ -81,19 +93,17 @@ class Suspects:
         Where it is not guilty it waits aside.
         """
         works = await self.umami_works(parcel.website)
-        proved = self._books.stored > parcel.mark
+        proved = parcel.tries > 0 and self._books.stored > parcel.mark
         last = self._waiting == 0 and self._batcher.held == 1
         points = parcel.points
-        if works and proved:
-            points += _BESIDE_STORED
-        elif works and last:  # nothing is left to compare with: the database can at least be read
-            points += _BESIDE_A_PROBE
-        if points >= _ENOUGH:
+        if works:
+            points = points_after(points, proved=proved, alone=last)
+        if points >= ENOUGH:
             return True, False
         self.set_aside(
             replace(parcel, tries=parcel.tries + 1, points=points, mark=self._books.stored)
         )
-        return False, not works or not (proved or last)
+        return False, not works or points == parcel.points
 
     async def umami_works(self, website: str) -> bool:
         """Say whether Umami answers, with its database, to a request that is known to be good."""

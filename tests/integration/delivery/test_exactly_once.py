@@ -185,6 +185,42 @@ async def test_a_500_that_never_says_why_convicts_one_page_view_in_the_end(
     assert umami.urls == {f"/{n}": 1 for n in range(40) if n != 7}
 
 
+async def test_the_last_page_view_that_failed_beside_stored_ones_is_convicted(
+    umami, deliver, ledger, views, reply, refused, tmp_path
+):
+    def script(request):
+        if request.number < 0 or "/9" not in request.urls:
+            return None
+        if request.path == "/api/batch":
+            return umami.batch_failing(request, {"/9": refused("server-error", 500)})
+        return reply(500, refused("server-error", 500))
+
+    umami.script = script
+    letters = tmp_path / "dead.jsonl"
+    delivery = await deliver(
+        umami.url, exactly_once=True, login=LOGIN, batch_size=10, dead_letters=letters
+    )
+    await delivery.submit(views(10))
+    assert await delivery.drain(None)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 9, Outcome.REJECTED: 1}
+
+
+async def test_where_nothing_is_stored_any_more_nothing_in_doubt_is_convicted(
+    umami, deliver, ledger, views, reply, refused, tmp_path
+):
+    wordless = reply(500, refused("server-error", 500))
+    failing = range(1, 60)
+    umami.script = lambda request: wordless if request.number in failing else None
+    letters = tmp_path / "dead.jsonl"
+    delivery = await deliver(umami.url, exactly_once=True, login=LOGIN, dead_letters=letters)
+    await delivery.submit(views(1))
+    assert await delivery.drain(None)
+    await delivery.submit(views(3, start=1))
+    assert await delivery.drain(None)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 4}
+    assert not letters.exists()
+
+
 async def test_a_website_that_vanished_keeps_its_page_views_in_doubt(
     umami, deliver, ledger, views, reply
 ):

@@ -222,6 +222,43 @@ async def _trickle(delivery, views):
         await delivery.submit(views(1, start=number))
 
 
+@pytest.mark.parametrize("park", [True, False])
+async def test_where_nothing_is_stored_any_more_the_only_page_view_is_not_convicted(
+    park, umami, ledger, views, deliver, reply, refused, tmp_path
+):
+    """A failed migration under a quiet site: every page view fails, the probe that reads passes."""
+    failing = range(1, 60)
+    umami.script = lambda request: (
+        reply(500, refused("server-error", 500)) if request.number in failing else None
+    )
+    letters = tmp_path / "dead.jsonl"
+    delivery = await deliver(umami.url, park=park, dead_letters=letters)
+    await delivery.submit(views(1))
+    assert await delivery.drain(20)
+    await delivery.submit(views(1, start=1))
+    assert await delivery.drain(20)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 2}
+    assert ledger.is_away[-1] is None
+    assert not letters.exists()
+
+
+async def test_the_last_page_view_that_failed_beside_stored_ones_is_convicted_by_probes(
+    umami, ledger, views, deliver, reply, refused, tmp_path
+):
+    def script(request):
+        if request.number < 0 or "/9" not in request.urls:
+            return None
+        if request.path == "/api/batch":
+            return umami.batch_failing(request, {"/9": refused("server-error", 500)})
+        return reply(500, refused("server-error", 500))
+
+    umami.script = script
+    delivery = await deliver(umami.url, batch_size=10, dead_letters=tmp_path / "dead.jsonl")
+    await delivery.submit(views(10))
+    assert await delivery.drain(20)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 9, Outcome.REJECTED: 1}
+
+
 @pytest.mark.parametrize("mode", ["auto", "send", "batch"])
 async def test_an_outage_that_says_nothing_makes_no_dead_letter(
     mode, umami, ledger, views, deliver, reply, refused, tmp_path
