@@ -23,8 +23,8 @@ MAX_REFERRER_HOST = 253  # characters of a DNS name
 MAX_USER_AGENT = 1024  # characters
 
 _ABSOLUTE = re.compile(r"https?://[^/?#\\]*", re.IGNORECASE)
-# No %, no //, no ; with parameters.
-_ORDINARY_PATH = re.compile(r"/(?!/)[A-Za-z0-9_~.!$&'()*+,=:@/-]{0,499}", re.ASCII)
+# No %, no //, no parameters.
+_ORDINARY_PATH = re.compile(r"/(?!/)[A-Za-z0-9_~.!$&'()*+,:@/-]{0,499}", re.ASCII)
 _ORDINARY_QUERY = re.compile(r"[A-Za-z0-9_~.!$'()*+,:@/?%;=&\[\]|-]*", re.ASCII)
 _ORDINARY_REFERRER = re.compile(
     rf"(https?://({ORDINARY_HOST})(?::\d{{1,4}})?)"
@@ -108,7 +108,7 @@ class Shaper:
         match = _ORDINARY_REFERRER.fullmatch(logged)
         if match is not None and len(match[2]) <= MAX_REFERRER_HOST:
             start, host, path, query = match.groups()
-            path = path or "/"
+            path = self._queries.mask_path(path or "/")
         else:
             parts = _parsed(logged)
             if parts is None:

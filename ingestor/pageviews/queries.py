@@ -23,21 +23,33 @@ _NUL = re.compile(r"%00|\0")
 
 # Pairs with nothing in them that could be another pair or its beginning.
 _SIMPLE = re.compile(
-    r"[\w~.!$()*+,:@/|-]++(?:=[\w~.!$()*+,:@/|-]*+)?"
-    r"(?:&[\w~.!$()*+,:@/|-]++(?:=[\w~.!$()*+,:@/|-]*+)?)*",
+    r"[\w~.!$()*+,:@|-]++(?:=[\w~.!$()*+,:@/|-]*+)?"
+    r"(?:&[\w~.!$()*+,:@|-]++(?:=[\w~.!$()*+,:@/|-]*+)?)*",
     re.ASCII,
 )
 
-# A parameter after a plain separator: its value ends at the next "&". JSON logs of Go programs
-# write "&" as \u0026. Names never span separators, so the search is linear.
-_PLAIN = re.compile(r"""([?&;]|\\u0026)([^\s=&;?"\\]++)=([^\s&"\\]*+)""")
-# One inside of another's value: separators percent-encoded, once or oftener, or a second "?" or
-# ";". What was encoded for the outer value ends the inner one.
-_NESTED = re.compile(
-    r"""([?&;]|%(?:25)*(?:3[FfBb]|26|23))((?:[^\s=&;?"\\%]|%(?!(?:25)*(?:3[BbDdFf]|26|23)))+)"""
-    r"""(=|%(?:25)*3[Dd])((?:[^\s&;"\\%]|%(?!(?:25)*(?:26|23|3[Bb])))*)"""
+# The beginning of a parameter, in a URL or in a whole line: what stands before it, its name, and
+# its sign. Separators may be percent-encoded, once or oftener, as inside of another's value; JSON
+# logs of Go programs write "&" as \u0026; and a field of a line may begin with a parameter, as
+# cookies and W3C's queries do. Names never span separators, so the search is linear.
+_ENCODED = r"%(?:25)*(?:3[BbDdFf]|26|23|2[Ff])"
+_PARAMETER = re.compile(
+    rf"""(^|[?&;#/="\s]|\\u0026|{_ENCODED})"""
+    rf"""((?:[^?&;#/="\s\\%]|(?!{_ENCODED})%)++)"""
+    r"""(=|\\u003[Dd]|%(?:25)*3[Dd])"""
 )
-_SEGMENT_PARAMETERS = re.compile(r";|%3[Bb]")
+# Its value ends at the next "&", and with the field; what a server has escaped belongs to it.
+_ESCAPED = r"\\(?!u0026)."
+_VALUE = re.compile(rf"""(?:[^&"\s\\]|{_ESCAPED})*+""")
+# Of one that was encoded for another's value, or stands in a segment of a path: at any separator.
+_INNER_VALUE = re.compile(rf"""(?:[^&;"\s\\%]|%(?!(?:25)*(?:26|23|3[Bb]))|{_ESCAPED})*+""")
+# A parameter of a query as it stands in a line, also one without a value.
+_IN_LINE = re.compile(
+    rf"""((?<=[?&])|(?<=\\u0026)|(?:^|(?<=["\s]))(?=[^?&;#/="\s\\]++=))"""
+    rf"""((?:[^&="\s\\]|{_ESCAPED})*+)(?:={_VALUE.pattern})?"""
+)
+# Name and password before a host; Python's and PHP's JSON write slashes as they please.
+_USER_INFO = re.compile(r"""(:(?:\\?/){2})[^/?#"\s\\]*@""")
 
 
 class Queries:
@@ -50,6 +62,7 @@ class Queries:
             "pageviews.secret_parameters",
         )
         self.masks = bool(self._secret)
+        self.masks_lines = self.masks or bool(self._strip)
         self._is_secret: Remembered[str, bool] = Remembered(
             lambda name: self._secret.match(unquote_plus(name).strip()), limit=4096, longest=128
         )
@@ -62,15 +75,12 @@ class Queries:
 
         Characters that would end it or vanish have been percent-encoded by the caller.
         """
-        if "=" in query or self._strip:
-            if self._strip:
-                query = "&".join(
-                    pair
-                    for pair in query.split("&")
-                    if not self._is_stripped[pair.partition("=")[0]]
-                )
-            if not self._is_harmless(query):
-                query = self.mask("?" + query)[1:]
+        if self._strip:
+            query = "&".join(
+                pair for pair in query.split("&") if not self._is_stripped[pair.partition("=")[0]]
+            )
+        if ("=" in query or "%" in query) and not self._is_harmless(query):
+            query = self.mask("?" + query)[1:]
         if len(query) > MAX_CAMPAIGN or "%00" in query or "\0" in query:
             query = "&".join(_storable(pair) for pair in query.split("&"))
         if len(query) > MAX_QUERY:
@@ -81,7 +91,25 @@ class Queries:
         """Any text, perhaps a whole line, with the values of secret parameters taken out."""
         if not self.masks:
             return text
-        return _PLAIN.sub(self._mask_plain, text)
+        parts = []
+        kept = at = 0
+        while match := _PARAMETER.search(text, at):
+            separator, name, sign = match.groups()
+            at = match.start(3)  # the sign may be the separator before a pair in the value
+            if self._is_secret[name]:
+                is_outer = sign == "=" and separator != ";" and not separator.startswith("%")
+                value = (_VALUE if is_outer else _INNER_VALUE).match(text, match.end())
+                parts.append(text[kept : match.end()])
+                kept = at = match.end() if value is None else value.end()
+        return "".join((*parts, text[kept:]))
+
+    def mask_line(self, line: str) -> str:
+        """A whole line, without what a URL in it would be sent without."""
+        if self._strip:
+            line = _IN_LINE.sub(lambda match: "" if self._is_stripped[match[2]] else match[0], line)
+        if self.masks and "@" in line:
+            line = _USER_INFO.sub(r"\1", line)
+        return self.mask(line)
 
     def stays(self, query: str) -> bool:
         """Tell quickly that `clean` would give the query back as it is; False: perhaps."""
@@ -99,23 +127,8 @@ class Queries:
         return True
 
     def mask_path(self, path: str) -> str:
-        """The same for the parameters of path segments, as in ``/page;jsessionid=…``."""
-        if not self.masks or _SEGMENT_PARAMETERS.search(path) is None:
-            return path
-        return _NESTED.sub(self._mask_nested, path)
-
-    def _mask_plain(self, match: re.Match[str]) -> str:
-        separator, name, value = match.groups()
-        if self._is_secret[name]:
-            return f"{separator}{name}="
-        if "=" in value or "%" in value:
-            # A value may begin with a pair: it stands behind a separator then, too.
-            return f"{separator}{name}={_NESTED.sub(self._mask_nested, f'?{value}')[1:]}"
-        return match[0]
-
-    def _mask_nested(self, match: re.Match[str]) -> str:
-        separator, name, sign, _ = match.groups()
-        return f"{separator}{name}{sign}" if self._is_secret[name] else match[0]
+        """The same for what stands in a path, as in ``/page;jsessionid=…`` or ``/page%3Fkey=…``."""
+        return self.mask(path) if "=" in path or "%" in path else path
 
 
 def _storable(pair: str) -> str:

@@ -127,7 +127,7 @@ class Rules:
         self.unplaced: dict[str, None] = {}
         self._since = since
         self._until = until
-        self.masks_lines = options.anonymize_ip or self._queries.masks
+        self.masks_lines = options.anonymize_ip or self._queries.masks_lines
         self._remember()
 
     def _remember(self) -> None:
@@ -221,13 +221,13 @@ class Rules:
         )
 
     def mask_line(self, line: bytes) -> bytes:
-        """A raw line as it may be kept: addresses and secret values masked where configured."""
+        """A raw line as it may be kept: masked as what is sent of it is."""
         if not self.masks_lines:
             return line
         if self._options.anonymize_ip:
             line = mask_addresses(line)
-        if self._queries.masks and (b"=" in line or b"%3" in line):
-            line = self._queries.mask(line.decode("latin-1")).encode("latin-1")
+        if self._queries.masks_lines:
+            line = self._queries.mask_line(line.decode("latin-1")).encode("latin-1")
         return line
 
     def _place(self, hit: Hit, default: Site | None) -> Place | Reason:
