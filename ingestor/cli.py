@@ -145,6 +145,7 @@ def run(*, config: Path | None, checkpoint: str | None, poll: bool) -> None:
             raise ConfigError("run: there are no sites; name at least one website under sites:.")
         if settings.umami is None:
             raise ConfigError("run: where is Umami? Set umami.url in the configuration.")
+        _check_proxy(settings.umami.url)
         return settings
 
     settings = load()
@@ -203,6 +204,7 @@ def backfill(  # noqa: PLR0913 - an argument a flag
         raise ConfigError("backfill: where is Umami? Give --url, or umami.url in a configuration.")
     if not settings.sites:
         raise ConfigError("backfill: which website? Give --website, or sites: in a configuration.")
+    _check_proxy(settings.umami.url)
     job = _job(settings, paths, format_, timezone, since, until)
     jobs = jobs or len(os.sched_getaffinity(0))
     job = replace(job, jobs=jobs, allow_hidden=allow_hidden, allow_overlap=allow_overlap)
@@ -344,6 +346,7 @@ def retry_rejected(
     settings = _load(config, flags, needs_file=url is None, own_state=url is not None)
     if settings.umami is None:
         raise ConfigError("retry-rejected: where is Umami? Give --url, or umami.url.")
+    _check_proxy(settings.umami.url)
     _as_service_user(settings)
     _finish(asyncio.run(do(settings)), json_=json_)
 
@@ -493,6 +496,15 @@ def _as_service_user(settings: Config, *, own: bool = False, later: Sequence[str
 
     path = settings.checkpoint.path
     become_service_user(path, own=own or path == CheckpointOptions().path, later=later)
+
+
+def _check_proxy(url: str) -> None:
+    """Raise ConfigError where the environment names a proxy that cannot be used."""
+    from yarl import URL  # noqa: PLC0415 - start-up time
+
+    from ingestor.delivery.proxy import proxy_of  # noqa: PLC0415 - start-up time
+
+    proxy_of(URL(url))
 
 
 def _prepare(job: Job) -> None:

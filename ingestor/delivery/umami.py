@@ -30,6 +30,7 @@ from ingestor.delivery.answers import (
     read_presence,
     read_send,
 )
+from ingestor.delivery.proxy import proxy_of
 from ingestor.errors import TryAgain, UmamiTooOld
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ class ServerFacts:
 
 
 class Umami:
-    """One Umami. Every method raises TryAgain or BadCredentials besides what it names."""
+    """One Umami. Every method raises TryAgain or BadCredentials besides what it names.
+
+    Raises ConfigError where the environment names a proxy that cannot be used.
+    """
 
     def __init__(
         self,
@@ -86,8 +90,7 @@ class Umami:
         self._send = self.route("/api/send")
         self._batch = self.route("/api/batch")
         self._secure = base.scheme == "https"
-        # A proxy from the environment cannot reach this machine's own loopback.
-        self._trust_env = base.host not in {"localhost", "127.0.0.1", "::1"}
+        self._proxy = proxy_of(base)
         self._headers = {
             "Content-Type": "application/json",
             "User-Agent": _BROWSER,
@@ -96,6 +99,8 @@ class Umami:
         }
         if options.api_key is not None:
             self._headers["x-umami-api-key"] = options.api_key
+        if self._proxy is not None and not self._secure:  # it reads the request itself
+            self._headers |= self._proxy.headers
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(_CONNECT, timeout))
         self._seconds = timeout
         self._connections = connections
@@ -198,7 +203,13 @@ class Umami:
         data = body if len(body) < _LARGE else io.BytesIO(body)
         try:
             async with self._open().request(
-                method, url, data=data or None, headers=headers, allow_redirects=False
+                method,
+                url,
+                data=data or None,
+                headers=headers,
+                allow_redirects=False,
+                proxy=None if self._proxy is None else self._proxy.url,
+                proxy_headers=self._proxy.headers if self._proxy and self._secure else None,
             ) as answer:
                 return Raw(
                     answer.status,
@@ -240,7 +251,7 @@ class Umami:
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=self._timeout,
-                trust_env=self._trust_env,
+                trust_env=False,  # ~/.netrc is for nobody here; the proxy is given by request
             )
         return self._session
 
