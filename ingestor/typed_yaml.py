@@ -35,6 +35,9 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.ASCII | re.IGNORECAS
 _PLAIN_TAGS = {
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp")
 }
+_LONGEST = 100 * 366 * 86400.0  # seconds; more overflows a clock somewhere
+_LARGEST = 1 << 63
+_SHOWN = 200  # characters of a value in an error
 _MAX_SECRET = 65536  # bytes; a secret's file is a line, not a disk
 
 
@@ -200,7 +203,8 @@ class Reader:
         try:
             return _CONVERT[hint](text)
         except ValueError:
-            raise ConfigError(f"{place}: {key} has to be {_wanted(hint)}, not {text!r}.") from None
+            shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+            raise ConfigError(f"{place}: {key} has to be {_wanted(hint)}, not {shown!r}.") from None
 
 
 def unknown(what: str, name: str, allowed: Sequence[str], *, prefix: str = "") -> str:
@@ -244,7 +248,10 @@ def seconds(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(text)
-    return float(match[1]) * _SECONDS[match[2] or "s"]
+    found = float(match[1]) * _SECONDS[match[2] or "s"]
+    if found > _LONGEST:
+        raise ValueError(text)
+    return found
 
 
 def size(text: str) -> int:
@@ -253,7 +260,18 @@ def size(text: str) -> int:
     if match is None:
         raise ValueError(text)
     power = " KMGT".index(match[2].upper() or " ")
-    return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+    found = float(match[1]) * (1024 if match[3] else 1000) ** power
+    if found >= _LARGEST:
+        raise ValueError(text)
+    return int(found)
+
+
+def whole(text: str) -> int:
+    """Read a whole number that SQLite and C can hold; raises ValueError."""
+    number = int(text)
+    if abs(number) >= _LARGEST:
+        raise ValueError(text)
+    return number
 
 
 def _user() -> str:
@@ -267,7 +285,7 @@ def _user() -> str:
 
 _CONVERT: dict[Any, Callable[[str], Any]] = {
     str: str,
-    int: int,
+    int: whole,
     float: seconds,
     bool: _bool,
     Path: Path,

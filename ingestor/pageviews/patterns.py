@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SIMPLE = re.compile(r"(\*?)([^*?\[]*)(\*?)")
 PREFIX = "re:"
+_SHOWN = 200  # characters of a pattern in an error
 
 
 class Patterns:
@@ -82,8 +83,13 @@ def _regex(pattern: str, key: str) -> re.Pattern[str]:
         return re.compile(pattern[len(PREFIX) :])
     except re.error as error:
         where = "" if error.pos is None else f" at character {error.pos + 1}"
-        raise ConfigError(
-            f"{key}: {pattern!r} is no regular expression: {error.msg}{where} after 're:'. "
-            "Without 're:' it is a glob, such as /private/*.",
-            key=key,
-        ) from None
+        why = f"{error.msg}{where} after 're:'"
+    except (OverflowError, RecursionError, ValueError) as error:  # a{9999999999}, (((…, (?a)(?u)
+        deep = isinstance(error, RecursionError)
+        why = "its groups are nested too deeply" if deep else str(error)
+    shown = pattern if len(pattern) <= _SHOWN else f"{pattern[:_SHOWN]}…"
+    raise ConfigError(
+        f"{key}: {shown!r} is no regular expression: {why}. "
+        "Without 're:' it is a glob, such as /private/*.",
+        key=key,
+    )

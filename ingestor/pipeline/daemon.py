@@ -253,6 +253,13 @@ class _Daemon:
                     return config
             except UsageError as error:
                 log.error("%s The configuration stays as it was.", error)  # noqa: TRY400 - for a person
+            except Exception as error:  # the last resort: what is in force is known to work
+                log.error(  # noqa: TRY400 - likewise
+                    "an error of the program itself in reading the configuration: %.300r. It stays "
+                    "as it was. Please report this.",
+                    error,
+                )
+                log.debug("where it happened", exc_info=error)
             self._notifier.ready()
 
     def _check(self, config: Config) -> None:

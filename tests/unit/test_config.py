@@ -106,6 +106,10 @@ def test_zero_false_and_empty_survive(loaded: Any) -> None:
         ("umami: {url_file: /etc/hostname}", 6, ["'url_file'", "api_key_file"]),
         ("umami: {password: '${NOT_SET}'}", 6, ["NOT_SET"]),
         ("checkpoint: {path: !!python/object:os.system x}", 6, ["checkpoint"]),
+        ("follow: {max_line_bytes: " + "9" * 400 + "}", 6, ["follow.max_line_bytes", "a size"]),
+        ("follow: {poll_interval: " + "9" * 400 + "}", 6, ["follow.poll_interval", "a duration"]),
+        ("delivery: {max_rate: " + "9" * 400 + "}", 6, ["delivery.max_rate", "whole number"]),
+        ("pageviews: {exclude_paths: ['re:a{99999999999}']}", 6, ["exclude_paths[0]"]),
     ],
 )
 def test_a_mistake_names_file_line_and_key(

@@ -61,6 +61,13 @@ def test_a_wrong_regular_expression_names_key_and_place() -> None:
     assert caught.value.key == "pageviews.exclude_paths[1]"
 
 
+@pytest.mark.parametrize("text", ["a{99999999999}", "(" * 1500 + ")" * 1500, "(?a)(?u)x", "(?L)x"])
+def test_a_regular_expression_that_python_cannot_compile_is_a_mistake(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"exclude_paths\[0\].* is no regular") as caught:
+        Patterns([f"re:{text}"], "pageviews.exclude_paths")
+    assert len(str(caught.value)) < 500
+
+
 def test_answers_are_remembered_and_bounded() -> None:
     asked: list[str] = []
 
