@@ -39,6 +39,7 @@ class Reason(StrEnum):
     REFERRER = "referrer"  # excluded by the user
     QUERY = "query"  # a script's request: its query says that no page is asked for
     PREFETCH = "prefetch"  # fetched ahead, not looked at
+    SUBRESOURCE = "subresource"  # a part of a page, as the browser says itself
     NO_SITE = "no_site"  # a vhost that matches no site
     DATE = "date"  # outside of --since and --until
     TARGET = "target"  # `*`, CONNECT's host:port: not a page
@@ -137,6 +138,10 @@ class Hit(NamedTuple):
     accept_language: str | None = None
     purpose: str | None = None  # Sec-Purpose, Purpose or X-Moz
     scheme: str | None = None  # "http" or "https" where the log has it
+    fetch_dest: str | None = None  # Sec-Fetch-Dest: what the browser makes of the answer
+    fetch_mode: str | None = None  # Sec-Fetch-Mode
+    requested_with: str | None = None  # X-Requested-With: a script's own mark
+    accept: str | None = None  # Accept
     real_ip: str | None = None  # X-Real-IP, CF-Connecting-IP, True-Client-IP: beside the address
 
 

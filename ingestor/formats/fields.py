@@ -42,6 +42,10 @@ class Role(StrEnum):
     USER_AGENT = "user_agent"
     ACCEPT_LANGUAGE = "accept_language"
     PURPOSE = "purpose"
+    FETCH_DEST = "fetch_dest"
+    FETCH_MODE = "fetch_mode"
+    REQUESTED_WITH = "requested_with"
+    ACCEPT = "accept"
     SCHEME = "scheme"
     HANDLED = "handled"  # Caddy's note on a line: a request was handled
 
@@ -151,6 +155,10 @@ _HEADERS: dict[str, Meaning] = {
     "purpose": Meaning(Role.PURPOSE, 1, Shape.TEXT, natural=b" ;,-="),
     "x-purpose": Meaning(Role.PURPOSE, 2, Shape.TEXT, natural=b" ;,-="),
     "x-moz": Meaning(Role.PURPOSE, 3, Shape.TEXT, natural=b" ;,-="),
+    "sec-fetch-dest": Meaning(Role.FETCH_DEST, shape=Shape.TEXT),
+    "sec-fetch-mode": Meaning(Role.FETCH_MODE, shape=Shape.TEXT),
+    "x-requested-with": Meaning(Role.REQUESTED_WITH, shape=Shape.TEXT),
+    "accept": Meaning(Role.ACCEPT, shape=Shape.TEXT),
     "content-type": UPSTREAM,
     "content-length": UNNAMED,
 }

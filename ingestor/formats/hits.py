@@ -45,6 +45,10 @@ _OPTIONAL = (
     Role.ACCEPT_LANGUAGE,
     Role.PURPOSE,
     Role.SCHEME,
+    Role.FETCH_DEST,
+    Role.FETCH_MODE,
+    Role.REQUESTED_WITH,
+    Role.ACCEPT,
     Role.REAL_IP,
 )
 

@@ -51,6 +51,10 @@ _COLUMNS = (
     Role.ACCEPT_LANGUAGE,
     Role.PURPOSE,
     Role.SCHEME,
+    Role.FETCH_DEST,
+    Role.FETCH_MODE,
+    Role.REQUESTED_WITH,
+    Role.ACCEPT,
     Role.REAL_IP,
 )
 

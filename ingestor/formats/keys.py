@@ -27,6 +27,10 @@ _NAMES = {
     "forwarded_for",
     "http_accept_language": "http_accept_language accept_language",
     "http_sec_purpose": "http_sec_purpose sec_purpose http_purpose http_x_purpose",
+    "http_sec_fetch_dest": "http_sec_fetch_dest sec_fetch_dest",
+    "http_sec_fetch_mode": "http_sec_fetch_mode sec_fetch_mode",
+    "http_x_requested_with": "http_x_requested_with x_requested_with",
+    "http_accept": "http_accept accept",
     "scheme": "scheme request_scheme http_x_forwarded_proto",
 }
 

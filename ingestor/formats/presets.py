@@ -224,7 +224,10 @@ _PRESETS = (
         '"X-Real-Ip": ["$http_x_real_ip"], "Cf-Connecting-Ip": ["$http_cf_connecting_ip"], '
         '"True-Client-Ip": ["$http_true_client_ip"], '
         '"Accept-Language": ["$http_accept_language"], "Sec-Purpose": ["$http_sec_purpose"], '
-        '"Purpose": ["$http_purpose"], "X-Moz": ["$http_x_moz"]}}, "status": "$status", '
+        '"Purpose": ["$http_purpose"], "X-Moz": ["$http_x_moz"], '
+        '"Sec-Fetch-Dest": ["$http_sec_fetch_dest"], "Sec-Fetch-Mode": ["$http_sec_fetch_mode"], '
+        '"X-Requested-With": ["$http_x_requested_with"], "Accept": ["$http_accept"]}}, '
+        '"status": "$status", '
         '"common_log": "$remote_addr - $remote_user [$time_local] \\"$request\\" $status '
         '$body_bytes_sent"}',
         '{"level":"info","ts":1795338672.6825173,"logger":"http.log.access","msg":"handled '
@@ -246,7 +249,10 @@ _PRESETS = (
         '"request_Cf-Connecting-Ip": "$http_cf_connecting_ip", '
         '"request_True-Client-Ip": "$http_true_client_ip", '
         '"request_Accept-Language": "$http_accept_language", '
-        '"request_Sec-Purpose": "$http_sec_purpose"}',
+        '"request_Sec-Purpose": "$http_sec_purpose", '
+        '"request_Sec-Fetch-Dest": "$http_sec_fetch_dest", '
+        '"request_Sec-Fetch-Mode": "$http_sec_fetch_mode", '
+        '"request_X-Requested-With": "$http_x_requested_with", "request_Accept": "$http_accept"}',
         '{"ClientAddr":"192.0.2.10:39490","ClientHost":"192.0.2.10","DownstreamStatus":200,'
         '"RequestHost":"www.example.com","RequestMethod":"GET","RequestPath":"/pricing",'
         '"RequestProtocol":"HTTP/2.0","RequestScheme":"https","StartUTC":'

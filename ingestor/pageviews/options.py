@@ -144,6 +144,7 @@ class PageViewOptions:
     never_bots: tuple[str, ...] = ()  # user agents that are people; wins over also_bots
     require_user_agent: bool = True  # a hit without one is no page view
     filter_prefetch: bool = True  # Sec-Purpose, Purpose, X-Moz: fetched ahead, perhaps never seen
+    filter_subresources: bool = True  # Sec-Fetch-Dest, X-Requested-With: a part of a page
 
     trusted_proxies: tuple[str, ...] = ()  # CIDR; only behind these, X-Forwarded-For is believed
     anonymize_ip: bool = False  # last octet of IPv4, last 80 bits of IPv6, before anything is kept

@@ -2,7 +2,7 @@
 
 The order is the same everywhere, so that counts never depend on the way a line took, and cheap
 before dear: method, target, asset, path; status; no_user_agent, bot, user_agent; query; prefetch;
-bad_address; host, no_site; address; referrer; date; unstorable.
+subresource; bad_address; host, no_site; address; referrer; date; unstorable.
 
 `Rules.request_reason`, `status_reason` and `user_agent_reason` judge the raw fields of a line,
 before anything is parsed. They are pure functions of the bytes, and where the bytes are not
@@ -67,6 +67,12 @@ _MAX_VHOST = 253  # … and characters of each: DNS has no longer name
 _MAX_DEFAULTS = 1024  # sites that places are remembered for
 _SLASHES = re.compile(r"//+")
 _PARAMETERS = re.compile(r";[^/]*")
+# Sec-Fetch-Dest of what a page is put together from (Fetch standard, "destination").
+_PARTS = frozenset(
+    "audio audioworklet font image json manifest paintworklet report script serviceworker "
+    "sharedworker speculationrules style track video webidentity worker xslt".split()
+)
+_XHTML = "application/xhtml+xml"
 _PREFETCHES = ("prefetch", "prerender", "preview", "preload")
 
 
@@ -202,6 +208,8 @@ class Rules:
             return Reason.QUERY
         if hit.purpose and self._options.filter_prefetch and _is_prefetch(hit.purpose):
             return Reason.PREFETCH
+        if self._options.filter_subresources and _is_subresource(hit):
+            return Reason.SUBRESOURCE
         return None
 
     def shortcut(self, columns: Mapping[str, int], default: Site | None) -> Shortcut | None:
@@ -216,6 +224,7 @@ class Rules:
             columns,
             self._starts(default),
             filter_prefetch=self._options.filter_prefetch,
+            filter_subresources=self._options.filter_subresources,
             since=self._since,
             until=self._until,
         )
@@ -461,6 +470,19 @@ def _plain_asset(methods: Collection[str], extensions: Collection[str]) -> re.Pa
 def _is_prefetch(purpose: str) -> bool:
     lowered = purpose[:256].lower()
     return any(word in lowered for word in _PREFETCHES)
+
+
+def _is_subresource(hit: Hit) -> bool:
+    """Whether the browser says that the answer is no page: it goes into one, or to its script.
+
+    Of what scripts fetch, pages are those that ask for XHTML as browsers do: Turbo shows them to
+    people. A service worker's fetch for a page has the mode of what it stands for.
+    """
+    dest = (hit.fetch_dest or "").lower()
+    if dest in _PARTS:
+        return hit.fetch_mode != "navigate"
+    by_script = dest == "empty" or (hit.requested_with or "").lower() == "xmlhttprequest"
+    return by_script and hit.fetch_mode != "navigate" and _XHTML not in (hit.accept or "")
 
 
 def _methods(methods: Sequence[str]) -> frozenset[str]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     """The lines' columns and Unix seconds → their verdicts, None: make a hit of this one."""
 
 _NOTHING = frozenset({b"", b"-"})
+_PAGES = _NOTHING | {b"document", b"iframe"}  # Sec-Fetch-Dest
 
 
 class RawReferrer(NamedTuple):
@@ -128,6 +129,7 @@ def shortcut(
     starts: Remembered[bytes, Start | Reason],
     *,
     filter_prefetch: bool,
+    filter_subresources: bool,
     since: int | None,
     until: int | None,
 ) -> Shortcut:
@@ -136,6 +138,8 @@ def shortcut(
     The request of a line has to be plain and judged already, as its status and user agent.
     """
     address_name = "address" if "address" in columns else "forwarded_for"
+    hints = _hints(filter_prefetch=filter_prefetch, filter_subresources=filter_subresources)
+    ordinary = [(name, values) for name, values in hints.items() if name in columns]
     is_dated = since is not None or until is not None
     urls, addresses = values.urls, values.addresses
     referrers, agents, languages = values.referrers, values.user_agents, values.languages
@@ -146,7 +150,7 @@ def shortcut(
         rows = zip(
             times,
             [urls[raw] for raw in texts("target")],
-            _column(texts, "purpose", columns) if filter_prefetch else repeat(b""),
+            _all_in(texts, ordinary),
             _column(texts, "host", columns),
             [addresses[raw] for raw in texts(address_name)],
             map(referrers.__getitem__, _column(texts, "referrer", columns)),
@@ -154,8 +158,8 @@ def shortcut(
             _column(texts, "accept_language", columns),
             strict=False,
         )
-        for time, url, purpose, vhost, address, referrer, (agent, sent_agent), accepts in rows:
-            if url.__class__ is not bytes or purpose not in _NOTHING or address is None:
+        for time, url, is_ordinary, vhost, address, referrer, (agent, sent_agent), accepts in rows:
+            if url.__class__ is not bytes or not is_ordinary or address is None:
                 add(url if isinstance(url, Reason) else None)
                 continue
             place = starts[vhost]
@@ -183,6 +187,22 @@ def shortcut(
 
 def _column(texts: Texts, name: str, columns: Container[str]) -> Iterable[bytes]:
     return texts(name) if name in columns else repeat(b"")
+
+
+def _hints(*, filter_prefetch: bool, filter_subresources: bool) -> dict[str, frozenset[bytes]]:
+    """Give the columns that may tell that nobody looked, with the values that do not tell it."""
+    hints = {"purpose": _NOTHING} if filter_prefetch else {}
+    if filter_subresources:
+        hints |= {"fetch_dest": _PAGES, "requested_with": _NOTHING}
+    return hints
+
+
+def _all_in(texts: Texts, ordinary: Sequence[tuple[str, Container[bytes]]]) -> Iterable[bool]:
+    """Tell of each line whether all of these columns have an ordinary value."""
+    found: Iterable[bool] = repeat(True)  # noqa: FBT003 - an answer
+    for name, values in ordinary:
+        found = [is_so and each in values for is_so, each in zip(found, texts(name), strict=False)]
+    return found
 
 
 def starts_by_vhost(

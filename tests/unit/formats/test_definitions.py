@@ -365,6 +365,21 @@ def test_every_way_to_escape_is_known(escape: str) -> None:
     assert hit(definition, line, escape=escape).user_agent == "x"
 
 
+def test_what_a_browser_says_of_its_request_is_kept() -> None:
+    found = hit(
+        '$remote_addr [$time_local] "$request" $status "$http_sec_fetch_dest" '
+        '"$http_sec_fetch_mode" "$http_x_requested_with" "$http_accept"',
+        f'192.0.2.1 [{TIME}] "GET / HTTP/1.1" 200 "empty" "cors" "XMLHttpRequest" "*/*"',
+    )
+    assert (found.fetch_dest, found.fetch_mode) == ("empty", "cors")
+    assert (found.requested_with, found.accept) == ("XMLHttpRequest", "*/*")
+    for name in ("$http_accept", "$http_sec_fetch_dest"):  # also beside others, without quotes
+        assert hit(
+            f'$remote_addr $http_x_a {name} [$time_local] "$request" $status',
+            f'192.0.2.1 - x [{TIME}] "GET / HTTP/1.1" 200',
+        )
+
+
 def test_methods_and_protocols_that_are_none_make_lines_malformed() -> None:
     definition = "$msec $remote_addr $request_method $request_uri $server_protocol $status"
     assert parsed(definition, "1795338672.5 192.0.2.1 G\\x00T / HTTP/1.1 200") is Malformed.REQUEST

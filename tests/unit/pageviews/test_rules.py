@@ -167,6 +167,34 @@ def test_a_prefetch_is_no_page_view(
     assert reason(rules().decide(hit(purpose="navigate"))) is None
 
 
+SUBRESOURCES = [
+    ({"fetch_dest": "image", "fetch_mode": "no-cors"}, True),
+    ({"fetch_dest": "Script"}, True),
+    ({"fetch_dest": "empty", "fetch_mode": "cors", "accept": "*/*"}, True),
+    ({"fetch_dest": "empty", "fetch_mode": "navigate"}, False),  # through a service worker
+    # Turbo puts pages together from what it fetches; people look at them
+    ({"fetch_dest": "empty", "accept": "text/html, application/xhtml+xml"}, False),
+    ({"fetch_dest": "image", "accept": "text/html,application/xhtml+xml"}, True),
+    ({"fetch_dest": "document", "fetch_mode": "navigate"}, False),
+    ({"fetch_dest": "iframe"}, False),
+    ({"fetch_dest": "-"}, False),
+    ({"fetch_dest": ""}, False),
+    ({"fetch_dest": "nonsense"}, False),
+    ({"requested_with": "XMLHttpRequest"}, True),
+    ({"requested_with": "xmlhttprequest", "accept": "text/html, application/xhtml+xml"}, False),
+    ({"requested_with": "com.example.app"}, False),  # Android's web views name their app
+]
+
+
+@pytest.mark.parametrize(("headers", "is_part"), SUBRESOURCES)
+def test_a_part_of_a_page_is_no_page_view(
+    headers: dict[str, str], is_part: bool, hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    expected = Reason.SUBRESOURCE if is_part else None
+    assert reason(rules().decide(hit(**headers))) is expected
+    assert reason(rules(filter_subresources=False).decide(hit(**headers))) is None
+
+
 def test_user_agents_are_excluded_and_included(
     hit: Callable[..., Hit], rules: Callable[..., Rules]
 ) -> None:
@@ -297,6 +325,7 @@ ORDER: list[tuple[Reason, dict[str, Any]]] = [
     (Reason.USER_AGENT, {"user_agent": "Mozilla/5.0 (X11; Linux) Excluded/1.0"}),
     (Reason.QUERY, {"target": "/%00?_rsc=1"}),
     (Reason.PREFETCH, {"purpose": "prefetch"}),
+    (Reason.SUBRESOURCE, {"fetch_dest": "image"}),
     (Reason.BAD_ADDRESS, {"address": "nobody"}),
     (Reason.HOST, {"host": "excluded.example"}),
     (Reason.NO_SITE, {"host": "elsewhere.example"}),
@@ -419,7 +448,7 @@ def test_the_raw_verdicts_are_those_of_decide(
     by_request = ours.request_reason(f"{method} {target} HTTP/1.1".encode())
     by_status = ours.status_reason(b"%d" % status)
     by_agent = ours.user_agent_reason(user_agent.encode())
-    plain = re.match(r"/|[a-z][a-z0-9]*://[^/?#]", target) and not set(target) & set('"\\')
+    plain = re.match(r"/|[a-z][a-z0-9]{0,31}://[^/?#]", target) and not set(target) & set('"\\')
     if plain and method == "CONNECT" and not target.startswith("/"):
         assert by_request is None  # a parser refuses it
     elif plain:

@@ -68,6 +68,16 @@ AGENTS = (
     CHROME, "-", "", "curl/8.5.0", "Mozilla/5.0 (compatible; Googlebot/2.1)", "x\\", r"a\"b",
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "caf\xe9 \\x22",
 )  # fmt: skip
+FETCHES = (
+    'sec_fetch_dest":"image"', 'sec_fetch_dest":"document"', 'x_requested_with":"XMLHttpRequest"',
+    'sec_fetch_dest":"empty","http_accept":"text/html, application/xhtml+xml"',
+    'sec_fetch_dest":"-"', 'sec_fetch_dest":""', 'sec_purpose":"prefetch"',
+)  # fmt: skip
+HEADERS = (
+    '"headers":{"Sec-Fetch-Dest":["image"],', '"headers":{"Sec-Fetch-Dest":["document"],',
+    '"headers":{"Sec-Fetch-Dest":["empty"],"Sec-Fetch-Mode":["navigate"],',
+    '"headers":{"X-Requested-With":["XMLHttpRequest"],', '"headers":{"Sec-Purpose":["prefetch"],',
+)  # fmt: skip
 TIMES = (
     "22/Nov/2026:10:11:12 +0100", "31/Nov/2026:10:11:12 +0100", "29/Feb/2025:00:00:00 +0000",
     "29/Feb/2024:00:00:00 +0000", "01/Dec/2026:12:00:00 +0000", "02/Dec/2026:00:00:01 +0000",
@@ -115,6 +125,8 @@ def _line(rng: random.Random, sample: str) -> bytes:
         ("1795338672.", ("1796338672.", "0795338672.", "1795338672.9999999", "-1795338672."), 0.1),
         ('"status":200', ('"status":"200"', '"status":2e2', '"status":null', '"status":404'), 0.1),
         ('":', ('": ', '\\u0022":'), 0.02),
+        ('"headers":{', HEADERS, 0.5),
+        ('"status":200', tuple(f'"status":200,"http_{each}' for each in FETCHES), 0.3),
         ("192.0.2.10", WORDS, 0.1),
         (" 200 ", tuple(f" {each} " for each in STATUSES), 0.2),
         ("https://www.example.org/", ("-", "", 'https://x/"', "android-app://x"), 0.3),
