@@ -44,8 +44,8 @@ _TRADES = (
     # browsers without a person
     "headless", "phantomjs", "selenium", "splash",
     # programs and their libraries
-    "library", "curl", "wget", "python", "cloudflare", "wordpress", "hotjar", "server", "tools",
-    "url",
+    "library", "powershell", "dart:io", "siege/", "embedder", "curl", "wget",
+    "python", "cloudflare", "wordpress", "hotjar", "server", "tools", "url",
     # addresses for complaints
     "www.", "://",
 )  # fmt: skip
@@ -85,6 +85,12 @@ _NO_BROWSER = re.compile(
     | [<(;'"{$&=?!*#@~^`\\] .*+                             # no name in front
     | \d++ (?!\w) .*+                                       # a number in front
     | mozilla/\d\.\d\ [\w.-]++                              # Mozilla without a system
+    | mozilla/5\.0\ gecko/.*+                               # … or a system left out
+    # a browser's beginning without its name; only Apple's web views have no more than that
+    | mozilla/5\.0\ \( (?: windows | x11 | macintosh ) (?![^()]*(?:msie|trident)) [^()]*+ \)
+      (?: \ applewebkit/537\.36 (?: \ \(khtml,\ like\ gecko\) )? )?
+    | mozilla/5\.0\ \( (?: windows | x11 ) [^()]*+ \)\ applewebkit/[\d.]++
+      (?: \ \(khtml,\ like\ gecko\) )?
     | mozilla/\d\.\d\ \( [\w-]++ (?: [ /][\d.]++ )? \)      # … or with a lone name for it
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
@@ -107,7 +113,7 @@ _KEY = 4  # characters of a word to find a name by
 _FETCHERS = (
     "whatsapp", "facebook", "snapchat", "yahoo", "yandex", "duckduckgo", "ddg_", "w3c", "php",
     "azure", "apache/", "client/", "claude-", "openai", "microsoft bits", "clamav", "rss", "reeder",
-    "readkit", "downcast",
+    "readkit", "downcast", "docker/",
 )  # fmt: skip
 
 # Names in crawler-user-agents that people's browsers have as well: in-app browsers, desktop

@@ -70,6 +70,9 @@ PEOPLE = [
     "Mozilla/5.0 (compatible; Konqueror/4.14; Linux) KHTML/4.14.2 (like Gecko)",
     "Lynx/2.9.0dev.12 libwww-FM/2.14 SSL-MM/1.4.1 GNUTLS/3.7.8",
     # in-app browsers
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)",
+    IPHONE.rstrip(),
+    IPHONE + "Mobile/15E148",
     IPHONE + "Mobile/15E148 Instagram 385.0.0.26.92 (iPhone15,2; iOS 18_5; de_DE; de; scale=3.00; 1179x2556; 747234567)",
     WEBVIEW + "Instagram 385.0.0.47.74 Android (34/14; 450dpi; 1080x2340; samsung; SM-S921B; e1s; s5e9945; de_DE; 748213456)",
     IPHONE + "Mobile/22F76 [FBAN/FBIOS;FBAV/518.0.0.52.100;FBBV/747813829;FBDV/iPhone14,5;FBMD/iPhone;FBSN/iOS;FBSV/18.5;FBSS/3;FBID/phone;FBLC/de_DE;FBOP/5;FBRV/751234567]",
@@ -118,6 +121,23 @@ PEOPLE = [
 ]  # fmt: skip
 
 BOTS = [
+    # a browser's beginning, and nothing behind it
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64)",
+    "Mozilla/5.0 (X11; Linux x86_64)",
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7)",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36",
+    WINDOWS.rstrip(),
+    LINUX.rstrip(),
+    MAC.rstrip(),
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/605.1.15 (KHTML, like Gecko)",
+    "Mozilla/5.0 Gecko/20100101 Firefox",
+    # tools
+    "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.4522",
+    "Mozilla/5.0 (Windows NT 10.0; Microsoft Windows 10.0.19045; en-US) PowerShell/7.4.1",
+    "Dart/3.3 (dart:io)",
+    "Mozilla/5.0 (pc-x86_64-linux-gnu) Siege/4.1.6",
+    "NotionEmbedder",
+    "docker/24.0.7 go/go1.20.10 git-commit/311b9ff kernel/5.15 os/linux arch/amd64",
     # search engines and AI
     "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
     ANDROID.format("Nexus 5X Build/MMB29P").replace("15", "6.0.1") + "Chrome/125.0.6422.175 Mobile Safari/537.36 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
