@@ -24,7 +24,7 @@ Content: TypeAlias = tuple[str, bytes, str, int]
 
 
 class Reason(StrEnum):
-    """Why a hit is no page view: one word each, the same in counts, metrics and docs."""
+    """Why a hit is no page view: one word each, the same in counts and docs."""
 
     ASSET = "asset"  # a static file by its extension
     METHOD = "method"  # not GET

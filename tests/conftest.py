@@ -61,14 +61,6 @@ def sample_logs() -> Path:
 
 
 @pytest.fixture
-def real_logs() -> Path:
-    folder = ROOT.parent / "shared" / "logs"
-    if not folder.is_dir():
-        pytest.skip("the folder of real logs (../shared/logs) is not here")
-    return folder
-
-
-@pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
     binary = program("nginx")
     if binary is None:

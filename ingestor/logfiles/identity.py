@@ -8,12 +8,14 @@ and has grown past the offset again from one that was only appended to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from hashlib import blake2b
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ingestor.model import Chunk, Identity, KnownFile, Marker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 HEAD = 4096  # bytes of a file's head in a whole fingerprint
 WINDOW = 256  # bytes before an offset that a marker hashes
@@ -22,8 +24,6 @@ DEEP = 65536  # bytes compared of two files with the same head, where an archive
 _DIGEST = 16  # bytes of a hash
 _RUNG = 4  # bytes of it that are kept for each line of a head
 _RUNGS = 64  # lines
-
-ReadAt = Callable[[int, int], bytes]
 
 
 class Readable(Protocol):

@@ -19,7 +19,7 @@ from ingestor.logfiles.compression import (
     is_supported,
     open_stream,
 )
-from ingestor.logfiles.identity import HEAD, WINDOW, Marks, marker_of
+from ingestor.logfiles.identity import WINDOW, Marks, marker_of
 from ingestor.logfiles.lines import LineCutter, Within, unfinished
 from ingestor.logfiles.registry import END
 
@@ -483,11 +483,6 @@ def last_line_end(file: LogFile, size: int) -> int:
             return begin + newline + 1
         end = begin
     return 0
-
-
-def head_of(file: LogFile) -> bytes:
-    """Read the bytes that a fingerprint is made of."""
-    return file.read_at(0, HEAD)
 
 
 class _GivenUp(Exception):

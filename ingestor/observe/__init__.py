@@ -1,4 +1,4 @@
-"""What an operator sees: metrics, progress, reports, systemd notifications."""
+"""What an operator sees: log lines, counts and reports, systemd notifications."""
 
 from ingestor.observe.logs import printable, set_up
 from ingestor.observe.report import Counts, counted, human_bytes, reasons

@@ -4,11 +4,11 @@ The order is the same everywhere, so that counts never depend on the way a line 
 before dear: method, target, asset, path; status; no_user_agent, bot, user_agent; query; prefetch;
 subresource; bad_address; host, no_site; address; referrer; date; unstorable.
 
-`Rules.request_reason`, `status_reason` and `user_agent_reason` judge the raw fields of a line,
-before anything is parsed. They are pure functions of the bytes, and where the bytes are not
-plain enough to be sure what a parser would make of them, they do not decide (None), and the line
-is for the parser and `Rules.decide`. A line that passes all three (True) is for the parser and
-`Rules.page_view`. Where they decide, they decide as `decide` does; a test holds them to it.
+`Rules.requests`, `statuses` and `agents` judge the raw fields of a line by look-up, before anything
+is parsed. Where the bytes are not plain enough to be sure what a parser would make of them, they do
+not decide (None), and the line is for the parser and `Rules.decide`. A line that passes all three
+(True) is for the parser and `Rules.page_view`. Where they decide, they decide as `decide` does; a
+test holds them to it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from ingestor.pageviews.shortcut import RawReferrer, RawValues, Start, shortcut,
 from ingestor.pageviews.sites import Sites, check_site, host_patterns, vhost_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from ingestor.model import Hit
     from ingestor.pageviews.options import PageViewOptions
@@ -84,13 +84,6 @@ class Rules:
     extensions of assets without the dot, and ``paths_override_assets`` says that the extension
     alone does not decide.
     """
-
-    request_reason: Callable[[bytes], RawVerdict]
-    """Method, target, asset and path of a quoted request, ``GET /x HTTP/1.1``."""
-    status_reason: Callable[[bytes], RawVerdict]
-    """Of a status as logged, ``200``."""
-    user_agent_reason: Callable[[bytes], RawVerdict]
-    """No_user_agent, bot and user_agent, of a user agent as logged, ``-`` included."""
 
     def __init__(
         self,
@@ -151,6 +144,7 @@ class Rules:
         self._referrer_excluded: Remembered[str, bool] = Remembered(
             self._judge_referrer, limit=4096
         )
+        # Method, target, asset and path of a quoted request line.
         self.requests: Remembered[bytes, RawVerdict] = Remembered(
             self._judge_request, limit=16384, longest=256
         )
@@ -167,9 +161,6 @@ class Rules:
             user_agent=lambda logged: self._agents[logged][0],
             language=self._shaper.language,
         )
-        self.request_reason = self.requests.__getitem__
-        self.status_reason = self.statuses.__getitem__
-        self.user_agent_reason = self.agents.__getitem__
 
     def decide(self, hit: Hit, default: Site | None = None) -> Verdict:
         """Judge a hit. ``default`` is the source's own site, for lines without a vhost."""

@@ -112,7 +112,7 @@ def test_logs_that_are_rotated_meanwhile_are_read_by_their_new_names(
         if at == when:
             rotate(tmp_path, packed="" if compressed and packed > "access.log.2" else packed)
             head, _ = reading.sample(chunk.file)
-            assert head.startswith(begin + b"line ") or packed
+            assert head.startswith(begin + b"line ") or (packed and not head)
         read += chunk.data.splitlines(keepends=True)
         if acking:
             registry.ack(chunk.file, chunk.start, chunk.end)

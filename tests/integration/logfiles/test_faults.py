@@ -1,4 +1,4 @@
-"""The rows of faults.md that belong to reading files; the number in a test's name is the row."""
+"""The rows of docs/reliability.md that belong to reading files; a test's name has the number."""
 
 from __future__ import annotations
 

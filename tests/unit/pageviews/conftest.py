@@ -132,7 +132,7 @@ def _url_problem(payload: dict[str, Any]) -> str | None:
 
 
 def _refusal(payload: dict[str, Any]) -> str | None:
-    """Umami's lasting objection to a payload, by umami-api.md; None where it stores it."""
+    """Umami's lasting objection to a payload (3.1, by experiment); None where it stores it."""
     return _field_problem(payload) or _url_problem(payload)
 
 

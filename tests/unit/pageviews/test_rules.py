@@ -46,7 +46,7 @@ def test_success_and_not_modified_count(
     ours = rules()
     assert reason(ours.decide(hit(status=status))) is expected
     if status:
-        assert ours.status_reason(b"%d" % status) is (expected or True)
+        assert ours.statuses[b"%d" % status] is (expected or True)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_success_and_not_modified_count(
 def test_pages(target: str, hit: Callable[..., Hit], rules: Callable[..., Rules]) -> None:
     ours = rules(sites=(SITE,))
     assert reason(ours.decide(hit(target=target))) is None
-    assert ours.request_reason(b"GET " + target.encode() + b" HTTP/1.1") is True
+    assert ours.requests[b"GET " + target.encode() + b" HTTP/1.1"] is True
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_assets_are_told_by_the_paths_extension(
 ) -> None:
     ours = rules(sites=(SITE,))
     assert ours.decide(hit(target=target)) is Reason.ASSET
-    assert ours.request_reason(b"GET " + target.encode() + b" HTTP/2.0") is Reason.ASSET
+    assert ours.requests[b"GET " + target.encode() + b" HTTP/2.0"] is Reason.ASSET
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_what_programs_ask_for_is_no_page(
 ) -> None:
     ours = rules()
     assert ours.decide(hit(target=target)) is Reason.PATH
-    assert ours.request_reason(b"GET " + target.encode() + b" HTTP/1.1") is Reason.PATH
+    assert ours.requests[b"GET " + target.encode() + b" HTTP/1.1"] is Reason.PATH
 
 
 @pytest.mark.parametrize(
@@ -391,17 +391,17 @@ def test_the_extension_is_the_last_segments(path: str, extension: str) -> None:
 def test_a_request_that_parsers_may_read_differently_is_not_decided(
     request_line: bytes, rules: Callable[..., Rules]
 ) -> None:
-    assert rules().request_reason(request_line) is None
+    assert rules().requests[request_line] is None
 
 
 @pytest.mark.parametrize("raw", [b"", b"-", b"20", b"2000", b"abc", b" 200"])
 def test_a_status_that_is_none_is_not_decided(raw: bytes, rules: Callable[..., Rules]) -> None:
-    assert rules().status_reason(raw) is None
+    assert rules().statuses[raw] is None
 
 
 @pytest.mark.parametrize("raw", [b"curl \\x22", b'curl "', b"curl \xff", b"curl\t"])
 def test_a_user_agent_with_escapes_is_not_decided(raw: bytes, rules: Callable[..., Rules]) -> None:
-    assert rules().user_agent_reason(raw) is None
+    assert rules().agents[raw] is None
 
 
 STRICT = Rules(PageViewOptions(), (SITE,))
@@ -445,9 +445,9 @@ def test_the_raw_verdicts_are_those_of_decide(
                 None, logged)
         )
     )  # fmt: skip
-    by_request = ours.request_reason(f"{method} {target} HTTP/1.1".encode())
-    by_status = ours.status_reason(b"%d" % status)
-    by_agent = ours.user_agent_reason(user_agent.encode())
+    by_request = ours.requests[f"{method} {target} HTTP/1.1".encode()]
+    by_status = ours.statuses[b"%d" % status]
+    by_agent = ours.agents[user_agent.encode()]
     plain = re.match(r"/|[a-z][a-z0-9]{0,31}://[^/?#]", target) and not set(target) & set('"\\')
     if plain and method == "CONNECT" and not target.startswith("/"):
         assert by_request is None  # a parser refuses it
