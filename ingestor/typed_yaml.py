@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
 import os
 import re
+import stat
 import types
 import typing
 from pathlib import Path
@@ -32,13 +34,15 @@ _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.ASCII | re.IGNORECASE)
+_QUOTED = re.compile(r"""'(?!<).{2,}'|".{2,}\"""")  # by the parser, but for single characters
 _PLAIN_TAGS = {
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp")
 }
 _LONGEST = 100 * 366 * 86400.0  # seconds; more overflows a clock somewhere
 _LARGEST = 1 << 63
 _SHOWN = 200  # characters of a value in an error
-_MAX_SECRET = 65536  # bytes; a secret's file is a line, not a disk
+_MAX_SECRET = 8192  # characters
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class _Size:
@@ -76,8 +80,8 @@ class Reader:
             mark = error.problem_mark or error.context_mark
             place = Place(source, None if mark is None else mark.line + 1)
             raise ConfigError(
-                f"{place}: this is not valid YAML: {error.problem}. Write values with any of "
-                "* ! % @ : # { } [ ] in quotes, and indent with blanks, not tabs."
+                f"{place}: this is not valid YAML: {_unnamed(error.problem)}. Write values with "
+                "any of * ! % @ : # { } [ ] in quotes, and indent with blanks, not tabs."
             ) from None
         except (yaml.YAMLError, RecursionError) as error:
             raise ConfigError(f"{source}: this is not valid YAML: {error}") from None
@@ -93,14 +97,15 @@ class Reader:
                 name = name.removesuffix("_file")  # noqa: PLW2901 - the same, told in another way
                 if name in values:
                     raise ConfigError(f"{place}: {path} and {name} are both set; keep one.")
-                file = self._expand(str(value_node.value), path, place)
-                values[name] = self.secret(file, path, place)
+                values[name] = self.secret(self.value(value_node, str, path, source), path, place)
                 continue
             if name not in names:
                 allowed = [*names, *(f"{each}_file" for each in secrets(cls))]
                 raise ConfigError(f"{place}: {unknown('key', name, allowed, prefix=key)}")
             if name in values:
                 raise ConfigError(f"{place}: {path} is set twice; keep one.")
+            if name in secrets(cls):
+                self._require_known(value_node, path, place)
             values[name] = self.value(value_node, hints[name], path, source)
         return values
 
@@ -109,7 +114,8 @@ class Reader:
         if not isinstance(node, yaml.MappingNode):
             place = Place(source, node.start_mark.line + 1)
             what = f"{key} has to be" if key else "the configuration has to be"
-            raise ConfigError(f"{place}: {what} a mapping of keys to values, not {_kind(node)}.")
+            kind = "one value" if isinstance(node, yaml.ScalarNode) else _kind(node)
+            raise ConfigError(f"{place}: {what} a mapping of keys to values, not {kind}.")
         found = []
         for key_node, value_node in node.value:
             place = Place(source, key_node.start_mark.line + 1)
@@ -172,17 +178,32 @@ class Reader:
 
     def secret(self, name: str, key: str, place: Place) -> str:
         """Read a secret from its file, without blanks around it. Raises ConfigError."""
+        shown = name if "/" in name else "the file"  # perhaps it is the secret itself
         try:
-            with Path(name).open(encoding="utf-8") as file:
-                text = file.read(_MAX_SECRET).strip()
+            text = _text_of(name).strip()
         except (OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
             why = error.strerror if isinstance(error, OSError) else "it is not text"
             raise ConfigError(
-                f"{place}: {key}: {name} cannot be read: {why}. "
+                f"{place}: {key}: {shown} cannot be read: {why}. "
                 f"It has to be readable for the user {_user()}."
             ) from None
+        if not text or len(text) > _MAX_SECRET or _CONTROL.search(text) is not None:
+            raise ConfigError(
+                f"{place}: {key}: {shown} holds no secret: it has to be one line of text, of up to "
+                f"{_MAX_SECRET} characters."
+            )
         self.secret_files.append(Path(name))
         return text
+
+    def _require_known(self, node: yaml.Node, key: str, place: Place) -> None:
+        """Raise ConfigError, without telling it, where a part of a secret looks like a variable."""
+        text = node.value if isinstance(node, yaml.ScalarNode) else ""
+        names = _VARIABLE.findall(text)
+        if _VARIABLE.fullmatch(text) is None and any(n not in self.environment for n in names):
+            raise ConfigError(
+                f"{place}: {key} has a ${{…}} in it that is not set in the environment. Where it "
+                f"is a part of the secret, write it into a file: {key}_file."
+            )
 
     def _expand(self, text: str, key: str, place: Place) -> str:
         def variable(match: re.Match[str]) -> str:
@@ -226,8 +247,22 @@ def _kind(node: yaml.Node) -> str:
     if isinstance(node, yaml.SequenceNode):
         return "a list"
     if node.tag not in _PLAIN_TAGS:
-        return f"the tag {node.tag}"
+        return "a value with a tag (begin it with a quote, not with !)"
     return f"{node.value!r}" if node.value else "nothing"
+
+
+def _text_of(name: str) -> str:
+    """Read a regular file, and no more of it than a secret has; a FIFO would wait for ever."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with os.fdopen(descriptor, encoding="utf-8") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return file.read(2 * _MAX_SECRET)
+
+
+def _unnamed(problem: str | None) -> str:
+    """What is wrong about some YAML, without its words: an unquoted password may be one."""
+    return _QUOTED.sub("(not shown)", problem or "it cannot be read")
 
 
 def _wanted(hint: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -191,6 +192,56 @@ def test_secrets_come_from_the_environment_or_a_file_and_never_show(
     assert config.umami.password == "hunter2"  # noqa: S105
     assert "hunter2" not in repr(config)
     assert "k-123" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["password: *hunter2", "password: !hunter2 x", "password: !!hunter2 x",
+     "password: !hunter2!x y",
+     "password: 'a${HUNTER2}b'", "password: [hunter2]", "password: {hunter2: x}",
+     "password: {*hunter2 : x}", "password_file: [hunter2]", "password_file: hunter2",
+     "password_file: !hunter2 x", "password: &hunter2 a\n  api_key: &hunter2 b",
+     "password: *hunter'2\"", 'password: "x" hunter2'],
+)  # fmt: skip
+def test_a_mistake_in_writing_a_secret_does_not_show_it(loaded: Any, written: str) -> None:
+    text = f"umami:\n  url: https://umami.example.com\n  username: me\n  {written}\n"
+    with pytest.raises(ConfigError) as caught:
+        loaded(text)
+    assert "hunter" not in str(caught.value).lower()
+    assert "config.yaml:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "holds no secret"),
+        (b" \n", "holds no secret"),
+        (b"hunter2\nhunter3\n", "one line"),
+        (b"hunter2\x00", "holds no secret"),
+        (b"hunter2" * 2000, "up to 8192"),
+        (b"hunter\xff", "not text"),
+    ],
+)
+def test_what_is_no_secret_is_not_taken_for_one(
+    loaded: Any, tmp_path: Path, content: bytes, why: str
+) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(ConfigError, match=why) as caught:
+        loaded(GOOD.replace("url:", f"api_key_file: {tmp_path}/secret, url:"))
+    assert "hunter" not in str(caught.value)
+
+
+def test_a_secret_is_read_from_a_regular_file_alone(loaded: Any, tmp_path: Path) -> None:
+    """What has no end, or may never begin, would hold up the start."""
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("/dev/zero", "/dev/null", tmp_path / "fifo", tmp_path):
+        with pytest.raises(ConfigError, match=r"no regular file|Is a directory"):
+            loaded(GOOD.replace("url:", f"api_key_file: {name}, url:"))
+
+
+def test_a_section_that_is_one_value_is_not_repeated(loaded: Any) -> None:
+    with pytest.raises(ConfigError, match="a mapping of keys to values, not one value"):
+        loaded("umami: https://me:hunter2@umami.example.com")
 
 
 def test_a_variable_names_the_file_of_a_secret(loaded: Any, tmp_path: Path) -> None:
