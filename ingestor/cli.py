@@ -606,4 +606,16 @@ def _finish(result: Any, *, json_: bool, quiet: bool = False) -> None:
 def _json(value: Any) -> str:
     import orjson  # noqa: PLC0415 - start-up time
 
-    return orjson.dumps(value).decode()
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # a path that is no UTF-8
+        return orjson.dumps(_escaped(value)).decode()
+
+
+def _escaped(value: Any) -> Any:
+    r"""Give the same with bytes that are no text as ``\udcff``: JSON cannot hold them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(each) for key, each in value.items()}
+    return [_escaped(each) for each in value] if isinstance(value, list | tuple) else value

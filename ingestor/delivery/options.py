@@ -47,6 +47,9 @@ class UmamiOptions:
         self._refuse_more()
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
             raise UsageError("umami.api_key holds characters that no HTTP header can carry")
+        for key, value in (("username", self.username), ("password", self.password)):
+            if value is not None and value.encode(errors="ignore").decode() != value:
+                raise UsageError(f"umami.{key} holds bytes that are no UTF-8; a login takes text")
         if (self.username is None) != (self.password is None):
             key, other = (
                 ("username", "password") if self.password is None else ("password", "username")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from parts import WEBSITE, Command, Line
+from parts import WEBSITE, Command, Line, SandboxProcess
 
 SITE = ("--website", WEBSITE, "--hostname", "example.com")
 
@@ -24,3 +25,30 @@ def test_a_proxy_that_cannot_be_used_is_told_before_all_else(
         assert "HTTP_PROXY names no proxy that can be used" in done.stderr
         assert "s3cret" not in done.stderr
     assert not (tmp_path / "checkpoint.db").exists()
+
+
+def test_paths_that_are_no_utf_8_do_not_end_what_prints_json(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    logs = tmp_path / os.fsdecode(b"logs\xff")
+    logs.mkdir()
+    (logs / os.fsdecode(b"a\xfe.log")).write_bytes(line("/"))
+    checkpoint = ("--checkpoint", logs / "checkpoint.db")
+    assert ingestor.json("preview", *SITE, logs)["would_send"] == 1
+    done = ingestor.json("backfill", "--url", sandbox.url, *SITE, *checkpoint, logs)
+    assert done["accepted"] == 1
+    named = r"logs\udcff/checkpoint.db"
+    assert ingestor.json("status", *checkpoint)["checkpoint"].endswith(named)
+    shown = ingestor.json("checkpoint", "show", *checkpoint)
+    assert shown["path"].endswith(named)
+    assert shown["files"][0]["path"].endswith(r"logs\udcff/a\udcfe.log")
+    told = ingestor.json("check", "-c", logs / "c.yaml", code=2)["findings"]
+    assert r"logs\udcff/c.yaml" in told[0]["text"]
+
+
+def test_a_password_that_is_no_text_is_a_mistake(ingestor: Command) -> None:
+    flags = ("--url", "http://127.0.0.1:9", *SITE, "--checkpoint", "checkpoint.db", "x.log")
+    login = {"INGESTOR_UMAMI_USERNAME": "me", "INGESTOR_UMAMI_PASSWORD": os.fsdecode(b"\xffs3c")}
+    done = ingestor("backfill", *flags, code=2, **login)
+    assert "umami.password holds bytes" in done.stderr
+    assert "s3c" not in done.stderr
