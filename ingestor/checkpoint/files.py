@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from ingestor.checkpoint.watermark import Intervals, watermark
@@ -154,11 +155,16 @@ def load_totals(connection: sqlite3.Connection, role: str) -> dict[str, dict[str
     rows = connection.execute("SELECT source, counts FROM totals WHERE role = ?", (role,))
     try:
         return {
-            source: {name: int(number) for name, number in json.loads(counts).items()}
+            os.fsdecode(source): {name: int(number) for name, number in json.loads(counts).items()}
             for source, counts in rows
         }
     except (TypeError, AttributeError) as error:
         raise ValueError(f"totals: {error}") from error
+
+
+def stored(source: str) -> str | bytes:
+    """Give the name of a source as SQLite takes it: text, or bytes where a path is no UTF-8."""
+    return source if source.isprintable() else os.fsencode(source)
 
 
 def signed(number: int) -> int:

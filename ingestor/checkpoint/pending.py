@@ -80,7 +80,7 @@ class Pending:
         for batch in self.struck:
             execute(_STRIKE, (batch,))
         for source, counts in self.totals.items():
-            execute(_PUT_TOTAL, (role, source, counts))
+            execute(_PUT_TOTAL, (role, files.stored(source), counts))
         if self.claims or self.doubts or self.notes or self.copies or self.forgotten:
             self._write_the_rest(connection, role)
 

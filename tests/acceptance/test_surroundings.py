@@ -33,11 +33,13 @@ def test_paths_that_are_no_utf_8_do_not_end_what_prints_json(
     logs = tmp_path / os.fsdecode(b"logs\xff")
     logs.mkdir()
     (logs / os.fsdecode(b"a\xfe.log")).write_bytes(line("/"))
-    checkpoint = ("--checkpoint", logs / "checkpoint.db")
+    checkpoint = ("--checkpoint", tmp_path / os.fsdecode(b"c\xff.db"))
     assert ingestor.json("preview", *SITE, logs)["would_send"] == 1
     done = ingestor.json("backfill", "--url", sandbox.url, *SITE, *checkpoint, logs)
     assert done["accepted"] == 1
-    named = r"logs\udcff/checkpoint.db"
+    again = ingestor.json("backfill", "--url", sandbox.url, *SITE, *checkpoint, logs)
+    assert again["lines"] == 0
+    named = r"c\udcff.db"
     assert ingestor.json("status", *checkpoint)["checkpoint"].endswith(named)
     shown = ingestor.json("checkpoint", "show", *checkpoint)
     assert shown["path"].endswith(named)
