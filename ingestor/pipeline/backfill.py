@@ -194,7 +194,7 @@ class _Backfill:
 
     def _about(self, lines: Lines, chunk: Chunk, about: About) -> None:
         site = self._scanners.site(lines.source_of(chunk.file) or 0)
-        self._scanners.remark(self._name(lines, chunk.file), about.format, about.fields, site)
+        self._scanners.remark(self._name(lines, chunk.file), about, site)
 
     def _scanner(self, lines: Lines, chunk: Chunk) -> Scanner | None:
         scanner = self._scanners.get(chunk.file)

@@ -10,6 +10,7 @@ from ingestor.errors import FormatError
 from ingestor.model import Malformed, Scanned, Tally
 from ingestor.pipeline.siblings import Siblings
 from ingestor.scan import Recipe, Scanner, sample_lines
+from ingestor.scan.worker import About
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ingestor.model import Chunk
     from ingestor.pageviews import Rules, Site
 
-__all__ = ["Scanners", "sample_lines", "without_lines"]
+__all__ = ["Scanners", "agent_advice", "sample_lines", "without_lines"]
 
 log = logging.getLogger("ingestor")
 
@@ -51,7 +52,7 @@ class Scanners:
         self._clock = clock
         self._siblings = Siblings(sources, clock)
         self._scanners: dict[int, Scanner] = {}
-        self._remarked: set[str] = set()
+        self._remarked: set[tuple[str, bool]] = set()
 
     def get(self, key: int) -> Scanner | None:
         """Give the scanner that was made for this file, if any."""
@@ -81,7 +82,8 @@ class Scanners:
             if found is None:
                 raise
             scanner = found
-        self.remark(name, scanner.format.name, scanner.format.fields, recipe.site)
+        about = About(scanner.format.name, scanner.format.fields, scanner.names_agents)
+        self.remark(name, about, recipe.site)
         if len(self._scanners) >= _KEPT and not self._following:
             del self._scanners[next(iter(self._scanners))]
         self._scanners[key] = scanner
@@ -108,21 +110,23 @@ class Scanners:
             in_blocks=self._in_blocks,
         )
 
-    def remark(
-        self, name: str, format_name: str, fields: frozenset[str], site: Site | None
-    ) -> None:
+    def remark(self, name: str, about: About, site: Site | None) -> None:
         """Tell a person, once a format, what it does not tell us; ``name`` is the first file."""
-        if format_name in self._remarked:
+        format_name, fields, names_agents = about
+        if (format_name, names_agents) in self._remarked:
             return
-        self._remarked.add(format_name)
-        if "user_agent" not in fields:
+        self._remarked.add((format_name, names_agents))
+        if not names_agents:
             log.warning(
-                "%s: its format (%s) has no user agent, so bots cannot be told from people%s.",
+                "%s: its format (%s) has no user agent%s, so bots cannot be told from people%s. "
+                "%s.",
                 name,
                 format_name,
+                " in any of the lines that were looked at" if "user_agent" in fields else "",
                 ", and its lines are filtered (pageviews.require_user_agent)"
                 if self._require_user_agent
                 else "",
+                agent_advice(format_name),
             )
         assumed = [
             f"{field} (every line counts as {value})"
@@ -147,6 +151,13 @@ class Scanners:
     def forget(self, key: int) -> None:
         """Drop a file's scanner: the file is done."""
         self._scanners.pop(key, None)
+
+
+def agent_advice(format_name: str) -> str:
+    """Tell how to get user agents into a log of this format."""
+    if "traefik" in format_name:
+        return "Set accessLog.fields.headers.names.User-Agent: keep in Traefik; it drops headers"
+    return "Let the server log them, as the format combined does"
 
 
 def without_lines(chunk: Chunk) -> Scanned:

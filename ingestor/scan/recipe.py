@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("ingestor")
 
 _DAY = 86400  # seconds
+_FEW = 5  # requests without a user agent may be all a scanner's
 _SHOWN = 64  # characters of a value in a message
 _WANTED = (
     "Umami tells visitors apart by their addresses, so let the server log them: whole, or masked "
@@ -73,8 +74,11 @@ class Recipe:
         else:
             line_format = format_named(self.format, timezone=zone).for_file(first)
             self._require_lines_of(line_format, first, int(clock()) + _DAY)
+        names_agents = _names_agents(line_format.for_file(first), first, int(clock()) + _DAY)
         line_format = line_format.for_file(first)
-        return Scanner(line_format, rules, site=self.site, clock=clock, in_blocks=in_blocks)
+        scanner = Scanner(line_format, rules, site=self.site, clock=clock, in_blocks=in_blocks)
+        scanner.names_agents = names_agents
+        return scanner
 
     def _why_not(self, found: Detection) -> str:
         name = printable(self.name)
@@ -125,6 +129,20 @@ class Recipe:
             f"client's: `{printable(unaddressed.address[:_SHOWN])}` stands there. Correct {where}, "
             f"if the address stands elsewhere. {_WANTED}"
         )
+
+
+def _names_agents(line_format: Format, lines: list[bytes], latest: int) -> bool:
+    """Tell whether some line names a user agent, or there are too few to tell."""
+    if "user_agent" not in line_format.fields:
+        return False
+    hits = 0
+    for line in lines:
+        hit = line_format.parse(line, latest)
+        if isinstance(hit, Hit):
+            if hit.user_agent:
+                return True
+            hits += 1
+    return hits < _FEW
 
 
 def _is_foreign(line_format: Format, line: bytes, verdict: Malformed | Reason) -> bool:

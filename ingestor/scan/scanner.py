@@ -99,6 +99,7 @@ class Scanner:
         in_blocks: bool = True,
     ) -> None:
         self.format = line_format
+        self.names_agents = "user_agent" in line_format.fields  # and lines fill it (see `Recipe`)
         self._rules = rules
         self._site = site
         self._clock = clock

@@ -52,6 +52,7 @@ class About(NamedTuple):
 
     format: str  # its name
     fields: frozenset[str]
+    names_agents: bool  # lines that were looked at tell a user agent
 
 
 class Answer(NamedTuple):
@@ -99,7 +100,7 @@ class Worker:
                 self._unexplained[key] = str(error)
                 return Answer(unexplained=str(error))
             self._scanners[key] = scanner
-            about = About(scanner.format.name, scanner.format.fields)
+            about = About(scanner.format.name, scanner.format.fields, scanner.names_agents)
         scanned = scanner.scan(chunk) if here else None
         packed = None if here else pack(*scanner.judge(chunk))
         changed = scanner.format.changed

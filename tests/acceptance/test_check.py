@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 from parts import CHROME, OTHER_WEBSITE, WEBSITE, Command, Line, SandboxProcess, start_sandbox
 
+from ingestor.formats import PRESETS
 from ingestor.sandbox import Sandbox, SandboxOptions
 
 DAY = 86_400
@@ -301,6 +302,15 @@ def test_15_a_format_without_user_agent(setup: Setup, line: Line) -> None:
     assert "pageviews.require_user_agent: false" in found["advice"]
     setup.configure(extra="pageviews: {require_user_agent: false}\n")
     assert "bots cannot be told from people" in only(setup.check(1))["text"]
+
+
+def test_15_a_log_whose_user_agents_are_all_empty(setup: Setup, line: Line) -> None:
+    sample = PRESETS["traefik"].sample
+    agent = sample.partition('"request_User-Agent":"')[2].partition('"')[0]
+    lines = sample.replace(agent, "-").replace("192.0.2.10", "81.2.69.142") + "\n"
+    (setup.logs / "access.log").write_text(lines * 30)
+    found = setup.check(1)["no_user_agent"]
+    assert "accessLog.fields.headers.names.User-Agent: keep" in found["advice"]
 
 
 TWO_SITES = (

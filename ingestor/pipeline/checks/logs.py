@@ -20,7 +20,7 @@ from ingestor.logfiles.reader import LogFile
 from ingestor.model import Hit
 from ingestor.pageviews import Site, Verdict
 from ingestor.pipeline.job import empty_sources, places
-from ingestor.pipeline.scanners import sample_lines
+from ingestor.pipeline.scanners import agent_advice, sample_lines
 from ingestor.pipeline.service_user import asked_as, hidden_by_unit
 
 if TYPE_CHECKING:
@@ -253,16 +253,18 @@ def _remark_on(config: Config, sample: Sample, share: float, remarks: Remarks) -
     else:
         text = f"{line_format.name} explains {share:.0%} of {sample.lines} lines"
         remarks.ok("log", name, f"{text}, {views} of them page views")
-    if "user_agent" not in line_format.fields:
+    has_field = "user_agent" in line_format.fields
+    if not has_field or (sample.hits and not any(hit.user_agent for hit, _ in sample.hits)):
         effect = (
             "so all its lines are filtered (no_user_agent)"
             if config.pageviews.require_user_agent
             else "so bots cannot be told from people"
         )
-        advice = "log the format combined, or set pageviews.require_user_agent: false"
-        if not config.pageviews.require_user_agent:
-            advice = "log the format combined"
-        text = f"its format ({line_format.name}) has no user agent, {effect}"
+        advice = agent_advice(line_format.name)
+        if config.pageviews.require_user_agent:
+            advice += ", or set pageviews.require_user_agent: false"
+        where = " in any line" if has_field else ""
+        text = f"its format ({line_format.name}) has no user agent{where}, {effect}"
         remarks.warn("no_user_agent", name, text, advice)
     if "host" not in line_format.fields and sample.source.site is None and len(config.sites) > 1:
         text = f"its format ({line_format.name}) has no host, so no site can be told"

@@ -54,6 +54,18 @@ def test_a_prefix_that_no_preset_knows_is_no_lack_of_addresses() -> None:
         scanner(f"web1 a {COMBINED}\n" * 30, "auto")
 
 
+@pytest.mark.parametrize("name", ["traefik", "combined"])
+def test_a_log_whose_user_agents_are_all_empty_is_known_by_its_lines(name: str) -> None:
+    sample = PRESETS[name].sample
+    agent = sample[sample.index("Mozilla/") : sample.index("537.36") + len("537.36")]
+    agent = next(part for part in sample.split('"') if part.startswith(agent))
+    empty = sample.replace(agent, "-")
+    assert not scanner(f"{empty}\n" * 30, "auto").names_agents
+    assert not scanner(f"{empty}\n" * 30, name).names_agents
+    assert scanner(f"{empty}\n" * 30 + f"{sample}\n", name).names_agents
+    assert scanner(f"{empty}\n" * 3, name).names_agents  # a scanner's visit says nothing
+
+
 def test_one_address_among_names_is_enough() -> None:
     named = COMBINED.replace("192.0.2.10", "host.example.org")
     assert scanner(f"{named}\n{named}\n{COMBINED}\n", "combined").format.name == "combined"
