@@ -70,6 +70,7 @@ class Marker(NamedTuple):
     offset: int  # bytes; the hashed bytes end here (exclusive)
     length: int  # how many bytes were hashed, less than the maximum only near the start
     digest: bytes  # BLAKE2b-128
+    earlier: bytes = b""  # some markers before it, packed by who made them
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from ingestor.checkpoint import schema
 from ingestor.checkpoint.watermark import Intervals, watermark
 from ingestor.model import Identity, KnownFile, Marker
 
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     "key, device, inode, fingerprint, fingerprint_length, marker_offset, marker_length, "
-    "marker_digest, path, origin, archived, session"
+    "marker_digest, marker_earlier, path, origin, archived, session"
 )
 SELECT = f"SELECT {_COLUMNS} FROM files ORDER BY key"  # noqa: S608 - our own constants
-PUT = f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608 - our own constants
+_SELECT_FROM_FIRST = SELECT.replace("marker_earlier", "NULL")  # who only looks migrates nothing
+PUT = f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608 - our own constants
 
 Row = tuple[Any, ...]
 
@@ -93,7 +95,7 @@ class TrackedFile:
 
     def row(self) -> Row:
         """Build the row to be written."""
-        marker = self.marker or (None, None, None)
+        marker = self.marker or (None, None, None, None)
         return (
             self.key,
             signed(self.identity.device),
@@ -111,19 +113,23 @@ class TrackedFile:
     def from_row(cls, row: Row) -> TrackedFile:
         """Build from a row. Raises ValueError for values that were never written by us."""
         key, device, inode, fingerprint, length, *marker, path, origin, archived, session = row
+        marker_offset, marker_length, marker_digest, earlier = marker
         numbers = (key, device, inode, length, origin, archived, session)
         if not all(isinstance(number, int) for number in numbers) or origin < 0 or length < 0:
             raise ValueError(f"file {key!r}: a number is none")
         if not (isinstance(fingerprint, bytes) and isinstance(path, bytes)):
             raise TypeError(f"file {key!r}: bytes are none")
         identity = Identity(unsigned(device), unsigned(inode), fingerprint, length)
-        found = None if marker[0] is None else Marker(*marker)
+        found = None
+        if marker_offset is not None:
+            found = Marker(marker_offset, marker_length, marker_digest, earlier or b"")
         return cls(key, identity, found, path, origin, session, archived=bool(archived))
 
 
 def load_files(connection: sqlite3.Connection) -> Iterator[TrackedFile]:
     """Every file in the checkpoint, without its acks. Raises ValueError for broken rows."""
-    return map(TrackedFile.from_row, connection.execute(SELECT))
+    has_all = schema.check(connection) > 1
+    return map(TrackedFile.from_row, connection.execute(SELECT if has_all else _SELECT_FROM_FIRST))
 
 
 def load_spans(

@@ -114,6 +114,8 @@ class Registry:
             before = (file.identity, file.path, file.marker, file.archived, file.origin)
             file.identity = file.identity if identity is None else identity
             file.path = file.path if path is None else path
+            if marker is not None and file.marker is not None and not marker.earlier:
+                marker = marker._replace(earlier=file.marker.earlier)  # they are as true as before
             file.marker = file.marker if marker is None else marker
             file.archived = file.archived if archived is None else archived
             file.origin = file.origin if origin is None else origin

@@ -74,7 +74,9 @@ CREATE TABLE notes (
 ) WITHOUT ROWID;
 """
 
-STEPS: Sequence[str] = (_FIRST,)
+_EARLIER_MARKERS = "ALTER TABLE files ADD COLUMN marker_earlier BLOB;  -- packed; NULL: none\n"
+
+STEPS: Sequence[str] = (_FIRST, _EARLIER_MARKERS)
 
 
 class NotOurs(Exception):

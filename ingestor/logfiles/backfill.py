@@ -27,7 +27,7 @@ from ingestor.logfiles.reader import (
     last_line_end,
     read_surely,
 )
-from ingestor.logfiles.recognition import Home, recognize
+from ingestor.logfiles.recognition import Home, left_of_what_was_read, recognize
 from ingestor.logfiles.registry import END, Registry
 from ingestor.model import Chunk, KnownFile, Marker
 
@@ -237,6 +237,9 @@ class Backfill:
         end = END if archived else length
         read = self._read.get(known.key)
         stretches = self._registry.unread(known.key, end)
+        left = self._left(found, file, head, known) if stretches[:1] == [(0, end)] else None
+        if left is not None:
+            stretches = _behind(stretches, left.offset)
         if read is not None:  # a copy, or the rest of what this run has begun elsewhere
             whole = archived and read.length is not None
             stretches = [] if whole else _behind(stretches, read.end)
@@ -248,7 +251,7 @@ class Backfill:
             what = "the running daemon, or another backfill, is reading it"
             self._say(found, what, "run again when it is done")
             return
-        reading = Reading(known.key, stretches, self._options)
+        reading = Reading(known.key, stretches, self._options, left or known.marker)
         if read is None:
             read = self._read[known.key] = _Read(
                 found.path, found.id, found.source, reading, site=found.site
@@ -257,11 +260,18 @@ class Backfill:
             reading.marks = read.reading.marks
             read.path, read.id, read.reading = found.path, found.id, reading
             read.site = found.site
+        if left is not None:
+            yield Chunk(known.key, 0, left.offset, b"")
         if archived:
             yield from self._archive(found, file, known, read, excluded)
         else:
             self._remember_place(known, found, head)
             yield from self._plain(found, file, length, read)
+
+    def _left(self, found: Found, file: LogFile, head: bytes, known: KnownFile) -> Marker | None:
+        """How far new content was read as what stood there before; all of it, not the live part."""
+        left = left_of_what_was_read(found, file, head, self._catalogue, self, known.key)
+        return left.marker if left is not None and left.origin == 0 else None
 
     def _register(self, found: Found, head: bytes, *, archived: bool) -> KnownFile:
         identity = identity_of(found.device, found.inode, head)

@@ -8,6 +8,7 @@ and has grown past the offset again from one that was only appended to.
 
 from __future__ import annotations
 
+import struct
 from enum import Enum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -24,6 +25,8 @@ DEEP = 65536  # bytes compared of two files with the same head, where an archive
 _DIGEST = 16  # bytes of a hash
 _RUNG = 4  # bytes of it that are kept for each line of a head
 _RUNGS = 64  # lines
+_EARLIER = struct.Struct("<q8s")  # an earlier marker: its offset, and so much of its hash
+_EARLIER_MOST = 32
 
 
 class Readable(Protocol):
@@ -89,7 +92,50 @@ def marker_at(content: Readable, offset: int) -> Marker:
 def has_marker(marker: Marker, content: Readable) -> bool:
     """Whether the content still has, before the marker's offset, the bytes it once had."""
     window = content.read_at(marker.offset - marker.length, marker.length)
-    return len(window) == marker.length and digest(window) == marker.digest
+    return len(window) == marker.length and digest(window).startswith(marker.digest)
+
+
+def with_earlier(marker: Marker, earlier: Iterable[Marker]) -> Marker:
+    """Let a marker carry some before it: the oldest of each doubling of the distance back.
+
+    That one stays as the log grows, until it has come to the next. What is within the head tells
+    nothing that the head does not.
+    """
+    kept: dict[int, Marker] = {}
+    for one in sorted(earlier):
+        if HEAD <= one.offset < marker.offset:
+            kept.setdefault(((marker.offset - one.offset) // WINDOW).bit_length(), one)
+    packed = [_EARLIER.pack(one.offset, one.digest) for one in kept.values()]
+    return marker._replace(earlier=b"".join(packed[-_EARLIER_MOST:]))
+
+
+def with_those_before(marker: Marker) -> list[Marker]:
+    """Take a marker and what it carries apart, in the order of the log."""
+    earlier = _EARLIER.iter_unpack(marker.earlier)
+    found = [Marker(offset, min(WINDOW, offset), shortened) for offset, shortened in earlier]
+    return [*found, marker._replace(earlier=b"")]
+
+
+def last_left(marker: Marker, content: Readable) -> Marker | None:
+    """Give the last of a log's markers that content which begins as the log did still has.
+
+    None where that is not past the head, or among lines that are all the same: so much may two
+    logs have in common.
+    """
+    length = content.length or 0
+    found = with_those_before(marker)
+    for i in range(len(found) - 1, -1, -1):
+        at = found[i].offset
+        if HEAD <= at <= length and has_marker(found[i], content) and _is_telling(content, at):
+            return with_earlier(marker_at(content, at), found[:i])
+    return None
+
+
+def _is_telling(content: Readable, offset: int) -> bool:
+    """Whether the bytes before an offset are others than those before the line that ends there."""
+    before = content.read_at(offset - HEAD, HEAD)
+    line = before.rfind(b"\n", 0, len(before) - 1) + 1
+    return line > WINDOW and before[line - WINDOW : line] != before[-WINDOW:]
 
 
 class Beginning(NamedTuple):
@@ -237,32 +283,53 @@ class Marks:
 
     LIMIT = 128
 
-    def __init__(self) -> None:
+    def __init__(self, before: Marker | None = None) -> None:
         self._marks: list[Marker] = []
+        self._inner: list[Marker] = []  # within the chunk that came last
+        self._passed = [] if before is None else with_those_before(before)
 
     def note(self, chunks: Sequence[Chunk], before: bytes, data: bytes, offset: int) -> None:
-        """Remember the markers at the chunks' ends.
+        """Remember the markers at the chunks' ends, and some within the last.
 
         ``data`` stands at ``offset``, and ``before`` are up to `WINDOW` bytes just before it.
         """
-        for chunk in chunks:
-            end = chunk.end - offset
+
+        def mark(end: int) -> Marker:
             window = data[end - WINDOW : end] if end >= WINDOW else before + data[:end]
-            self._marks.append(marker_of(window, chunk.end))
+            return marker_of(window, offset + end)
+
+        self._marks += [mark(chunk.end - offset) for chunk in chunks]
         if len(self._marks) > self.LIMIT:
             last = self._marks[-1]
             self._marks = [*self._marks[:-1:2], last]
+        if chunks:
+            begin, end = chunks[-1].start - offset, chunks[-1].end - offset
+            self._inner = [mark(at) for at in _line_ends(data, max(begin, 0), end)]
 
     def at(self, offset: int) -> Marker | None:
-        """Give the last marker at or below ``offset`` (a watermark); drops those before it."""
+        """Give the last marker at or below ``offset`` (a watermark); drops those before it.
+
+        It carries some of those that were given before.
+        """
         at = 0
         while at < len(self._marks) and self._marks[at].offset <= offset:
             at += 1
         if at == 0:
             return None
+        found = self._marks[at - 1]
+        marker = with_earlier(found, [*self._passed, *self._marks[:at], *self._inner])
+        self._passed = with_those_before(marker)
         del self._marks[: at - 1]
-        return self._marks[0]
+        return marker
 
     def add(self, marker: Marker) -> None:
         """Remember one that was made elsewhere, past all others."""
         self._marks.append(marker)
+
+
+def _line_ends(data: bytes, begin: int, end: int) -> Iterator[int]:
+    """Offsets of line ends within a chunk: that before the last line, and ever further back."""
+    back = 1
+    while (at := data.rfind(b"\n", begin, max(begin, end - back)) + 1) > begin:
+        yield at
+        back = max(WINDOW, 2 * (end - at))

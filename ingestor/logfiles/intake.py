@@ -18,7 +18,7 @@ from ingestor.logfiles.reader import (
     last_line_end,
     tail_of,
 )
-from ingestor.logfiles.recognition import Relation, Verdict, recognize
+from ingestor.logfiles.recognition import Left, Relation, Verdict, left_of_what_was_read, recognize
 from ingestor.logfiles.registry import END
 from ingestor.model import Chunk, KnownFile
 
@@ -189,7 +189,7 @@ class Intake:
         }
         verdict = recognize(found, file, head, self._roster.known(), self._roster, excluded)
         if verdict.started_over is not None:
-            what = "shorter than what was read of it: it is read from its start"
+            what = "shorter than what was read of it: what is new in it is read"
             self._roster.say(Finding(found.path, what))
         return self._act(verdict, found, file, head, len(head) if length is None else length)
 
@@ -281,7 +281,9 @@ class Intake:
         origin = 0
         if found.id in self._roster.first_ids and self._is_skipped(found):
             origin = END if archived else last_line_end(file, file.length or 0)
-            self._roster.first_ids.discard(found.id)
+        elif (left := self._left(found, file, head)) is not None:
+            origin = left.origin
+        self._roster.first_ids.discard(found.id)
         key = self._roster.registry.register(identity, found.path, origin=origin, archived=archived)
         marker = None
         if 0 < origin < END:
@@ -293,7 +295,10 @@ class Intake:
         kept = self._attach(known, found, file, head)
         # Less than that may be two logs' that begin alike: a doubt is decided for reading.
         if kept and copied is not None and copied.length >= DEEP and copied.is_of(file):
-            self._pass_over(self._roster.logs[key], file, copied.marker)
+            log = self._roster.logs[key]
+            if log.position == 0:
+                self._pass_over(log, copied.marker)
+                tail_of(file, log.reading)
         return kept
 
     def _left_to_backfill(self, known: KnownFile, file: LogFile) -> KnownFile:
@@ -308,14 +313,12 @@ class Intake:
         self._roster.known().add(known)
         return known
 
-    def _pass_over(self, log: Followed, file: LogFile, copied: Marker) -> None:
-        """A copy that went on by itself: what it has of the other log was read there."""
-        if log.position > 0:
-            return
-        log.reading = Reading(log.key, [(copied.offset, END)], self._roster.read_options)
-        log.reading.marks.add(copied)
-        tail_of(file, log.reading)
-        self._roster.pending.append(Chunk(log.key, 0, copied.offset, b""))
+    def _pass_over(self, log: Followed, read: Marker) -> None:
+        """What a new log begins with, up to here, was read where another has it, or had."""
+        begin, unread = log.position, [(read.offset, END)]
+        log.reading = Reading(log.key, unread, self._roster.read_options, read)
+        log.reading.marks.add(read)
+        self._roster.pending.append(Chunk(log.key, begin, read.offset, b""))
 
     def _is_skipped(self, found: Found) -> bool:
         if self._start == "end":
@@ -338,21 +341,14 @@ class Intake:
         goes on is not known: when it grows, it is recognised anew.
         """
         key, place = known.key, self._roster.places[found.id]
-        if key not in self._claimed:
-            if not self._roster.registry.claim(key):
-                self._roster.wait(place, _CLAIM_RETRY)
-                what = "read by another process at the moment"
-                self._roster.say(
-                    Finding(found.path, what, "it is asked for again every few seconds")
-                )
-                return False
-            self._claimed.add(key)
+        if not self._claim(key, found):
+            return False
         if found.id in self._roster.first_ids and self._is_skipped(found):
             known = self._left_to_backfill(known, file)
         log = self._roster.logs.get(key)
         whole = log is not None and was_copy and self._was_read_whole(log)
         if log is None:
-            log = self._follow(key, found)
+            log = self._follow(known, found)
         self._roster.leave_home(log, found.id)
         archived = file.compression is not None
         log.cut = ends_at is not None
@@ -369,6 +365,10 @@ class Intake:
             log.reading.reopen(self._roster.registry.unread(key, END))
         if ends_at is not None:
             log.reading.end_at(ends_at)
+        elif log.position == known.origin:
+            left = self._left(found, file, head, key)
+            if left is not None and left.origin == log.position < left.marker.offset:
+                self._pass_over(log, left.marker)
         tail_of(file, log.reading)
         log.file = file
         self._roster.open[key] = log
@@ -378,8 +378,13 @@ class Intake:
         log.mtime_ns, log.changed_at = status.st_mtime_ns, self._roster.clock()
         return True
 
-    def _follow(self, key: int, found: Found) -> Followed:
-        reading = Reading(key, self._roster.registry.unread(key, END), self._roster.read_options)
+    def _left(self, found: Found, file: LogFile, head: bytes, key: int = 0) -> Left | None:
+        roster = self._roster
+        return left_of_what_was_read(found, file, head, roster.known(), roster, key)
+
+    def _follow(self, known: KnownFile, found: Found) -> Followed:
+        key, options = known.key, self._roster.read_options
+        reading = Reading(key, self._roster.registry.unread(key, END), options, known.marker)
         log = Followed(
             key, found.source, found.path, found.id, reading, self._roster.ages[found.id]
         )

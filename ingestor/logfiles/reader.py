@@ -157,10 +157,14 @@ class Reading:
     __slots__ = ("_options", "_stretches", "cutter", "key", "marks", "tail")
 
     def __init__(
-        self, key: int, stretches: Sequence[tuple[int, int]], options: ReadOptions
+        self,
+        key: int,
+        stretches: Sequence[tuple[int, int]],
+        options: ReadOptions,
+        marker: Marker | None = None,
     ) -> None:
         self.key = key
-        self.marks = Marks()
+        self.marks = Marks(marker)
         self.tail: bytes | None = None
         self._options = options
         self._stretches = [stretch for stretch in stretches if stretch[0] < stretch[1]]

@@ -12,11 +12,20 @@ import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ingestor.logfiles.discovery import id_at, lineage_of
 from ingestor.logfiles.generations import is_successor
-from ingestor.logfiles.identity import DEEP, Catalogue, Fit, fit, has_marker, same_content
+from ingestor.logfiles.identity import (
+    DEEP,
+    HEAD,
+    Catalogue,
+    Fit,
+    fit,
+    has_marker,
+    last_left,
+    same_content,
+)
 from ingestor.logfiles.reader import LogFile, has_content_beyond
 from ingestor.model import KnownFile, Marker
 
@@ -123,6 +132,42 @@ def recognize(
         home = around.home_of(known.key)
         if known.key not in out and (home is None or home.id == found.id):
             return Verdict(Relation.SAME, known)
+    return best
+
+
+class Left(NamedTuple):
+    """How much of a file was read already, as what stood there before."""
+
+    marker: Marker  # where that ends
+    origin: int  # bytes: what is before it was left to a backfill
+
+
+def left_of_what_was_read(
+    found: Found,
+    file: LogFile,
+    head: bytes,
+    catalogue: Catalogue,
+    around: Surroundings,
+    key: int = 0,
+) -> Left | None:
+    """Tell how far a plain file is what stood there before, and was read.
+
+    A power cut took the log's end, an older state of it was restored, or its last lines were
+    edited: it counts as another log (``key``), but only what comes after that place is new.
+    """
+    if file.compression is not None or len(head) < HEAD:
+        return None
+    best = None
+    for known in catalogue.candidates(found.device, found.inode, head):
+        there = known.path == found.path or known.identity[:2] == found.id
+        if not there or known.key == key or known.identity.fingerprint_length < HEAD:
+            continue
+        home = around.home_of(known.key)
+        if known.marker is None or (home is not None and home.id != found.id and not home.deleted):
+            continue
+        left = last_left(known.marker, file)
+        if left is not None and (best is None or best.marker.offset < left.offset):
+            best = Left(left, min(known.origin, left.offset))
     return best
 
 

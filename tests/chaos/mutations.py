@@ -65,6 +65,21 @@ MUTATIONS = (
         "test_fault_27_half_a_line_that_was_taken_is_read_again_when_it_is_whole",
     ),
     Mutation(
+        "earlier markers",
+        "ingestor/logfiles/identity.py",
+        "            kept.setdefault(",
+        "            {}.setdefault(",
+        "tests/integration/logfiles/test_faults.py::"
+        "test_fault_19_of_a_log_that_lost_its_end_only_what_is_new_is_read",
+    ),
+    Mutation(
+        "no earlier marker among lines that are all the same",
+        "ingestor/logfiles/identity.py",
+        "    return line > WINDOW and before[line - WINDOW : line] != before[-WINDOW:]",
+        "    return True",
+        "tests/unit/logfiles/test_identity.py::test_lines_that_are_all_the_same_tell_no_place",
+    ),
+    Mutation(
         "two sites",
         "ingestor/logfiles/recognition.py",
         "            if apart or not same_content(file, other):",

@@ -11,7 +11,7 @@ import pytest
 
 from ingestor.checkpoint import CheckpointOptions, Role, Store, forget, read, schema
 from ingestor.errors import CheckpointError
-from ingestor.model import Span
+from ingestor.model import Marker, Span
 
 
 @pytest.fixture
@@ -191,6 +191,26 @@ def test_an_older_checkpoint_is_migrated_in_one_step_or_not_at_all(tmp_path) -> 
     with pytest.raises(schema.Newer):
         schema.migrate(connection, [first])
     connection.close()
+
+
+def test_a_checkpoint_of_the_first_schema_is_looked_at_as_it_is_and_migrated_by_who_opens_it(
+    tmp_path,
+) -> None:
+    path = tmp_path / "old.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    schema.migrate(connection, schema.STEPS[:1])
+    connection.execute(
+        "INSERT INTO files VALUES (1, 7, 8, x'aa', 1, 30, 30, x'bb', x'2f61', 0, 0, 1)"
+    )
+    connection.close()
+    (seen,) = read(path).files
+    assert (seen.path, seen.marker) == (b"/a", Marker(30, 30, b"\xbb"))
+    store = Store.open(CheckpointOptions(path=path), Role.RUN)
+    store.set_marker(1, Marker(40, 40, b"\xcc", b"packed"))
+    store.set_marker(1, Marker(50, 50, b"\xdd"))
+    store.close()
+    (seen,) = read(path).files
+    assert seen.marker == Marker(50, 50, b"\xdd", b"packed")
 
 
 def tables(connection: sqlite3.Connection) -> set[str]:

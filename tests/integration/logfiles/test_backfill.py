@@ -304,6 +304,22 @@ def test_half_a_line_that_an_earlier_run_took_is_read_again_when_it_is_whole(
     assert run(backfill(registry, log), registry) == b""
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_of_a_log_that_was_restored_only_what_is_new_is_read(
+    tmp_path: Path, registry: Any, *, again: bool
+) -> None:
+    log = put(tmp_path / "a.log", lines(0, 1000))
+    run(backfill(registry, log), registry)
+    put(log, lines(0, 900))
+    if again:
+        assert run(backfill(registry, log), registry).count(b"\n") < 150
+    put(log, lines(0, 900) + lines(3000, 3100))
+    got = run(backfill(registry, log), registry)
+    assert got.endswith(lines(3000, 3100))
+    assert got.count(b"\n") < 250
+    assert run(backfill(registry, log), registry) == b""
+
+
 def test_half_of_a_line_whose_beginning_is_out_of_reach_is_let_be(
     tmp_path: Path, registry: Any
 ) -> None:

@@ -432,6 +432,63 @@ def test_fault_19_an_editor_that_replaces_the_file_does_not_double_it(
     assert b"\n".join(daemon.lines) + b"\n" == lines(0, 110)
 
 
+@pytest.mark.parametrize("grows", [True, False])
+@pytest.mark.parametrize("how", ["cut", "cut and NUL", "edited", "restored", "restored by mv"])
+@pytest.mark.parametrize("down", [True, False])
+def test_fault_19_of_a_log_that_lost_its_end_only_what_is_new_is_read(
+    log: Path, daemon: Any, how: str, down: bool, grows: bool
+) -> None:
+    """As a power cut, a restored backup, and an editor leave it."""
+    log.write_bytes(lines(0, 1000))
+    daemon.start(log)
+    append(log, lines(1000, 1030))
+    daemon.turn()
+    if down:
+        daemon.stop()
+    twin = log.with_name(".twin")
+    twin.write_bytes(lines(0, 1000))
+    match how:
+        case "cut" | "cut and NUL":
+            os.truncate(log, len(lines(0, 1000)))
+        case "edited":
+            log.write_bytes(lines(0, 1029) + lines(7777, 7778))
+        case "restored":
+            shutil.copyfile(twin, log)
+        case "restored by mv":
+            twin.rename(log)
+    if how == "cut and NUL":
+        os.truncate(log, len(lines(0, 1030)))
+    new = lines(7777, 7778) if how == "edited" else b""
+    if grows:
+        append(log, lines(2000, 2100))
+        new += lines(2000, 2100)
+    before = len(daemon.lines)
+    daemon.start(log) if down else daemon.turn()
+    daemon.turn()
+    got = daemon.lines[before:]
+    assert set(new.splitlines()) <= set(got)
+    assert len(got) - new.count(b"\n") <= 40  # of a thousand
+    daemon.start(log)
+    assert len(daemon.lines) == before + len(got)
+
+
+def test_fault_19_what_was_left_to_a_backfill_stays_so_when_a_log_loses_its_end(
+    log: Path, daemon: Any
+) -> None:
+    log.write_bytes(lines(0, 1000))
+    daemon.start(log, first_start=True)
+    append(log, lines(1000, 1500))
+    daemon.turn()
+    os.truncate(log, len(lines(0, 1400)))
+    append(log, lines(3000, 3010))
+    got = daemon.turn()
+    assert got[-10:] == lines(3000, 3010).splitlines()
+    assert len(got) < 150
+    daemon.start(log)
+    assert daemon.lines[-10:] == lines(3000, 3010).splitlines()
+    assert b"line 999 and some more words" not in daemon.lines
+
+
 def test_fault_20_a_link_and_its_target_are_one_file(tmp_path: Path, daemon: Any) -> None:
     first, second = tmp_path / "access-20240101.log", tmp_path / "access-20240102.log"
     link = tmp_path / "access.log"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,8 +17,11 @@ from ingestor.logfiles.identity import (
     fit,
     has_marker,
     identity_of,
+    last_left,
     marker_at,
     same_content,
+    with_earlier,
+    with_those_before,
 )
 from ingestor.model import Chunk, KnownFile
 
@@ -129,7 +133,44 @@ def test_a_mark_is_never_beyond_the_watermark_and_always_true(
         assert mark is None or (mark.offset <= watermark and has_marker(mark, Memory(data)))
     last = marks.at(at)
     assert last is not None
-    assert last == marker_at(Memory(data), at)
+    assert last._replace(earlier=b"") == marker_at(Memory(data), at)
+    earlier = with_those_before(last)
+    assert all(has_marker(one, Memory(data)) for one in earlier)
+    assert [one.offset for one in earlier] == sorted({one.offset for one in earlier})
+    assert len(last.earlier) <= 32 * 16
+
+
+def long_log(count: int) -> bytes:
+    return b"".join(b"line %d and some more words\n" % i for i in range(count))
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+@pytest.mark.parametrize("chunks", [1, 40])
+@pytest.mark.parametrize("lost", [1, 30, 1000, 5000])
+def test_wherever_a_log_was_cut_a_marker_is_left_not_far_before(
+    lost: int, chunks: int, *, restarts: bool
+) -> None:
+    data = long_log(10_000)
+    marks, at, last = Marks(), 0, None
+    for end in [len(long_log(10_000 * i // chunks)) for i in range(1, chunks + 1)]:
+        before = data[max(0, at - WINDOW) : at]
+        marks.note([Chunk(1, at, end, data[at:end])], before, data[at:end], at)
+        last, at = marks.at(end), end
+        if restarts:
+            marks = Marks(last)
+    assert last is not None
+    cut = long_log(10_000 - lost)
+    left = last_left(last, Memory(cut + b"something else\n" * 5000))
+    assert left is not None
+    assert len(cut) - 4 * (len(data) - len(cut)) - 2 * WINDOW < left.offset <= len(cut)
+    assert has_marker(left, Memory(cut))
+
+
+def test_lines_that_are_all_the_same_tell_no_place() -> None:
+    same = b"the same in each\n" * 1000
+    for data in (same, bytes(20_000), b"x" * 20_000):
+        marker = with_earlier(marker_at(Memory(data), len(data)), [marker_at(Memory(data), 8_500)])
+        assert last_left(marker, Memory(data[:9_000])) is None
 
 
 def test_marks_are_bounded() -> None:
