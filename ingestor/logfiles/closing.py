@@ -59,7 +59,10 @@ class Closing:
                 self._roster.closed(log)
 
     def _finish(self, log: Followed) -> None:
-        """Hand out an unfinished last line; close, unless the file is needed for a reread."""
+        """Hand out an unfinished last line; close, unless the file is needed for a reread.
+
+        What waits for a website or a format to be mended may be deleted at any time.
+        """
         if log.file is None:
             return
         if log.backlog:
@@ -72,7 +75,7 @@ class Closing:
                 self._roster.failed(log, error)
                 return
             log.changed_at = self._roster.clock()
-        elif not log.deleted or not self._roster.registry.unread(log.key, log.position):
+        elif not self._roster.registry.unread(log.key, log.position):
             log.close()
             del self._roster.open[log.key]
             self._roster.closed(log)
@@ -88,10 +91,10 @@ class Closing:
             if total <= self._roster.options.max_deleted_bytes:
                 continue
             total -= log.size
-            what = f"deleted files hold too much disk: {log.backlog:,} unread bytes are given up"
-            self._roster.say(
-                Finding(log.path, what, "see max_deleted_bytes", lost=bool(log.backlog))
-            )
+            unread = self._roster.registry.unread(log.key, log.size)
+            given_up = sum(end - start for start, end in unread)
+            what = f"deleted files hold too much disk: {given_up:,} unread bytes are given up"
+            self._roster.say(Finding(log.path, what, "see max_deleted_bytes", lost=bool(given_up)))
             self._roster.ready.pop(log.key, None)
             log.close()
             del self._roster.open[log.key]

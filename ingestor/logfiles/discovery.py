@@ -41,7 +41,7 @@ class FollowSource:
     path: bytes
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ("*error*",)
-    site: str | None = None
+    site: str | None = field(default=None, compare=False)  # another one moves no file
 
 
 @dataclass(frozen=True, slots=True)

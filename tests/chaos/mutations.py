@@ -80,6 +80,14 @@ MUTATIONS = (
         "tests/unit/logfiles/test_identity.py::test_lines_that_are_all_the_same_tell_no_place",
     ),
     Mutation(
+        "a rotated log is held open while lines of it are held back",
+        "ingestor/logfiles/closing.py",
+        "        elif not self._roster.registry.unread(log.key, log.position):",
+        "        else:",
+        "tests/integration/logfiles/test_faults.py::"
+        "test_fault_08_what_is_held_back_of_a_rotated_log_outlives_its_deletion",
+    ),
+    Mutation(
         "two sites",
         "ingestor/logfiles/recognition.py",
         "            if apart or not same_content(file, other):",

@@ -342,6 +342,47 @@ def test_fault_08_a_deleted_file_is_drained(log: Path, daemon: Any) -> None:
     assert b"\n".join(daemon.lines) + b"\n" == lines(0, 30)
 
 
+@pytest.mark.parametrize("hold", [8 * 1024**3, 100])
+def test_fault_08_what_is_held_back_of_a_rotated_log_outlives_its_deletion(
+    log: Path, daemon: Any, hold: int
+) -> None:
+    """A website that is parked, a format that nobody knows: the lines are wanted again later."""
+    daemon.acking = False
+    log.write_bytes(lines(0, 10))
+    daemon.start(log, options=FollowOptions(max_deleted_bytes=hold))
+    rotated = log.with_name("access.log.1")
+    log.rename(rotated)
+    log.write_bytes(lines(10, 20))
+    for _ in range(6):
+        daemon.turn(40)
+    rotated.unlink()
+    for _ in range(6):
+        daemon.turn(40)
+    daemon.acking = True
+    daemon.follower.reread([chunk.span for chunk in daemon.chunks[:1]])
+    given_up = [finding.what for finding in daemon.findings if finding.lost]
+    assert daemon.poll() == ([] if given_up else lines(0, 10).splitlines())
+    assert [f"{len(lines(0, 10))} unread bytes" in what for what in given_up] == [True] * (
+        hold == 100
+    )
+
+
+def test_fault_08_a_rotated_log_is_closed_when_nothing_of_it_is_held_back(
+    log: Path, daemon: Any
+) -> None:
+    daemon.acking = False
+    log.write_bytes(lines(0, 10))
+    daemon.start(log)
+    log.rename(f"{log}.1")
+    log.write_bytes(lines(10, 20))
+    for _ in range(4):
+        daemon.turn(40)
+    assert [state.state for state in daemon.follower.files()] == ["rotated", "live"]
+    daemon.ack(daemon.chunks[0])
+    daemon.turn(40)
+    assert [state.state for state in daemon.follower.files()] == ["closed", "live"]
+
+
 def test_fault_09_deleted_files_do_not_fill_the_disk(log: Path, daemon: Any) -> None:
     log.write_bytes(lines(0, 10))
     daemon.start(log, options=FollowOptions(max_deleted_bytes=1000))
