@@ -382,6 +382,16 @@ class Intake:
         roster = self._roster
         return left_of_what_was_read(found, file, head, roster.known(), roster, key)
 
+    def _claim(self, key: int, found: Found) -> bool:
+        """Take a content for this process; False, and it is said, while another reads it."""
+        if key in self._claimed or self._roster.registry.claim(key):
+            self._claimed.add(key)
+            return True
+        self._roster.wait(self._roster.places[found.id], _CLAIM_RETRY)
+        what = "read by another process at the moment"
+        self._roster.say(Finding(found.path, what, "it is asked for again every few seconds"))
+        return False
+
     def _follow(self, known: KnownFile, found: Found) -> Followed:
         key, options = known.key, self._roster.read_options
         reading = Reading(key, self._roster.registry.unread(key, END), options, known.marker)
