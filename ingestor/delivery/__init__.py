@@ -11,6 +11,7 @@ from ingestor.delivery.options import DeliveryOptions, UmamiOptions
 from ingestor.delivery.ports import Journal, Left, Report
 from ingestor.delivery.reading import Reader, WebsiteFacts
 from ingestor.delivery.resending import Resending
+from ingestor.delivery.underway import Sent, UnderWay
 
 __all__ = [
     "CannotTell",
@@ -22,7 +23,9 @@ __all__ = [
     "Reader",
     "Report",
     "Resending",
+    "Sent",
     "UmamiOptions",
+    "UnderWay",
     "WebsiteFacts",
     "read_dead_letters",
 ]

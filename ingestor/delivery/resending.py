@@ -2,7 +2,8 @@
 
 The daemon may append meanwhile, and this process may be killed at any moment. So the file is
 changed once, at the end, in one step and with the daemon kept out; until then a list beside it
-says which letters are settled, and the next run begins with that list.
+says which letters are settled, and another which are under way (`underway.py`). The next run begins
+with both.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from ingestor.delivery.deadletters import DeadLetter, alone, letter_of, write_whole
+from ingestor.delivery.underway import UnderWay
 from ingestor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Resending:
         self._halves = (path.with_name(path.name + ".1"), path)
         self._list = path.with_name(path.name + ".settled")
         self._settled: set[bytes] = set()
+        self.under_way = UnderWay(path.with_name(path.name + ".sending"))
         self._descriptor = -1  # of the list, which is the lock as well
 
     def __enter__(self) -> Self:
@@ -48,6 +51,7 @@ class Resending:
         try:
             self._refuse_a_second_one()
             self._refuse_a_full_disk()
+            self.under_way.open()
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -65,11 +69,11 @@ class Resending:
             )
 
     def _refuse_a_full_disk(self) -> None:
-        """Raise OSError where the list, or the files without what is settled, had no room.
+        """Raise OSError where the lists, or the files without what is settled, had no room.
 
         What was sent could not be noted then, and the next run would send it again.
         """
-        wanted = sum(half.stat().st_size for half in self._halves if half.exists())
+        wanted = 2 * sum(half.stat().st_size for half in self._halves if half.exists())
         if shutil.disk_usage(self._path.parent).free < wanted + _ROOM:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -84,6 +88,7 @@ class Resending:
         try:
             self._take_out()
         finally:
+            self.under_way.close()
             os.close(self._descriptor)
 
     def letters(self) -> Iterator[tuple[bytes, DeadLetter | None]]:
@@ -101,9 +106,13 @@ class Resending:
                     if raw.strip() and mark not in self._settled:
                         yield mark, letter
 
+    def open_among(self, marks: Iterable[bytes]) -> list[bytes]:
+        """Give those of these letters that are not settled."""
+        return [mark for mark in marks if mark not in self._settled]
+
     def settled(self, marks: Iterable[bytes]) -> None:
         """Note letters that are done with: no later run sends them."""
-        marks = [mark for mark in marks if mark not in self._settled]
+        marks = self.open_among(marks)
         self._settled.update(marks)
         write_whole(self._descriptor, b"".join(marks))
 

@@ -1,7 +1,8 @@
 """Sends dead letters again; those that Umami takes leave their file, the others stay.
 
 A letter is judged anew by today's rules, for its old payload is what was refused; where its line
-tells nothing any more, the old payload goes out.
+tells nothing any more, the old payload goes out. What a killed run had under way is looked up with
+exactly-once; else it is sent again, and said to be perhaps double.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingestor.delivery import Resending
+from ingestor.delivery import Left, Resending, Sent
 from ingestor.delivery.delivery import Delivery
 from ingestor.errors import ConfigError, FormatError, StoppedByUmami, UsageError
 from ingestor.model import Chunk, Outcome, PageView, Reason, Span
@@ -24,7 +25,7 @@ from ingestor.pipeline.scanners import Scanners
 from ingestor.pipeline.stopping import Stopping
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
     from ingestor.config import Config
     from ingestor.delivery import DeadLetter
@@ -110,16 +111,76 @@ async def retry_rejected(config: Config) -> Retried:
 class _Books(Ledger):
     """Takes down which letters came to an end; a letter is the span of its own number."""
 
-    def __init__(self, resending: Resending, marks: Sequence[bytes], result: Retried) -> None:
+    def __init__(self, resending: Resending, websites: Collection[str]) -> None:
         super().__init__(Counts(), None, None, lambda _: "dead letters")
         self._resending = resending
-        self._marks = marks
-        self._result = result
+        self._under_way = resending.under_way
+        self._websites = websites
+        left = self._under_way.left()
+        self._marks = {number: mark for sent in left for number, mark in sent.letters.items()}
+        self._next = max(self._marks, default=-1) + 1
+        self._batch_id = max((sent.id for sent in left), default=0)
+
+    def number(self, mark: bytes) -> int:
+        """Give a letter its number."""
+        self._marks[self._next] = mark
+        self._next += 1
+        return self._next - 1
+
+    def take_over(self, *, looked_up: bool) -> set[bytes]:
+        """Say what a killed run had under way; the marks of what delivery has taken up.
+
+        ``looked_up``: it asks Umami first.
+        """
+        kept: set[bytes] = set()
+        doubtful = 0
+        for sent in self._under_way.left():
+            if sent.bodies is None:
+                self._under_way.strike(sent.id)
+            else:
+                kept.update(sent.letters.values())
+            if sent.bodies is None or not looked_up:
+                doubtful += len(self._resending.open_among(sent.letters.values()))
+        if doubtful:
+            log.warning(
+                "The last run was killed with %d dead letters sent and not answered; they are "
+                "sent again, so up to %d may be double.",
+                doubtful,
+                doubtful,
+            )
+        return kept
+
+    def left_in_doubt(self) -> list[Left]:
+        """Give what a killed run sent with exactly-once."""
+        return [
+            Left(sent.id, sent.website, sent.tag or "", sent.bodies)
+            for sent in self._under_way.left()
+            if sent.bodies is not None
+        ]
+
+    def strays(self) -> set[str]:
+        """Give the websites under way that are in no site."""
+        left = {sent.website for sent in self._under_way.left()}
+        return left.difference(self._websites) if self._websites else set()
+
+    def let_go(self, website: str) -> None:
+        """Have its letters sent as any other, by the rules of today."""
+        for sent in self._under_way.left():
+            if sent.website == website:
+                self._under_way.strike(sent.id)
+
+    async def before_send(self, batch: Batch, bodies: bytes | None = None) -> None:
+        """Note what is about to be sent."""
+        await super().before_send(batch, bodies)
+        numbers = [view.span.start for view in batch.page_views]
+        letters = {number: self._marks[number] for number in numbers}
+        self._under_way.note(Sent(batch.id, batch.website, letters, batch.tag, bodies))
 
     def answered(self, batch: Batch, ended: Ended) -> None:
         """Let those that are stored, or dropped as a bot's, leave the file."""
         super().answered(batch, ended)
         self._settle(ended)
+        self._under_way.strike(batch.id)
 
     def unsent(self, ended: Ended) -> None:
         """Likewise."""
@@ -139,27 +200,27 @@ class _Retry:
         self._config = config
         self._resending = resending
         self._result = result
-        self._marks: list[bytes] = []
+        self._books = _Books(resending, {site.website for site in config.sites})
         self._today = _Today(config)
 
     async def do(self) -> None:
         """Send all, and wait for the answers; SIGTERM and SIGINT end it in good order."""
-        config, result = self._config, self._result
+        config, result, books = self._config, self._result, self._books
         if config.umami is None:
             raise ConfigError("umami.url is not set")
         for _, letter in self._resending.letters():
             if letter is not None:
                 self._today.sample(letter)
-        books = _Books(self._resending, self._marks, result)
         async with AsyncExitStack() as stack:
             delivery = Delivery(
                 config.umami,
                 # A letter that is rejected again is in the file already.
-                replace(config.delivery, dead_letters=None, exactly_once=False),
+                replace(config.delivery, dead_letters=None),
                 journal=books,
                 report=books,
                 park=False,
             )
+            stack.callback(books.strike_off_refused)
             stack.push_async_callback(delivery.stop)
             stopping = stack.enter_context(Stopping(hangup=True))
             try:
@@ -172,14 +233,17 @@ class _Retry:
 
     async def _send(self, delivery: Delivery) -> bool:
         await delivery.start()
+        in_doubt = self._books.take_over(looked_up=delivery.looks_up)
+        self._result.letters += len(in_doubt) - len(self._resending.open_among(in_doubt))
         together: list[PageView] = []
         for mark, letter in self._resending.letters():
             self._result.letters += 1
             if letter is None:
                 self._result.unreadable += 1
                 continue
-            page_view = self._page_view(letter, len(self._marks))
-            self._marks.append(mark)
+            page_view = None
+            if mark not in in_doubt:
+                page_view = self._page_view(letter, self._books.number(mark))
             if page_view is not None:
                 together.append(page_view)
             if len(together) >= _TOGETHER:

@@ -220,6 +220,49 @@ def test_killed_in_the_middle_it_loses_no_letter_and_doubles_at_most_what_was_in
     assert not list(tmp_path.glob("dead-letters.jsonl*[!k]"))  # only the lock file is left
 
 
+def test_killed_in_the_middle_the_next_run_says_how_much_may_be_double(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    reject(ingestor, umami, tmp_path, line, count=30)
+    configure(tmp_path, umami.url, "delivery: {workers: 1, batch_size: 10, pace: fixed}\n")
+    umami.fail("slow,entry=50ms")
+    running = ingestor.start("retry-rejected", "-c", "config.yaml")
+    until(lambda: umami.count() > 13)  # amid the second batch
+    running.stop(signal.SIGKILL)
+    umami.fail()
+    until(lambda: umami.count() == 22)  # one alone, and ten twice: it works on without its client
+    again = ingestor("retry-rejected", "-c", "config.yaml")
+    assert "up to 10 may be double" in again.stderr
+    assert "19 accepted" in again.stdout
+    assert umami.count() == 1 + 30 + 10
+    assert not list(tmp_path.glob("dead-letters.jsonl*[!k]"))
+
+
+def test_with_exactly_once_what_a_killed_run_had_under_way_is_looked_up(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    reject(ingestor, umami, tmp_path, line, count=120)
+    configure(
+        tmp_path,
+        umami.url,
+        "delivery: {workers: 2, batch_size: 5, exactly_once: true, timeout: 2s, settle_time: 1s}\n",
+    )
+    config = tmp_path / "config.yaml"
+    login = f"{{url: {umami.url}, username: admin, password: umami}}"
+    config.write_text(config.read_text().replace(f"{{url: {umami.url}}}", login))
+    umami.fail("slow,entry=10ms", "cut,p=0.2,seed=3")
+    for n in range(1, 4):
+        running = ingestor.start("retry-rejected", "-c", config)
+        until(lambda goal=n * 25: umami.count() > goal)
+        running.stop(signal.SIGKILL)
+    umami.fail()
+    done = ingestor.json("retry-rejected", "-c", config)
+    assert done["left"] == 0
+    assert done["accepted"] == done["letters"]
+    assert sorted(umami.rows()) == sorted(["/good", *(f"/poison/{i}" for i in range(120))])
+    assert not list(tmp_path.glob("dead-letters.jsonl*[!k]"))
+
+
 def test_a_closed_terminal_has_it_finish_what_is_in_flight(
     ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:
