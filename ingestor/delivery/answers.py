@@ -108,6 +108,10 @@ _CODE_KEYS = ("code", "originalCode", "kind", "name")
 _NESTED_KEYS = ("errorObject", "cause", "meta", "driverAdapterError")
 _DEPTH_MAX = 6
 _NOT_FOUND = "website not found"
+_WHICH_URL = (
+    "umami.url (or --url) is what a browser shows for Umami, with its base path, but without "
+    "/websites/…, /api or /script.js"
+)
 
 
 def printable(text: str | bytes, limit: int = 300) -> str:
@@ -233,8 +237,7 @@ def _raise_for_transport(raw: Raw, now: float) -> None:
             "stands before Umami"
         )
     if status in {404, 405, 410}:
-        msg = f"no Umami answers there ({status}); is umami.url right, with Umami's base path?"
-        raise NoSuchRoute(msg)
+        raise NoSuchRoute(f"no Umami answers there ({status}); {_WHICH_URL}")
     if status == 413:  # noqa: PLR2004 - likewise
         raise TooLarge(f"answered 413: {words or 'Content Too Large'}", by_size=True)
     wait = retry_after(raw.retry_after, now) if status in {408, 425, 429} or status > 500 else None  # noqa: PLR2004 - likewise
@@ -375,4 +378,6 @@ def _words(response: dict[str, object]) -> str:
 
 def _disbelieved(raw: Raw) -> TryAgain:
     words = printable(raw.body) or "nothing"
+    if raw.body.lstrip()[:1] == b"<":
+        words = f"a web page; {_WHICH_URL}"
     return TryAgain(f"answered {raw.status}, but not in Umami's words: {words}", in_doubt=True)

@@ -31,6 +31,7 @@ from ingestor.delivery.answers import (
     read_send,
 )
 from ingestor.delivery.proxy import proxy_of
+from ingestor.delivery.troubles import words_of
 from ingestor.errors import TryAgain, UmamiTooOld
 
 if TYPE_CHECKING:
@@ -234,8 +235,7 @@ class Umami:
             self.last_heard = self._clock()
 
     def _trouble(self, what: str, error: Exception, *, in_doubt: bool = False) -> TryAgain:
-        words = printable(str(error)) or type(error).__name__
-        return TryAgain(f"{what} to {self.shown}: {words}", in_doubt=in_doubt)
+        return TryAgain(f"{what} to {self.shown}: {words_of(error)}", in_doubt=in_doubt)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -100,6 +100,36 @@ async def test_refused_connections_are_no_doubt_and_the_start_waits_for_the_serv
         assert "no connection" in str(ledger.is_away[0])
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1:{free}", "no connection to {url}: Connection refused"),
+        ("https://127.0.0.1:{plain}", "no secure connection to {url}: wrong version number; what"),
+        ("http://no-such-host.invalid", "no connection to {url}: "),
+    ],
+)
+async def test_why_there_is_no_connection_is_told_once_and_in_the_systems_words(
+    url, words, ledger, deliver
+):
+    def answer(_reader, writer):
+        writer.write(b"HTTP/1.1 400 No TLS here\r\n\r\n")
+        writer.close()
+
+    plain = await asyncio.start_server(answer, "127.0.0.1", 0)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        ports = {"free": unused.getsockname()[1], "plain": plain.sockets[0].getsockname()[1]}
+        url = url.format(**ports)
+        starting = asyncio.create_task(deliver(url))
+        await ledger.until(lambda: bool(ledger.is_away))
+        starting.cancel()
+    plain.close()
+    why = str(ledger.is_away[0])
+    assert why.startswith(words.format(url=url))
+    assert why.count(url.partition("//")[2]) == 1
+    assert "ssl:" not in why
+
+
 async def test_an_outage_is_logged_once_a_minute_at_most_and_its_end_once(
     umami, views, deliver, reply, caplog, sleeps
 ):

@@ -296,8 +296,13 @@ def test_a_redirect_is_an_outage_that_names_its_target(status: int) -> None:
 
 @pytest.mark.parametrize("status", [404, 405])
 def test_a_missing_route_skips_nothing(status: int) -> None:
-    with pytest.raises(NoSuchRoute):
+    with pytest.raises(NoSuchRoute, match=r"without /websites/…, /api or /script\.js"):
         read_batch(raw(status, b"<!DOCTYPE html>"), 1, now=0)
+
+
+def test_a_web_page_in_umamis_place_is_told_with_what_the_url_should_be() -> None:
+    with pytest.raises(TryAgain, match=r"a web page; umami\.url \(or --url\) is what"):
+        read_fields(raw(200, b"\n<!DOCTYPE html>"), now=0)
 
 
 def test_a_400_that_is_not_umamis_is_an_outage() -> None:
