@@ -168,13 +168,6 @@ def advice(error: sqlite3.Error) -> str:
     return f"{error}; {hint}" if hint else str(error)
 
 
-def open_in_memory() -> sqlite3.Connection:
-    """Build a checkpoint that lives as long as its connection, for standard input and previews."""
-    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    schema.migrate(connection)
-    return connection
-
-
 def look_at(path: Path) -> None:
     """Raise what is wrong about the file before SQLite puts it less clearly.
 

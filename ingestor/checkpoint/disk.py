@@ -34,17 +34,17 @@ class Disk:
         role: Role,
         options: CheckpointOptions,
         *,
-        path: Path | None = None,
-        lock: Lock | None = None,
-        quarantined: Path | None = None,
+        path: Path,
+        lock: Lock,
+        quarantined: Path | None,
     ) -> None:
         self.connection = connection
         self.guard = threading.RLock()
-        self.path = path  # None: in memory
+        self.path = path
         self.quarantined = quarantined
         self._role = role
         self._options = options
-        self._inode = 0 if path is None else path.stat().st_ino
+        self._inode = path.stat().st_ino
         self._lock = lock
 
     @classmethod
@@ -64,8 +64,7 @@ class Disk:
     def close(self) -> None:
         """Let go of the file, then of the lock."""
         self.connection.close()
-        if self._lock is not None:
-            self._lock.release()
+        self._lock.release()
 
     def transaction(self, *, hard: bool = True) -> _Transaction:
         """One transaction, as a context manager. Raises sqlite3.Error, with everything undone.
@@ -93,8 +92,6 @@ class Disk:
 
         SQLite goes on writing into a removed file; nobody would ever find it again.
         """
-        if self.path is None:
-            return
         try:
             if self.path.stat().st_ino == self._inode:
                 return
@@ -114,14 +111,14 @@ class Disk:
         Raises CheckpointUnavailable where that cannot be done now, or not while the other role's
         process uses the lost one.
         """
-        if self.path is None or self.other_lives():
+        if self.other_lives():
             raise CheckpointUnavailable(
                 f"{why}; it can be built anew only when no other ingestor uses it: stop the other "
                 f"one, or restart this one"
             )
         self._inode = 0
         try:
-            self._renew_lock(self.path)
+            self._renew_lock()
             with opening(self._options):
                 with suppress(sqlite3.Error):
                     self.connection.close()
@@ -135,24 +132,21 @@ class Disk:
         except (CheckpointError, database.Damaged, OSError) as error:
             raise CheckpointUnavailable(f"{why}, and cannot be built anew: {error}") from error
 
-    def _renew_lock(self, path: Path) -> None:
+    def _renew_lock(self) -> None:
         """Lock the role again where the lock file was removed, too. Raises CheckpointError."""
-        if self._lock is None or self._lock.is_on_disk():
+        if self._lock.is_on_disk():
             return
         lost = self._lock
-        self._lock = Lock.acquire(lock_path(path, self._role), held_by=f"another {self._role}")
+        path = lock_path(self.path, self._role)
+        self._lock = Lock.acquire(path, held_by=f"another {self._role}")
         lost.release()
 
     def other_lives(self) -> bool:
         """Whether a process of the other role has the checkpoint open."""
-        return self.path is not None and (
-            holder(lock_path(self.path, self._role.other)) is not None
-        )
+        return holder(lock_path(self.path, self._role.other)) is not None
 
     def lock_other(self) -> Lock | None:
         """Keep the other role from starting; None where it runs, or nobody could."""
-        if self.path is None:
-            return None
         try:
             return Lock.acquire(
                 lock_path(self.path, self._role.other), held_by="the other", patience_s=0.0

@@ -14,13 +14,11 @@ import sqlite3
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ingestor.checkpoint import database, files
 from ingestor.checkpoint.disk import Disk, opening
 from ingestor.checkpoint.journal import Role, left_as, load_journal, pack, row_of, spans_of
-from ingestor.checkpoint.options import CheckpointOptions
 from ingestor.checkpoint.pending import Pending
 from ingestor.checkpoint.registry import Flying, Registry
 from ingestor.checkpoint.watermark import union
@@ -28,8 +26,10 @@ from ingestor.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from ingestor.checkpoint.journal import JournalEntry
+    from ingestor.checkpoint.options import CheckpointOptions
     from ingestor.model import Batch, Span, Tally
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Store(Registry):
         self._notes: dict[str, Note] = {}
         self._writing = False
         self._closed = False
-        with _reading(disk.path or Path(":memory:")):
+        with _reading(disk.path):
             super().__init__(disk, options, role, _begin_session(disk, role))
         self._batches = iter(range((self.session << _BATCH_BITS) + 1, 1 << 63))
 
@@ -73,12 +73,12 @@ class Store(Registry):
                 return cls(disk, options, role)
             except database.Damaged as error:
                 why = str(error)
-                may_move = disk.path is not None and not disk.other_lives()
+                may_move = not disk.other_lives()
                 disk.close()
             except BaseException:
                 disk.close()
                 raise
-            if disk.path is None or not may_move:
+            if not may_move:
                 raise CheckpointError(
                     f"the checkpoint {disk.path} is damaged ({why}) while another ingestor works "
                     f"with it; stop that one, then start again"
@@ -87,13 +87,6 @@ class Store(Registry):
             disk = Disk.open(options, role)
             disk.quarantined = aside
             return cls(disk, options, role)
-
-    @classmethod
-    def in_memory(cls, role: Role = Role.BACKFILL) -> Self:
-        """Build a checkpoint that is gone when it is closed, for standard input and previews."""
-        return cls(
-            Disk(database.open_in_memory(), role, CheckpointOptions()), CheckpointOptions(), role
-        )
 
     def __enter__(self) -> Self:
         return self

@@ -479,19 +479,6 @@ def test_only_files_that_are_gone_and_free_are_pruned_the_longest_unseen_first(
         assert rows(options.path, "SELECT count(*) FROM copies") == [(0,)]
 
 
-def test_a_checkpoint_in_memory_works_the_same_and_leaves_nothing(identity, batch_of) -> None:
-    with Store.in_memory() as store:
-        (known,) = (store.register(identity(1), b"-"),)
-        assert store.claim(known)
-        batch = batch_of(store, Span(known, 0, 10))
-        store.journal(batch)
-        store.answered(batch.id, [Span(known, 0, 10)])
-        store.commit()
-        assert store.unread(known, 20) == [(10, 20)]
-        assert store.adopt(["site"]) == 0
-        assert store.path is None
-
-
 def test_a_symlink_and_its_target_are_one_checkpoint(options, tmp_path) -> None:
     link = tmp_path / "link.db"
     link.symlink_to(options.path)

@@ -6,10 +6,11 @@ import socket
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from ingestor.checkpoint import Store
+from ingestor.checkpoint import CheckpointOptions, Role, Store
 from ingestor.logfiles import FileState
 from ingestor.observe import Counts, Notifier
 from ingestor.pipeline.ledger import Ledger
@@ -53,12 +54,12 @@ class Watched:
 
 
 @pytest.fixture
-def watched() -> Iterator[Watched]:
+def watched(tmp_path: Path) -> Iterator[Watched]:
     name = f"ingestor-test-{uuid.uuid4()}"
     standing = Standing()
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening,
-        Store.in_memory() as store,
+        Store.open(CheckpointOptions(tmp_path / "checkpoint.db"), Role.RUN) as store,
     ):
         listening.bind(f"\0{name}")
         listening.setblocking(False)
@@ -138,7 +139,7 @@ def test_the_standing_is_noted_for_status_and_survives(watched: Watched) -> None
     assert watched.ledger.totals is not None
     watched.ledger.totals.newest[5] = 1_790_000_000
     watched.standing.states = [FileState(5, b"/log", 0, 1, 1, 0, "live")]
-    watched.ledger.away(1e9, "")
+    watched.ledger.away(1e9)
     watched.supervision.look(watched.standing)
     noted = standing_of(watched.store.noted(STANDING))
     assert noted == {"away_since": 1e9, "parked": [], "newest": {5: 1_790_000_000}}
