@@ -1,4 +1,4 @@
-"""The exception tree, split by what the caller does about it: stop, retry, or reject.
+"""The exception tree, split by what the caller does about it: stop, or try again.
 
 IngestorError                     every error of ours; its text speaks to the operator
 ├── UsageError                    exit 2: a flag, a path or a format that cannot be right
@@ -9,8 +9,7 @@ IngestorError                     every error of ours; its text speaks to the op
 │   ├── BadCredentials            … an API key, a user name or a password
 │   ├── UnknownWebsite            … Umami does not know this website id
 │   └── UmamiTooOld               … the server ignores what we must send
-├── TryAgain                      an outage: the same request may succeed later
-└── Rejected                      this one page view can never be stored: dead letter, go on
+└── TryAgain                      an outage: the same request may succeed later
 """
 
 from __future__ import annotations
@@ -106,11 +105,3 @@ class TryAgain(IngestorError):
         super().__init__(message)
         self.retry_after = retry_after
         self.in_doubt = in_doubt
-
-
-class Rejected(IngestorError):
-    """This page view can never be stored; ``answer`` holds Umami's words, cut at 2,000."""
-
-    def __init__(self, message: str, *, answer: str = "") -> None:
-        super().__init__(message)
-        self.answer = answer

@@ -103,7 +103,7 @@ class Books:
             self._journal.unsent(ended)
         else:
             self._journal.answered(batch, ended)
-        self._count(batch.website, ended, unsettled)
+        self._count(ended, unsettled)
         self.stored += rest.took
         return rest
 
@@ -134,7 +134,7 @@ class Books:
                     Outcome.REFUSED_AS_BOT: [view for view in views if agent_of(view) in bots],
                 }
         self._journal.answered(batch, ended)
-        self._count(batch.website, ended, unsettled)
+        self._count(ended, unsettled)
         self.stored += len(views)
         return Rest(took=len(views))
 
@@ -154,14 +154,14 @@ class Books:
             self._journal.answered(batch, ended)
         else:
             self._journal.unsent(ended)
-        self._count(batch.website, ended, Counter(), aside=True)
+        self._count(ended, Counter(), aside=True)
         self.stored += sum(map(len, finished.values()))
 
-    def enter_known_bots(self, website: str, page_views: Sequence[PageView]) -> None:
+    def enter_known_bots(self, page_views: Sequence[PageView]) -> None:
         """End page views whose user agent Umami is known to drop, without a request."""
         ended = {Outcome.REFUSED_AS_BOT: page_views}
         self._journal.unsent(ended)
-        self._count(website, ended, Counter())
+        self._count(ended, Counter())
 
     async def reject(self, page_view: PageView, reason: str, answer: str) -> None:
         """End a page view, of no batch in flight, that can never be stored."""
@@ -173,7 +173,7 @@ class Books:
         count = self._settling.learn(user_agent, bot=bot)
         if count:
             outcome = Outcome.REFUSED_AS_BOT if bot else Outcome.ACCEPTED
-            self._report.resettled(user_agent, outcome, count)
+            self._report.resettled(outcome, count)
 
     def _judge_counted(self, batch: Batch, readings: Readings, counted: Collection[str]) -> Outcome:
         """What a batch's token, or its absence, says of the page views without an error.
@@ -197,12 +197,10 @@ class Books:
             self._settling.stored_alone(page_view.website, readings.token)
         return Outcome.REFUSED_AS_BOT if bot else Outcome.ACCEPTED
 
-    def _count(
-        self, website: str, ended: Ended, unsettled: Counter[str], *, aside: bool = False
-    ) -> None:
+    def _count(self, ended: Ended, unsettled: Counter[str], *, aside: bool = False) -> None:
         for outcome, page_views in ended.items():
             doubtful = unsettled.total() if outcome is Outcome.ACCEPTED else 0
-            self._report.finished(website, outcome, len(page_views), unsettled=doubtful)
+            self._report.finished(outcome, len(page_views), unsettled=doubtful)
         for user_agent, count in unsettled.items():
             self._settling.sent_unsettled(user_agent, count)
         self._batcher.release(sum(map(len, ended.values())), aside=aside)
@@ -218,10 +216,10 @@ class Books:
         )
 
     def _end_rejected(self, page_views: Sequence[PageView], *, aside: bool = False) -> None:
-        """End page views of one website, of no batch in flight, that are dead letters now."""
+        """End page views, of no batch in flight, that are dead letters now."""
         ended = {Outcome.REJECTED: page_views}
         self._journal.unsent(ended)
-        self._count(page_views[0].website, ended, Counter(), aside=aside)
+        self._count(ended, Counter(), aside=aside)
 
     def _letter(self, page_view: PageView, reason: str, answer: str) -> DeadLetter:
         return DeadLetter(

@@ -49,12 +49,13 @@ class Parking:
         """Park a website, unless it is parked already."""
         if website in self._parked:
             return
-        why = printable(str(error), 1_000)
         logger.error(
-            "website %s is parked, its page views wait in the logs: %s", printable(website), why
+            "website %s is parked, its page views wait in the logs: %s",
+            printable(website),
+            printable(str(error), 1_000),
         )
         self._parked[website] = asyncio.create_task(self._try_again(website))
-        self._report.parked(website, why)
+        self._report.parked(website)
 
     async def close(self) -> None:
         """Stop trying."""

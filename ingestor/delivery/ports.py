@@ -84,11 +84,11 @@ class Journal(Protocol):
 class Report(Protocol):
     """Who counts and shows what delivery does. Calls are cheap and must not raise."""
 
-    def finished(self, website: str, outcome: Outcome, count: int, *, unsettled: int = 0) -> None:
+    def finished(self, outcome: Outcome, count: int, *, unsettled: int = 0) -> None:
         """``count`` page views came to this end; ``unsettled`` of the accepted may be bots."""
         ...
 
-    def resettled(self, user_agent: str, outcome: Outcome, count: int) -> None:
+    def resettled(self, outcome: Outcome, count: int) -> None:
         """``count`` page views that were accepted and unsettled are now ``outcome``.
 
         ``Outcome.ACCEPTED``: they are settled. ``Outcome.REFUSED_AS_BOT``: they leave the
@@ -100,11 +100,11 @@ class Report(Protocol):
         """``count`` page views are sent again although Umami may have stored them."""
         ...
 
-    def away(self, since: float | None, why: str) -> None:
-        """Umami is away since that Unix second, and why; ``(None, "")``: it is back."""
+    def away(self, since: float | None) -> None:
+        """Umami is away since that Unix second; None: it is back."""
         ...
 
-    def parked(self, website: str, why: str) -> None:
+    def parked(self, website: str) -> None:
         """Only a person can mend it; page views of the website come back by ``deferred``."""
         ...
 

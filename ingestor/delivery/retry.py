@@ -81,7 +81,7 @@ class Outage:
         now = self._clock()
         if self._since is None:
             self._since = now
-            self._report.away(self._wall(), str(error))
+            self._report.away(self._wall())
         if left_in == self.round:
             self.round += 1
             self._failures += 1
@@ -98,7 +98,7 @@ class Outage:
         lasted = self._clock() - self._since
         self._since = None
         self._failures = 0
-        self._report.away(None, "")
+        self._report.away(None)
         if self._warned:
             self._warned = False
             logger.info("Umami answers again after %.0f s", lasted)

@@ -178,7 +178,7 @@ class Workers:
         bots = self._settling.bots_among(views)
         if bots:
             known = [view for view in views if agent_of(view) in bots]
-            self._books.enter_known_bots(parcel.website, known)
+            self._books.enter_known_bots(known)
             views = tuple(view for view in views if agent_of(view) not in bots)
         return views
 

@@ -322,18 +322,11 @@ class Ledger:
 
     # Delivery's report.
 
-    def finished(
-        self,
-        website: str,  # noqa: ARG002 - counted by website once metrics are
-        outcome: Outcome,
-        count: int,
-        *,
-        unsettled: int = 0,
-    ) -> None:
+    def finished(self, outcome: Outcome, count: int, *, unsettled: int = 0) -> None:
         """Count page views that came to an end."""
         self.counts.finished(outcome, count, unsettled=unsettled)
 
-    def resettled(self, user_agent: str, outcome: Outcome, count: int) -> None:  # noqa: ARG002
+    def resettled(self, outcome: Outcome, count: int) -> None:
         """Amend the counts: a user agent was settled after its page views were accepted."""
         self.counts.accepted_unsettled -= count
         if outcome is Outcome.REFUSED_AS_BOT:
@@ -356,11 +349,11 @@ class Ledger:
         if self.totals is not None and count:
             self.totals.doubted(website, count)
 
-    def away(self, since: float | None, why: str) -> None:  # noqa: ARG002 - delivery logs it
+    def away(self, since: float | None) -> None:
         """Remember since when Umami is away."""
         self.away_since = since
 
-    def parked(self, website: str, why: str) -> None:  # noqa: ARG002 - delivery logs it
+    def parked(self, website: str) -> None:
         """Note that the page views of this website are held in the logs."""
         self.held.setdefault(website, [])
 

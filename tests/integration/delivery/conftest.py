@@ -221,9 +221,9 @@ class Ledger:
     ended: dict[int, Outcome] = field(default_factory=dict)  # by line_start
     in_flight: dict[int, Batch] = field(default_factory=dict)
     batches: list[Batch] = field(default_factory=list)
-    parked_for: dict[str, str] = field(default_factory=dict)
+    parked_websites: set[str] = field(default_factory=set)
     returned: list[PageView] = field(default_factory=list)
-    is_away: list[str | None] = field(default_factory=list)
+    is_away: list[float | None] = field(default_factory=list)
     doubts: int = 0
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1000))
     was_in_doubt: int = 0  # page views, with exactly-once
@@ -282,14 +282,12 @@ class Ledger:
                 self.ended[view.line_start] = outcome
         self.changed.set()
 
-    def finished(self, website: str, outcome: Outcome, count: int, *, unsettled: int = 0) -> None:
-        assert website
+    def finished(self, outcome: Outcome, count: int, *, unsettled: int = 0) -> None:
         assert 0 <= unsettled <= count
         self.outcomes[outcome] += count
         self.unsettled += unsettled
 
-    def resettled(self, user_agent: str, outcome: Outcome, count: int) -> None:
-        assert user_agent
+    def resettled(self, outcome: Outcome, count: int) -> None:
         self.unsettled -= count
         assert self.unsettled >= 0
         self.outcomes[Outcome.ACCEPTED] -= count
@@ -299,13 +297,13 @@ class Ledger:
         assert website
         self.doubts += count
 
-    def away(self, since: float | None, why: str) -> None:
-        self.is_away.append(None if since is None else why)
+    def away(self, since: float | None) -> None:
+        self.is_away.append(since)
         self.changed.set()
 
-    def parked(self, website: str, why: str) -> None:
-        assert website not in self.parked_for
-        self.parked_for[website] = why
+    def parked(self, website: str) -> None:
+        assert website not in self.parked_websites
+        self.parked_websites.add(website)
         self.changed.set()
 
     def deferred(self, page_views: Sequence[PageView]) -> None:
@@ -313,7 +311,7 @@ class Ledger:
         self.changed.set()
 
     def unparked(self, website: str) -> None:
-        del self.parked_for[website]
+        self.parked_websites.remove(website)
         self.changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:

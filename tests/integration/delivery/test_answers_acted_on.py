@@ -209,13 +209,13 @@ async def test_what_is_not_umamis_answer_is_tried_again_and_rejects_nothing(
 
 
 @pytest.mark.parametrize("status", [301, 307, 308])
-async def test_no_redirect_is_followed(status, umami, ledger, views, deliver, reply):
+async def test_no_redirect_is_followed(status, umami, views, deliver, reply, caplog):
     target = {"Location": umami.url + "/api/send"}
     umami.script = lambda request: reply(status, b"", target) if request.number == 0 else None
     delivery = await deliver(umami.url, mode="send", workers=1)
     await delivery.submit(views(1))
     assert await delivery.drain(10)
-    assert "redirects" in str(ledger.is_away[0])
+    assert "redirects" in caplog.text
     assert [request.json["payload"]["url"] for request in umami.carrying] == ["/0", "/0"]
 
 
