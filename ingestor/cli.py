@@ -59,6 +59,9 @@ class _Commands(click.Group):
                 _write_nowhere()
                 click.echo(f"ingestor: the output cannot be written: {error.strerror}", err=True)
                 ctx.exit(1)
+            if isinstance(error, FileNotFoundError) and not _has_directory():
+                click.echo("ingestor: the directory it was started in is gone; cd first", err=True)
+                ctx.exit(2)
             log.debug("where it happened", exc_info=error)
             told = printable(repr(error)[:300])
             click.echo(
@@ -67,6 +70,14 @@ class _Commands(click.Group):
                 err=True,
             )
             ctx.exit(1)
+
+
+def _has_directory() -> bool:
+    """Whether the working directory is still there, to which relative paths belong."""
+    try:
+        return bool(Path.cwd())
+    except OSError:
+        return False
 
 
 def _write_nowhere() -> None:
@@ -522,10 +533,16 @@ def _path(text: str | None) -> Path | None:
 
 
 def _own_checkpoint() -> Path | None:
-    """Choose where a person without a configuration keeps the checkpoint; root has the default."""
+    """Choose where a person without a configuration keeps the checkpoint.
+
+    None, the default: for root, and for who has no home.
+    """
     if os.geteuid() == 0 or "INGESTOR_CHECKPOINT_PATH" in os.environ:
         return None
-    base = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
+    try:
+        base = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
+    except RuntimeError:  # neither HOME nor an entry in /etc/passwd: as in a container
+        return None
     return Path(base) / "ingestor" / "checkpoint.db"
 
 

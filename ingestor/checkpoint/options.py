@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ingestor.errors import require
+
 Sync = Literal["normal", "full"]
 
 DEFAULT_PATH = Path("/var/lib/ingestor/checkpoint.db")
@@ -19,3 +21,7 @@ class CheckpointOptions:
     sync: Sync = "normal"  # survives a crash of the process; "full": of the machine's power too
     max_files: int = 50_000  # files that are gone from disk, and yet remembered
     max_copies: int = 20_000  # copies (archives of known logs) that need no second reading
+
+    def __post_init__(self) -> None:
+        nameless = self.path.name in ("", "..") or "\0" in str(self.path)
+        require("checkpoint", {"path has to name a file, such as checkpoint.db": nameless})

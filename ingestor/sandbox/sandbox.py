@@ -220,13 +220,15 @@ class Sandbox:
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket; raises UsageError where the address cannot be had."""
+    if not host:  # to the system that would be every address there is
+        raise UsageError("the sandbox needs an address to listen on, such as 127.0.0.1")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, TypeError) as error:  # TypeError: bytes that are no name
         listener.close()
         raise UsageError(
             f"the sandbox cannot listen on {host} port {port} ({error}); choose another --port,"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
-from parts import WEBSITE, Command, Line, SandboxProcess
+import pytest
+from parts import ROOT, WEBSITE, Command, Line, SandboxProcess, environment
 
 SITE = ("--website", WEBSITE, "--hostname", "example.com")
 
@@ -54,3 +57,46 @@ def test_a_password_that_is_no_text_is_a_mistake(ingestor: Command) -> None:
     done = ingestor("backfill", *flags, code=2, **login)
     assert "umami.password holds bytes" in done.stderr
     assert "s3c" not in done.stderr
+
+
+@pytest.mark.parametrize("path", ["/", ".", "..", "", "x/.."])
+def test_a_checkpoint_that_is_no_file_is_wrong_usage(ingestor: Command, path: str) -> None:
+    for command in ("status", "retry-rejected"):
+        url = ("--url", "http://127.0.0.1:9") if command != "status" else ()
+        done = ingestor(command, *url, "--checkpoint", path, code=2)
+        assert "--checkpoint: checkpoint.path has to name a file" in done.stderr
+
+
+@pytest.mark.parametrize("host", ["", os.fsdecode(b"\xff"), "a..b"])
+def test_a_sandbox_listens_on_no_address_that_is_none(ingestor: Command, host: str) -> None:
+    assert "the sandbox" in ingestor("sandbox", "--host", host, code=2).stderr
+
+
+def test_a_directory_that_is_gone_is_told(tmp_path: Path) -> None:
+    script = f'mkdir gone && cd gone && rmdir ../gone && exec "{sys.executable}" -m ingestor "$@"'
+    for args in (("checkpoint", "forget", "x.log"), ("status", "--checkpoint", "c.db")):
+        done = subprocess.run(
+            ["sh", "-c", script, "sh", *args],
+            cwd=tmp_path,
+            env=environment(PYTHONPATH=str(ROOT)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2, done.stderr
+        assert "is gone; cd first" in done.stderr
+
+
+def test_who_has_no_home_can_look_at_logs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from ingestor import cli  # noqa: PLC0415
+
+    def nowhere(_path: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    for name in ("XDG_STATE_HOME", "INGESTOR_CHECKPOINT_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    assert cli._own_checkpoint() is None
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert cli._own_checkpoint() == tmp_path / "ingestor" / "checkpoint.db"
