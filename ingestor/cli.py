@@ -32,44 +32,68 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ingestor")
 
+_VERBOSE = {"-v", "--verbose"}
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO}
 
 
 class _Commands(click.Group):
     """Turns our errors into one line on standard error and their exit code."""
 
+    _code = 1  # to leave with where not even the error can be written
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it; what cannot be written, --help and click's own errors too, is no traceback."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                raise
+            _write_nowhere()
+            _tell(f"the output cannot be written: {error.strerror}")
+            sys.exit(self._code)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.ClickException as error:
+            self._code = error.exit_code
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except IngestorError as error:
-            click.echo(f"ingestor: {printable(str(error))}", err=True)
+            _tell(printable(str(error)))
             ctx.exit(error.exit_code)
         except BrokenPipeError:  # the reader of our output went away: head, less
             _write_nowhere()
             ctx.exit(1)
-        except click.NoSuchOption as error:
-            if error.option_name in {"-v", "--verbose"}:
+        except click.ClickException as error:
+            self._code = error.exit_code
+            if isinstance(error, click.NoSuchOption) and error.option_name in _VERBOSE:
                 text = f"{error.message} It goes before the command: ingestor --verbose …"
                 raise click.UsageError(text, ctx=error.ctx) from None
             raise
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:  # the last resort; nothing is lost by it
             if isinstance(error, OSError) and error.errno in _UNWRITABLE:
-                _write_nowhere()
-                click.echo(f"ingestor: the output cannot be written: {error.strerror}", err=True)
-                ctx.exit(1)
+                raise
             if isinstance(error, FileNotFoundError) and not _has_directory():
-                click.echo("ingestor: the directory it was started in is gone; cd first", err=True)
+                _tell("the directory it was started in is gone; cd first")
                 ctx.exit(2)
             log.debug("where it happened", exc_info=error)
-            told = printable(repr(error)[:300])
-            click.echo(
-                f"ingestor: an error of the program itself: {told}. Nothing is lost. Please report "
-                "it with what `ingestor --verbose …` says.",
-                err=True,
+            _tell(
+                f"an error of the program itself: {printable(repr(error)[:300])}. Nothing is lost. "
+                "Please report it with what `ingestor --verbose …` says."
             )
             ctx.exit(1)
+
+
+def _tell(text: str) -> None:
+    """Say it on standard error, if that can be written."""
+    with suppress(OSError):
+        click.echo(f"ingestor: {text}", err=True)
 
 
 def _has_directory() -> bool:
@@ -616,7 +640,7 @@ def _finish(result: Any, *, json_: bool, quiet: bool = False) -> None:
     else:
         click.echo(result.as_text(), err=quiet)
     if result.error is not None:
-        click.echo(f"ingestor: {printable(str(result.error))}", err=True)
+        _tell(printable(str(result.error)))
     sys.exit(result.exit_code)
 
 

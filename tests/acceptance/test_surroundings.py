@@ -100,3 +100,37 @@ def test_who_has_no_home_can_look_at_logs(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert cli._own_checkpoint() is None
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert cli._own_checkpoint() == tmp_path / "ingestor" / "checkpoint.db"
+
+
+@pytest.mark.parametrize(
+    ("args", "stdout", "stderr", "code"),
+    [
+        (["--version"], "/dev/full", None, 1),
+        (["--help"], "/dev/full", None, 1),
+        (["preview", "--help"], "/dev/full", None, 1),
+        (["preview", *SITE, "access.log"], "/dev/full", None, 1),
+        (["preview", "/nonexistent"], "/dev/null", "/dev/full", 2),
+        (["--nosuch"], "/dev/null", "/dev/full", 2),
+        (["preview", "--nosuch"], "/dev/null", "/dev/full", 2),
+        (["nosuch"], "/dev/full", "/dev/full", 2),
+        (["preview", *SITE, "access.log"], "/dev/null", "/dev/full", 0),
+    ],
+)
+def test_output_that_cannot_be_written_is_one_line_and_the_right_code(
+    args: list[str], stdout: str, stderr: str | None, code: int, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(line("/"))
+    with Path(stdout).open("wb") as out, Path(stderr or "/dev/null").open("wb") as err:
+        done = subprocess.run(
+            [sys.executable, "-m", "ingestor", *args],
+            cwd=tmp_path,
+            env=environment(PYTHONPATH=str(ROOT), PYTHONWARNINGS="ignore"),
+            stdout=out,
+            stderr=err if stderr else subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == code
+    if stderr is None:
+        assert done.stderr.decode().splitlines() == [
+            "ingestor: the output cannot be written: No space left on device"
+        ]
