@@ -2,12 +2,17 @@
 
 import gc
 import os
+import signal
 
 _RARELY = 10_000  # objects more than before until the collector looks at them
 
 
 def main() -> None:
     """Run the command. The processes of a backfill import this module, and need none."""
+    _fill_standard_streams()
+    is_pythons = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_pythons:  # before there is somebody to turn it into words
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Nothing is multiplied here; threads that wait for numpy to do so would not wait idly.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # The processes of a backfill read no program from where somebody stands.
@@ -16,7 +21,18 @@ def main() -> None:
     gc.set_threshold(_RARELY)
     from ingestor.cli import main as command  # noqa: PLC0415 - only when it is run
 
+    if is_pythons:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     command()
+
+
+def _fill_standard_streams() -> None:
+    """Put nothing where a stream was closed, or else what is opened first is taken for it."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
 
 
 if __name__ == "__main__":

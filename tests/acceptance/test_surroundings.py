@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -134,3 +135,39 @@ def test_output_that_cannot_be_written_is_one_line_and_the_right_code(
         assert done.stderr.decode().splitlines() == [
             "ingestor: the output cannot be written: No space left on device"
         ]
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_empty_ones(closed: str, tmp_path: Path) -> None:
+    """A pipe of the program's own would be standard input then, and be waited for."""
+    flags = " ".join(SITE)
+    done = subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -m ingestor preview {flags} - {closed}'],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+
+
+def test_an_interrupt_before_the_command_begins_ends_it_quietly(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'ingestor.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from ingestor.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--version"],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
