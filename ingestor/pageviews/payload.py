@@ -39,6 +39,7 @@ _UNSAFE = {
 }
 _REFERRER_SCHEME = re.compile(r"(?:https?|android-app)://[^/?#\\]", re.IGNORECASE)
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # C1 as well: terminals obey U+009B
 _ENCODED_NUL = re.compile(r"%00|\0")
 
 
@@ -200,7 +201,7 @@ def plain_text(text: str) -> str:
     """A text for people: no control characters, no lone surrogates."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(c if c >= " " and c != "\x7f" else " " for c in readable(text))
+    return _CONTROL.sub(" ", readable(text))
 
 
 def language_of(accept_language: str) -> str:

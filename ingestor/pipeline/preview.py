@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -90,7 +91,14 @@ def _shown(scanner: Scanner, chunk: Chunk, show: Show) -> Iterator[str]:
             yield _told(_word(judged), printable(judged.line.decode(errors="replace")))
         elif isinstance(judged.verdict, tuple):
             body = {"type": "event", "payload": judged.verdict[1]}
-            yield f"{orjson.dumps(body).decode()}\n"
+            yield f"{_plain(orjson.dumps(body).decode())}\n"
+
+
+def _plain(text: str) -> str:
+    """Write the same JSON without what a terminal would obey, or show in another order."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def _told(verdict: str, line: str) -> str:

@@ -335,6 +335,17 @@ def test_a_log_too_short_to_tell_its_format_is_read_as_those_beside_it(
     assert alone["unexplained"] == ["logs/a-new.log"]
 
 
+def test_payloads_are_shown_as_json_that_no_terminal_obeys(
+    ingestor: Command, tmp_path: Path, line: Line
+) -> None:
+    agent = f"{CHROME} \x9b31m\u202eevil\U000e0001 M\xfcller"
+    (tmp_path / "a.log").write_bytes(line("/", agent=agent))
+    shown = ingestor("preview", "--payloads", "--website", WEBSITE, "a.log").stdout
+    assert shown.rstrip("\n").isprintable()
+    sent = json.loads(shown)["payload"]["userAgent"]
+    assert sent == agent.replace("\x9b", " ")
+
+
 def test_preview_tells_of_a_file_without_a_format_what_a_backfill_then_does(
     ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:

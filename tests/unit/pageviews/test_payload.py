@@ -312,6 +312,9 @@ def test_a_user_agent_is_sent_without_control_characters_and_bounded(
     assert isinstance(sent, str)
     assert sent.startswith("Foo  [31m\ufffd")
     assert len(sent) <= 1024
+    verdict = ours.decide(hit(user_agent="Foo \x9b31m \x85 M\xfcller"))
+    assert isinstance(verdict, tuple)
+    assert verdict[1]["userAgent"] == "Foo  31m   M\xfcller"
 
 
 def test_a_double_slash_without_any_hostname_loses_only_a_slash(hit: Callable[..., Hit]) -> None:
