@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 DIRECTIVE = b"#"
 _KEPT = 16  # layouts remembered of one file
+_MOST = 200  # columns; of IIS and CloudFront there are some thirty, and compiling takes its time
 _FIELDS = re.compile(rb"#\s*Fields:\s*(.*?)\s*", re.IGNORECASE | re.DOTALL)
 _HEADER = re.compile(r"cs\((.+)\)", re.IGNORECASE)
 # A quoted value, or whatever is none: the two exclude each other.
@@ -76,6 +77,8 @@ class _Layout:
 
     def __init__(self, definition: str) -> None:
         names = definition.split()
+        if len(names) > _MOST:
+            raise FormatError(f"#Fields: names {len(names)} columns, and {_MOST} is the most")
         percent = any(name.startswith("x-edge-") for name in names)
         parts = [_field(name, at, percent=percent) for at, name in enumerate(names)]
         captured = named_fields(with_address(parts), definition)

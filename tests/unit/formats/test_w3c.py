@@ -151,3 +151,14 @@ def test_cloudfront_used_to_encode_user_agents_twice() -> None:
     for agent in (b"Mozilla/5.0%2520(X11)%2520a%252Fb", b"Mozilla/5.0%20(X11)%20a/b"):
         line = LINE.replace(b"192.0.2.1", b"FRA 192.0.2.1").replace(b"Mozilla/5.0+(X11)", agent)
         assert hit(line_format, line).user_agent == "Mozilla/5.0 (X11) a/b"
+
+
+def test_a_header_of_too_many_columns_is_refused_at_once() -> None:
+    """Thirty thousand took seconds to compile, in every place where a log is looked at."""
+    line_format = opened(FIELDS + b" x" * 192)
+    assert line_format.trouble == ""
+    line_format = opened(FIELDS + b" x" * 32_000)
+    assert line_format.trouble == "#Fields: names 32008 columns, and 200 is the most"
+    assert line_format.parse(LINE, LATEST) is Malformed.NO_MATCH
+    assert line_format.parse(FIELDS, LATEST) is Reason.DIRECTIVE
+    assert hit(line_format, LINE).time == TIME
