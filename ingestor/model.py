@@ -42,7 +42,7 @@ class Reason(StrEnum):
     SUBRESOURCE = "subresource"  # a part of a page, as the browser says itself
     NO_SITE = "no_site"  # a vhost that matches no site
     DATE = "date"  # outside of --since and --until
-    TARGET = "target"  # `*`, CONNECT's host:port: not a page
+    TARGET = "target"  # `*`, CONNECT's host:port: not a page; or another site's, asked of a proxy
     DIRECTIVE = "directive"  # the log speaks of itself (W3C's `#Fields:`, a server's own lines)
     UNSTORABLE = "unstorable"  # Umami would refuse it for ever, and no repair keeps its meaning
 

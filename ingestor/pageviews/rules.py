@@ -1,8 +1,9 @@
 """Is a hit a page view? The order of the reasons, and the verdicts for the hot loop.
 
 The order is the same everywhere, so that counts never depend on the way a line took, and cheap
-before dear: method, target, asset, path; status; no_user_agent, bot, user_agent; query; prefetch;
-subresource; bad_address; host, no_site; address; referrer; date; unstorable.
+before dear: method, target, asset, path; status; no_user_agent, bot, user_agent; query; target
+(another site's); prefetch; subresource; bad_address; host, no_site; address; referrer; date;
+unstorable.
 
 `Rules.requests`, `statuses` and `agents` judge the raw fields of a line by look-up, before anything
 is parsed. Where the bytes are not plain enough to be sure what a parser would make of them, they do
@@ -73,6 +74,7 @@ _PARTS = frozenset(
     "sharedworker speculationrules style track video webidentity worker xslt".split()
 )
 _XHTML = "application/xhtml+xml"
+_PROXIED = re.compile(r"http://(?:[^/?#\\@]*@)?([^/?#\\@:]+)(:\d+)?(?=[/?#]|\Z)", re.IGNORECASE)
 _PREFETCHES = ("prefetch", "prerender", "preview", "preload")
 
 
@@ -178,7 +180,7 @@ class Rules:
 
     def page_view(self, hit: Hit, default: Site | None = None) -> Verdict:
         """Judge a hit whose request, status and user agent have passed already."""
-        reason = self._unseen(hit)
+        reason = self._unseen(hit, default)
         if reason is not None:
             return reason
         address = self._addresses.client(hit.address, hit.forwarded_for, hit.real_ip)
@@ -193,15 +195,29 @@ class Rules:
             return Reason.DATE
         return self._payload(hit, place, address)
 
-    def _unseen(self, hit: Hit) -> Reason | None:
+    def _unseen(self, hit: Hit, default: Site | None) -> Reason | None:
         """Why nobody looked at what was sent, as far as the request tells."""
         if self._excludes_query_of(hit.target):
             return Reason.QUERY
+        if not hit.target.startswith("/") and self._is_of_others(hit, default):
+            return Reason.TARGET
         if hit.purpose and self._options.filter_prefetch and _is_prefetch(hit.purpose):
             return Reason.PREFETCH
         if self._options.filter_subresources and _is_subresource(hit):
             return Reason.SUBRESOURCE
         return None
+
+    def _is_of_others(self, hit: Hit, default: Site | None) -> bool:
+        """Whether the target is another site's page: a scanner looks for an open proxy.
+
+        Balancers write all targets with scheme and host, AWS with the port, HAProxy for HTTP/2.
+        Without a vhost in the log such lines are left alone.
+        """
+        match = _PROXIED.match(hit.target)
+        if match is None or not hit.protocol.startswith("HTTP/1") or (match[2] and not hit.host):
+            return False
+        host = vhost_of(match[1])
+        return host != vhost_of(hit.host) and not self._sites.claims(host, default)
 
     def shortcut(self, columns: Mapping[str, int], default: Site | None) -> Shortcut | None:
         """Give a faster `page_view` for columns of plain lines (see shortcut.py).

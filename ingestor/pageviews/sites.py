@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.errors import ConfigError
@@ -81,11 +82,33 @@ class Sites:
         own = None if vhost else _own_hosts(site)
         return Place(site.website.lower(), hostname, site.language, site.screen, site.title, own)
 
+    def claims(self, host: str, default: Site | None) -> bool:
+        """Whether a host, as `vhost_of` gives it, is one of the sites' own, above or below one.
 
-def _own_hosts(site: Site) -> Patterns:
+        Where no site names a host, nobody can tell, and every host may be its own.
+        """
+        sites = [site for site, _ in self._sites]
+        if default is not None:
+            sites.append(default)
+        return not any(map(_own_names, sites)) or any(_claims(site, host) for site in sites)
+
+
+def _own_names(site: Site) -> list[str]:
     # "*" says which lines are meant, not that the whole web belongs to the site.
-    names = [name for name in (site.hostname, *site.match) if name not in ("", "*")]
-    return host_patterns(names, "match")
+    return [name for name in (site.hostname, *site.match) if name not in ("", "*")]
+
+
+@lru_cache(maxsize=1024)
+def _own_hosts(site: Site) -> Patterns:
+    return host_patterns(_own_names(site), "match")
+
+
+def _claims(site: Site, host: str) -> bool:
+    if _own_hosts(site).match(host):
+        return True
+    names = [ascii_host(name.lower().removeprefix("*.")) for name in _own_names(site)]
+    domains = [name.removeprefix("www.") for name in names]
+    return any(host.endswith(f".{name}") or f".{name}".endswith(f".{host}") for name in domains)
 
 
 def vhost_of(logged: str | None) -> str:

@@ -15,6 +15,8 @@ from ingestor.model import Hit, Reason
 from ingestor.pageviews import PageViewOptions, Rules, Site
 from ingestor.pageviews.rules import extension_of, path_of
 
+WEBSITE = "3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c"
+
 SITE = Site("3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c", "example.com", ("*",))
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
@@ -100,6 +102,38 @@ def test_targets_that_are_no_page(
     target: str, hit: Callable[..., Hit], rules: Callable[..., Rules]
 ) -> None:
     assert rules().decide(hit(target=target)) is Reason.TARGET
+
+
+@pytest.mark.parametrize(
+    ("target", "changes", "is_ours"),
+    [
+        ("http://azenv.net/x", {}, False),
+        ("http://azenv.net/x", {"host": None}, False),
+        ("http://azenv.net:80/x", {}, False),
+        ("HTTP://user@AZENV.net", {"host": "-"}, False),
+        ("http://203.0.113.80/", {"host": None}, False),
+        ("http://example.com/x", {}, True),
+        ("http://WWW.example.com/x", {"host": None}, True),
+        ("http://com/x", {"host": None}, True),  # above a name of ours; it is no address either
+        ("http://azenv.net/x", {"host": "azenv.net:80"}, None),  # a vhost that matches no site
+        # as balancers write it
+        ("https://azenv.net:443/x", {"host": None}, None),
+        ("http://azenv.net:80/x", {"host": None}, None),
+        ("http://azenv.net/x", {"host": None, "protocol": "HTTP/2.0"}, None),
+    ],
+)
+def test_a_page_of_others_that_is_asked_of_a_proxy_is_none_of_ours(
+    target: str,
+    changes: dict[str, Any],
+    is_ours: bool | None,
+    hit: Callable[..., Hit],
+    rules: Callable[..., Rules],
+) -> None:
+    everywhere = (Site(WEBSITE, "example.com", ("*",)),)
+    verdict = reason(rules(sites=everywhere).decide(hit(target=target, **changes)))
+    assert verdict is (Reason.TARGET if is_ours is False else None)
+    nameless = (Site(WEBSITE, "", ("*",)),)
+    assert reason(rules(sites=nameless).decide(hit(target=target, **changes))) is None
 
 
 def test_an_included_path_counts_whatever_else_is_said(
@@ -324,6 +358,7 @@ ORDER: list[tuple[Reason, dict[str, Any]]] = [
     (Reason.BOT, {"user_agent": "curl/8"}),
     (Reason.USER_AGENT, {"user_agent": "Mozilla/5.0 (X11; Linux) Excluded/1.0"}),
     (Reason.QUERY, {"target": "/%00?_rsc=1"}),
+    (Reason.TARGET, {"target": "http://azenv.net/"}),
     (Reason.PREFETCH, {"purpose": "prefetch"}),
     (Reason.SUBRESOURCE, {"fetch_dest": "image"}),
     (Reason.BAD_ADDRESS, {"address": "nobody"}),
@@ -441,11 +476,11 @@ def test_the_raw_verdicts_are_those_of_decide(
     logged = "" if user_agent == "-" else user_agent
     verdict = reason(
         ours.decide(
-            Hit(1_790_000_000, "192.0.2.1", method, target, "HTTP/1.1", status, "example.com",
+            Hit(1_790_000_000, "192.0.2.1", method, target, "HTTP/2.0", status, "example.com",
                 None, logged)
         )
     )  # fmt: skip
-    by_request = ours.requests[f"{method} {target} HTTP/1.1".encode()]
+    by_request = ours.requests[f"{method} {target} HTTP/2.0".encode()]
     by_status = ours.statuses[b"%d" % status]
     by_agent = ours.agents[user_agent.encode()]
     plain = re.match(r"/|[a-z][a-z0-9]{0,31}://[^/?#]", target) and not set(target) & set('"\\')

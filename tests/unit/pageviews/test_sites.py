@@ -89,7 +89,7 @@ def test_order_decides_where_several_sites_match(
         ("elsewhere.example", "/", Reason.NO_SITE),
         # an absolute target's host wins over nothing, and never over a logged host
         (None, "http://www.a.example:80/x", ("a", "www.a.example")),
-        (None, "http://open.proxy.example/x", Reason.NO_SITE),
+        (None, "http://open.proxy.example/x", Reason.TARGET),
         ("b.example", "http://a.example/x", ("b", "b.example")),
     ],
 )
