@@ -30,13 +30,20 @@ def extractor(sources: Mapping[Role, Sequence[Source]], roles: Sequence[Role]) -
     """Generate the reader that gives the columns of ``roles``, the request line among them."""
     code = _Code()
     columns = ", ".join(
-        code.request(sources) if role is Role.REQUEST else code.role(sources[role])
+        code.request(sources)
+        if role is Role.REQUEST
+        else code.role(sources[role], is_status=role is Role.STATUS)
         for role in roles
     )
     source = "\n".join(["def extract(v):", *code.lines, f"    return [{columns}]"])
     namespace: dict[str, Extract] = {}
     exec(source, {"EMPTY": _EMPTY}, namespace)  # noqa: S102 - our own text; keys stand as repr()
     return namespace["extract"]
+
+
+def is_status(value: bytes) -> bool:
+    """Tell a status code from what else stands under a key of that name."""
+    return len(value) == 3 and value.isdigit()  # noqa: PLR2004 - what a status is
 
 
 class _Code:
@@ -47,10 +54,17 @@ class _Code:
         self._containers: dict[Path, str] = {(): "v"}
         self._names = 0
 
-    def role(self, sources: Sequence[Source]) -> str:
-        """Read the first filled source into a variable, as bytes; give its name."""
+    def role(self, sources: Sequence[Source], *, is_status: bool = False) -> str:
+        """Read the first filled source into a variable, as bytes; give its name.
+
+        Of several that may hold a status the first that does.
+        """
         name = self._name()
         direct = [source for source in sources if source.alone]
+        last, missing = f"if {name} == b'-': {name} = b''", f"{name} == b'' or {name} == b'-'"
+        if is_status and len(sources) > 1:
+            missing = f"len({name}) != 3 or not {name}.isdigit()"
+            last = f"if {missing}: return None"
         if not direct:
             self._line("return None" if sources else f"{name} = b''")
             return name
@@ -58,11 +72,11 @@ class _Code:
         for source in direct:
             self._value(name, source, indent)
             if source is not direct[-1] or len(direct) < len(sources):
-                self._line(f"if {name} == b'' or {name} == b'-':", indent)
+                self._line(f"if {missing}:", indent)
                 indent += " "
         if len(direct) < len(sources):
             self._line("return None", indent)
-        self._line(f"if {name} == b'-': {name} = b''")
+        self._line(last)
         return name
 
     def request(self, sources: Mapping[Role, Sequence[Source]]) -> str:

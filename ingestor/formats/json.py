@@ -16,7 +16,7 @@ import orjson
 from ingestor.errors import FormatError
 from ingestor.formats.clocks import clock_named
 from ingestor.formats.compiler import TextFormat, merged
-from ingestor.formats.extractor import Extract, Path, Source, extractor
+from ingestor.formats.extractor import Extract, Path, Source, extractor, is_status
 from ingestor.formats.fields import Escape, Field, Part, Role
 from ingestor.formats.format import END, Extent, Format
 from ingestor.formats.hits import builder, encoded_path, hit_fields, time_reader
@@ -281,6 +281,25 @@ class JsonFormat(Format):
             request if role is Role.REQUEST else self._find(values, role) for role in self._roles
         ]
 
+    def _status(self, values: dict[str, object]) -> bytes:
+        """Give the first of several values that is a status code, for ``status`` may say "OK".
+
+        Where none is one, the first that is filled, or wrong.
+        """
+        first: bytes | _Unreadable = b""
+        for source in self._plan[Role.STATUS]:
+            try:
+                value = _value_of(values, source)
+            except _Unreadable as error:
+                first = first or error
+                continue
+            if is_status(value):
+                return value
+            first = first or value
+        if isinstance(first, _Unreadable):
+            raise first
+        return first
+
     def _request(self, values: dict[str, object]) -> bytes:
         """Give the request line, put together where it is logged in parts."""
         whole = self._find(values, Role.REQUEST)
@@ -302,14 +321,10 @@ class JsonFormat(Format):
         return method + b" " + target.replace(b" ", b"%20")  # decoded; nothing else ends it
 
     def _find(self, values: dict[str, object], role: Role) -> bytes:
-        for source in self._plan[role]:
-            value = _value(values, source.path, joined=source.joined)
-            if value and source.pattern is not None:
-                match = source.pattern.fullmatch(value)
-                value = b"" if match is None else match[source.group]
-            if value and value != b"-":
-                return value
-        return b""
+        if role is Role.STATUS:
+            return self._status(values)
+        found = (_value_of(values, source) for source in self._plan[role])
+        return next(filter(None, found), b"")
 
 
 # ── the definition ────────────────────────────────────────────────────────────────────────────
@@ -387,6 +402,15 @@ def _as_text(definition: str, name: str, zone: tzinfo | None) -> TextFormat | No
 
 
 # ── the line ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _value_of(values: object, source: _Source) -> bytes:
+    """Give the value of a source; b"" where it has none, or a hyphen."""
+    value = _value(values, source.path, joined=source.joined)
+    if value and source.pattern is not None:
+        match = source.pattern.fullmatch(value)
+        value = b"" if match is None else match[source.group]
+    return b"" if value == b"-" else value
 
 
 def _value(values: object, path: Path, *, joined: bool = False) -> bytes:

@@ -12,6 +12,7 @@ import re
 from operator import methodcaller
 from typing import TYPE_CHECKING
 
+from ingestor.formats.extractor import is_status
 from ingestor.formats.fields import Role
 from ingestor.formats.layouts import Reach, Value, alike, time_reach
 
@@ -90,6 +91,7 @@ class _Shape:
         self._literal = literal
         self._places: dict[Path, Role] = {}
         self._groups: dict[Role, int] = {}
+        self._fixed: set[Path] = set()
         self._is_shared = False  # what stands in for the address
         for role, sources in plan.items():
             self._choose(role, [source for source in sources if source.path in values])
@@ -106,7 +108,9 @@ class _Shape:
     def _choose(self, role: Role, present: Sequence[Source]) -> None:
         if not present or role is Role.HANDLED:
             return
-        chosen = present[0]
+        at = self._status_among(present) if role is Role.STATUS else 0
+        chosen = present[at]
+        self._fixed.update(source.path for source in present[:at])
         if role is Role.REAL_IP and self._places.get(chosen.path) is Role.ADDRESS:
             self._is_shared = True
             return
@@ -115,6 +119,11 @@ class _Shape:
         self._places[chosen.path] = role
         if len(present) > 1:
             self._values[chosen.path] = (*self._values[chosen.path][:2], True)
+
+    def _status_among(self, present: Sequence[Source]) -> int:
+        """Tell which of several values is a status; those before it have to stay what they are."""
+        texts = [self._line[slice(*self._values[source.path][:2])] for source in present]
+        return next((at for at, text in enumerate(texts) if is_status(text.strip(b'"'))), 0)
 
     def reader(self, roles: Sequence[Role]) -> Shape:
         """Give the function for a line."""
@@ -174,7 +183,7 @@ class _Shape:
         role = self._places.get(path)
         if not text:
             return b""
-        if path[0] in self._literal:
+        if self._stays(path):
             return re.escape(text)
         if role is None:
             return self._any(text)
@@ -183,7 +192,12 @@ class _Shape:
         self._groups[role] = len(self._groups) + 1
         return self._group(role, text, filled=filled)
 
+    def _stays(self, path: Path) -> bool:
+        return path[0] in self._literal or path in self._fixed
+
     def _group(self, role: Role, text: bytes, *, filled: bool) -> bytes:
+        if role is Role.STATUS and filled:  # another may stand in for one that is none
+            return rb'"([0-9]{3})"' if text[:1] == b'"' else rb"([1-9][0-9]{2})"
         if text[:1] == b'"':
             if role is Role.PROTOCOL:
                 return rb'"(HTTP/[0-9](?:\.[0-9]{1,2}|))"'
@@ -195,7 +209,7 @@ class _Shape:
     def _piece(self, path: Path, text: bytes, filled: bool, time: Reach) -> Piece:  # noqa: FBT001 - of a piece
         """Describe a value, or give it where it has to stay as it is."""
         role = self._places.get(path)
-        if not text or path[0] in self._literal or (text == b"null" and role and not filled):
+        if not text or self._stays(path) or (text == b"null" and role and not filled):
             return text
         quoted = text[:1] == b'"'
         if role is None and not quoted:

@@ -316,6 +316,36 @@ def test_caddys_and_traefiks_headers_tell_the_address_too() -> None:
     assert hit(traefik.encode(), format_named("traefik")).real_ip == "198.51.100.7"
 
 
+@pytest.mark.parametrize(
+    ("members", "status"),
+    [
+        ('"status":"success","status_code":200', 200),
+        ('"status":"OK","response":{"a":1},"code":404', 404),
+        ('"status":true,"status_code":200', 200),
+        ('"status":200,"code":5', 200),
+        ('"status":"200","code":404', 200),
+        ('"status":"-","code":"304"', 304),
+        ('"status":20,"code":404', 404),
+        ('"status":"OK","code":7', Malformed.STATUS),
+        ('"status":"OK"', Malformed.STATUS),
+        ('"status":{"a":1},"code":7', Malformed.JSON),
+    ],
+)
+def test_of_several_keys_for_the_status_the_first_with_a_status_counts(
+    members: str, status: int | Malformed
+) -> None:
+    sample = PRESETS["json"].sample
+    for before in ('"status":200', '"status":"OK","code":200', '"status":200,"code":5'):
+        preset = format_named("json")
+        learnt = sample.replace('"status":200', before).encode()
+        assert hit(learnt, preset).status == 200  # tells a shape that must not mislead
+        verdict = parsed(sample.replace('"status":200', members).encode(), preset)
+        assert (verdict.status if isinstance(verdict, Hit) else verdict) == status
+    layout = format_named("json").layout(sample.replace('"status":200', members).encode())
+    if status == 200:
+        assert layout is not None or members.startswith('"status":true')
+
+
 def test_many_sets_of_keys_do_not_fill_the_memory() -> None:
     line_format = compile_format(PRESETS["json"].template)
     keys = [
