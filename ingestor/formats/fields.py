@@ -55,7 +55,7 @@ class Decoding(StrEnum):
 
     NONE = ""
     PERCENT = "percent"  # CloudFront: percent-encoded
-    PLUS = "plus"  # IIS: spaces became plus signs
+    PLUS = "plus"  # IIS: spaces became plus signs, also in a path
 
 
 class Escape(StrEnum):

@@ -87,7 +87,8 @@ def builder(
     plain = escaped_text if escaped else text
     raw = unescape if escaped else _as_is
     time_of = time_reader(columns, clock)
-    request_of = _request_of(columns, raw, decoded=decoded_path)
+    plus = (decodings or {}).get(Role.PATH) is Decoding.PLUS
+    request_of = _request_of(columns, raw, decoded=decoded_path, plus=plus)
     address_of = _address_of(columns, plain, always=always_address)
     status_at = columns.get(Role.STATUS)
     rest_of = _rest_of(columns, plain, decodings or {})
@@ -124,7 +125,7 @@ def time_reader(columns: Mapping[str, int], clock: Clock) -> Callable[[Columns],
 
 
 def _request_of(
-    columns: Mapping[str, int], raw: Callable[[bytes], bytes], *, decoded: bool
+    columns: Mapping[str, int], raw: Callable[[bytes], bytes], *, decoded: bool, plus: bool
 ) -> Callable[[Columns], RequestLine | None]:
     if Role.REQUEST in columns:
         request_at = columns[Role.REQUEST]
@@ -141,6 +142,8 @@ def _request_of(
         target = raw(values[target_at])
         if decoded:
             target = encoded_path(target)
+        if plus:
+            target = target.replace(b"+", b"%20")
         if query_at is not None:
             query = raw(values[query_at])
             if query not in {b"", b"-"}:

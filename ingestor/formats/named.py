@@ -89,7 +89,7 @@ def compile_format(
     looks like. Raises FormatError.
     """
     if fields_of(definition.encode("utf-8", "surrogateescape")) is not None:
-        return W3cFormat(definition, name=name)
+        return W3cFormat(definition, name=name, zone=timezone)
     if escape not in {None, *Escape}:
         raise FormatError(f"escape={escape}: nginx knows default, json and none")
     if _NGINX.search(definition):

@@ -7,6 +7,7 @@ developer guide ("Standard logging reference"). Times are UTC by that specificat
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ from ingestor.model import Hit, Malformed, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import tzinfo
 
     from ingestor.formats.hits import Columns
 
@@ -45,6 +47,7 @@ DIRECTIVE = b"#"
 _KEPT = 16  # layouts remembered of one file
 _MOST = 200  # columns; of IIS and CloudFront there are some thirty, and compiling takes its time
 _FIELDS = re.compile(rb"#\s*Fields:\s*(.*?)\s*", re.IGNORECASE | re.DOTALL)
+_OF_IIS = {"sc-substatus", "sc-win32-status", "s-sitename", "s-computername"}
 _HEADER = re.compile(r"cs\((.+)\)", re.IGNORECASE)
 # A quoted value, or whatever is none: the two exclude each other.
 _QUOTED = rb'"[^"]*+(?:""[^"]*+)*"(?=%b|\Z)'
@@ -56,6 +59,8 @@ _MEANINGS: dict[str, Meaning] = {
     "date": moment("strftime:%Y-%m-%d"),
     "time": moment("strftime:%H:%M:%S"),
     "timestamp": moment("epoch", 1),
+    "date-local": moment("strftime:%Y-%m-%d", 5),  # IIS Advanced Logging
+    "time-local": moment("strftime:%H:%M:%S", 5),
     "cs-method": METHOD,
     "cs-uri": TARGET,
     "cs-uri-stem": PATH,
@@ -73,25 +78,33 @@ _MEANINGS: dict[str, Meaning] = {
 
 
 class _Layout:
-    """What one ``#Fields:`` line says."""
+    """What one ``#Fields:`` line says; ``zone`` is where times that are called local were."""
 
-    def __init__(self, definition: str) -> None:
+    def __init__(self, definition: str, zone: tzinfo | None) -> None:
         names = definition.split()
         if len(names) > _MOST:
             raise FormatError(f"#Fields: names {len(names)} columns, and {_MOST} is the most")
         percent = any(name.startswith("x-edge-") for name in names)
-        parts = [_field(name, at, percent=percent) for at, name in enumerate(names)]
+        plus = any(name.lower() in _OF_IIS for name in names)
+        parts = [_field(name, at, percent=percent, plus=plus) for at, name in enumerate(names)]
         captured = named_fields(with_address(parts), definition)
         self.names = names
         self.indexes = [field.place for field in captured]
         self.columns: Mapping[str, int] = MappingProxyType(
             {_column(field): at for at, field in enumerate(captured)}
         )
-        kinds = [field.meaning.clock for field in captured if field.meaning.role is Role.TIME]
+        times = [field for field in captured if field.meaning.role is Role.TIME]
+        if not any(field.text.lower().endswith("-local") for field in times):
+            zone = UTC
+        elif zone is None:
+            raise FormatError(
+                f"{times[0].text} names no time zone: set `timezone`, for example Europe/Berlin"
+            )
+        kinds = [field.meaning.clock for field in times]
         kind = kinds[0]
         if len(kinds) > 1:
             kind = "strftime:" + "\0".join(each.removeprefix("strftime:") for each in kinds)
-        clock = clock_named(kind, UTC)
+        clock = clock_named(kind, zone)
         self.time_of = time_reader(self.columns, clock)
         self.build: Build = builder(
             self.columns,
@@ -125,7 +138,7 @@ class _Layout:
         return [_unquoted(words[index]) for index in self.indexes]
 
 
-def _field(name: str, at: int, *, percent: bool) -> Field:
+def _field(name: str, at: int, *, percent: bool, plus: bool) -> Field:
     lower = name.lower()
     meaning = _MEANINGS.get(lower)
     if meaning is None:
@@ -135,6 +148,8 @@ def _field(name: str, at: int, *, percent: bool) -> Field:
         decoding = Decoding.PERCENT if percent else Decoding.PLUS
         if meaning.role in {Role.USER_AGENT, Role.FORWARDED_FOR} or percent:
             meaning = Meaning(meaning.role, meaning.rank, meaning.shape, decoding=decoding)
+    if meaning.role is Role.PATH and plus:
+        meaning = replace(meaning, decoding=Decoding.PLUS)
     return Field(name, at, meaning)
 
 
@@ -160,13 +175,16 @@ class W3cFormat(Format):
     line ``split`` gives None, and ``parse`` does the work.
     """
 
-    def __init__(self, definition: str, *, name: str) -> None:
-        """Begin with a definition: ``#Fields: date time c-ip …``."""
-        self.name, self.definition = name, definition
+    def __init__(self, definition: str, *, name: str, zone: tzinfo | None = None) -> None:
+        """Begin with a definition: ``#Fields: date time c-ip …``.
+
+        ``zone`` is where IIS' ``date-local`` and ``time-local`` were written.
+        """
+        self.name, self.definition, self._zone = name, definition, zone
         names = fields_of(definition.encode())
         if not names:
             raise FormatError(f"no field stands in {definition!r}")
-        self._begin(_Layout(names))
+        self._begin(_Layout(names, zone))
 
     def _begin(self, layout: _Layout) -> None:
         self._first = self._layout = layout
@@ -210,7 +228,7 @@ class W3cFormat(Format):
             self._broken = ""
             return
         try:
-            self._layout = self._known.get(names) or _Layout(names)
+            self._layout = self._known.get(names) or _Layout(names, self._zone)
             self._broken = ""
             if len(self._known) < _KEPT:
                 self._known.setdefault(names, self._layout)
@@ -247,7 +265,7 @@ class W3cFormat(Format):
 
     def for_file(self, head: Sequence[bytes]) -> Format:
         """Give a fresh format that has read this file's header."""
-        fresh = W3cFormat(self.definition, name=self.name)
+        fresh = W3cFormat(self.definition, name=self.name, zone=self._zone)
         headers = [line.removesuffix(b"\r") for line in head if line[:1] == DIRECTIVE]
         fresh._meet(headers)
         return fresh

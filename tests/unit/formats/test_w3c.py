@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from ingestor.errors import FormatError
-from ingestor.formats import format_named
+from ingestor.formats import detect, format_named
 from ingestor.formats.w3c import W3cFormat
 from ingestor.model import Hit, Malformed, Reason
 
@@ -162,3 +164,40 @@ def test_a_header_of_too_many_columns_is_refused_at_once() -> None:
     assert line_format.parse(LINE, LATEST) is Malformed.NO_MATCH
     assert line_format.parse(FIELDS, LATEST) is Reason.DIRECTIVE
     assert hit(line_format, LINE).time == TIME
+
+
+@pytest.mark.parametrize(
+    ("fields", "stem", "target"),
+    [
+        ("cs-uri-stem sc-status sc-win32-status", "/my+page.aspx", "/my%20page.aspx"),
+        ("cs-uri-stem sc-status s-sitename", "/a+b/c+d", "/a%20b/c%20d"),
+        ("cs-uri-stem sc-status x-other", "/c++", "/c++"),  # whoever else wrote it
+    ],
+)
+def test_iis_writes_a_space_in_a_path_as_a_plus(fields: str, stem: str, target: str) -> None:
+    line_format = format_named(f"#Fields: date time c-ip cs-method cs-uri-query {fields}")
+    line = f"2026-11-22 09:11:12 192.0.2.1 GET a+b=1 {stem} 200 0"
+    assert isinstance(line_format, W3cFormat)
+    assert hit(line_format, line.encode()).target == f"{target}?a+b=1"
+
+
+LOCAL = "#Fields: date-local time-local c-ip cs-method cs-uri-stem sc-status"
+
+
+def test_local_times_need_the_zone_that_they_are_of() -> None:
+    line = b"2026-11-22 10:11:12.123 192.0.2.1 GET /a 200"
+    with pytest.raises(FormatError, match="set `timezone`"):
+        format_named(LOCAL)
+    told = format_named(LOCAL, timezone=ZoneInfo("Europe/Berlin"))
+    both = format_named(f"{LOCAL} date time", timezone=ZoneInfo("Europe/Berlin"))
+    for verdict in (
+        told.parse(line, LATEST),
+        told.for_file([LOCAL.encode()]).parse(line, LATEST),
+        both.parse(line + b" 2026-11-22 09:11:12", LATEST),
+    ):
+        assert isinstance(verdict, Hit)
+        assert verdict.time == TIME
+    found = detect([LOCAL.encode(), *[line] * 5], latest=LATEST)
+    assert "set `timezone`" in found.explanation
+    zone = ZoneInfo("Europe/Berlin")
+    assert detect([LOCAL.encode(), *[line] * 5], latest=LATEST, timezone=zone).format
