@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ingestor.errors import FormatError
 from ingestor.model import Malformed, Scanned, Tally
 from ingestor.pipeline.siblings import Siblings
-from ingestor.scan import Recipe, Scanner, sample_lines
+from ingestor.scan import Recipe, Scanner, is_utf16, sample_lines
 from ingestor.scan.worker import About
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ class Scanners:
 
     def _as_siblings(self, source_index: int, recipe: Recipe) -> Scanner | None:
         """Make a scanner for a log too short to tell its format, as for others of its source."""
-        if recipe.format != "auto" or not recipe.head.endswith(recipe.tail):
+        is_whole = recipe.head.endswith(recipe.tail)
+        if recipe.format != "auto" or not is_whole or is_utf16(recipe.head):
             return None
         line_format = self._siblings.format_of(source_index, sample_lines(recipe.head))
         if line_format is None:

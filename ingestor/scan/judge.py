@@ -48,7 +48,9 @@ class Judge:
         return self.exactly(line, latest)  # the format as a whole may explain what columns do not
 
     def exactly(self, line: bytes, latest: int) -> Verdict:
-        """Judge a line that has no simple shape."""
+        """Judge a line that has no simple shape. A blank one is the log's own, as a header is."""
+        if not line or line.isspace():
+            return Reason.DIRECTIVE
         hit = self.format.parse(line, latest)
         return self.rules.decide(hit, self.site) if isinstance(hit, Hit) else hit
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -55,6 +56,12 @@ class Recipe:
         """
         zone = None if self.timezone is None else ZoneInfo(self.timezone)
         whole = self.head.endswith(self.tail)  # a file shorter than a sample
+        if is_utf16(self.head):
+            raise FormatError(
+                f"{printable(self.name)} is written in UTF-16, as its first two bytes say, and "
+                "logs are read as UTF-8. Let the server write UTF-8; for what there is, "
+                "`iconv -f UTF-16 -t UTF-8` makes a copy that can be read."
+            )
         first = sample_lines(self.head)
         if self.format == "auto":
             last = [] if whole else sample_lines(self.tail, cut_first=True)
@@ -150,6 +157,11 @@ def _is_foreign(line_format: Format, line: bytes, verdict: Malformed | Reason) -
     if verdict is Malformed.REQUEST:
         return was_served(line_format, line)
     return verdict in {Malformed.NO_MATCH, Malformed.JSON}
+
+
+def is_utf16(head: bytes) -> bool:
+    """Tell whether a file begins with the byte order mark of UTF-16."""
+    return head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
 def sample_lines(data: bytes, *, cut_first: bool = False) -> list[bytes]:

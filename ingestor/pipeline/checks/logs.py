@@ -22,6 +22,7 @@ from ingestor.pageviews import Site, Verdict
 from ingestor.pipeline.job import empty_sources, places
 from ingestor.pipeline.scanners import agent_advice, sample_lines
 from ingestor.pipeline.service_user import asked_as, hidden_by_unit
+from ingestor.scan import is_utf16
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -196,6 +197,10 @@ def _sample(config: Config, rules: Rules, found: Found, remarks: Remarks) -> Sam
             tail = b"" if length is None else file.read_at(max(0, length - _SAMPLE), _SAMPLE)
     except OSError:
         return None  # said by `_check_rights`, or gone meanwhile
+    if is_utf16(head):
+        advice = "let the server write UTF-8; convert what there is with iconv"
+        remarks.warn("format_unknown", name, "it is written in UTF-16", advice)
+        return None
     first = sample_lines(head)[:_LINES]
     last = [] if head.endswith(tail) else sample_lines(tail, cut_first=True)[-_LINES:]
     if not first:

@@ -70,7 +70,8 @@ def check() -> Callable[[Scanned, Format, Rules], None]:
         if not lines[-1]:
             lines.pop()
         for line in lines:
-            hit = line_format.parse(line, NOW + DAY)
+            blank = not line.strip()
+            hit = Reason.DIRECTIVE if blank else line_format.parse(line, NOW + DAY)
             verdict = rules.decide(hit, SITE) if isinstance(hit, Hit) else hit
             if isinstance(verdict, tuple):
                 expected.append((*content_of(*verdict), at, line))

@@ -302,6 +302,13 @@ def test_a_word_of_both_kinds_is_counted_as_what_it_is(scanner: Make, *, in_orde
     assert (tally.malformed, tally.filtered) == ({Malformed.STATUS: 1}, {Reason.STATUS: 1})
 
 
+def test_a_blank_line_is_the_logs_own_and_not_malformed(scanner: Make) -> None:
+    block = b"\n" + line("GET /x HTTP/1.1") + b"\r\n  \t\n" + line("GET /y HTTP/1.1") + b"\n"
+    tally = scan(block, scanner, filter_bots=False, require_user_agent=False).tally
+    assert (tally.lines, tally.malformed) == (6, {})
+    assert tally.filtered == {Reason.DIRECTIVE: 4}
+
+
 def test_a_prefix_in_the_middle_of_a_log_costs_no_page_view(scanner: Make) -> None:
     """Read as combined, what stands first in the line would be the address."""
     plain = line("GET /x HTTP/1.1", tail=CHROME)

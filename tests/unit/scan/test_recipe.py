@@ -66,6 +66,15 @@ def test_a_log_whose_user_agents_are_all_empty_is_known_by_its_lines(name: str) 
     assert scanner(f"{empty}\n" * 3, name).names_agents  # a scanner's visit says nothing
 
 
+@pytest.mark.parametrize("name", ["combined", "auto"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_log_in_utf_16_is_called_that(name: str, encoding: str) -> None:
+    data = f"\ufeff{COMBINED}\n".encode(encoding) * 3
+    recipe = Recipe("access.log", name, None, SITE, data, data)
+    with pytest.raises(FormatError, match=r"is written in UTF-16.*iconv"):
+        recipe.scanner(Rules(PageViewOptions(), (SITE,)), lambda: NOW)
+
+
 def test_one_address_among_names_is_enough() -> None:
     named = COMBINED.replace("192.0.2.10", "host.example.org")
     assert scanner(f"{named}\n{named}\n{COMBINED}\n", "combined").format.name == "combined"
