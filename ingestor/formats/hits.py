@@ -194,7 +194,10 @@ def _rest_of(
         readers.pop()
 
     def rest_of(values: Columns) -> list[str | None]:
-        return [reader and reader[1](values[reader[0]]) for reader in readers]
+        return [
+            reader and (reader[1](value) if (value := values[reader[0]]) else "")
+            for reader in readers
+        ]
 
     more = [at for name, at in columns.items() if name.startswith(f"{Role.PURPOSE}_")]
     if not more:

@@ -83,14 +83,15 @@ PATHS = (
     "*/download/file.php", "*/cron.php", "*/cron/cron.task*", "*/task.php",
     "*/customer/section/load*", "*/page_cache/block/*",
     "/__manifest", "/_server-islands/*", "*/views/ajax", "*/component/ajax/*",
-    "/session/csrf", "/presence/get",
+    "/session/csrf", "/presence/get", "*/wp-tinymce.php", "*/opensearch_desc.php",
+    "/cdn-cgi/*", "/_next/webpack-hmr", "/_ah/*", "/__/auth/*",
     # pictures made to measure, programs pressed by brotli
     "*/_next/image", "/_image", "/_vercel/image", "*.wasm.br", "*.js.br", "*.data.br",
     # what scanners try, and pages of one address for all (index.html) answer with 200
     "/.*", "*/.env.*", "*/.git/*", "*/.svn/*", "*/.aws/*", "*/.ssh/*", "*/.vscode/*",
     "*/.ds_store", "*/.htaccess", "*/.htpasswd", "*/wp-config.*", "*/wp-config*.php*",
     "*/phpinfo.php", "*/vendor/phpunit/*", "*/eval-stdin.php",
-    "/cgi-bin/luci*", "/hnap1*", "/boaform/*",
+    "/cgi-bin/luci*", "/hnap1*", "/boaform/*", "/solr/admin/*", "/_profiler/*", "/owa/auth/*",
 )  # fmt: skip
 
 # By name, or as ``name=value``: what a page's own scripts ask for at the same paths as people.
@@ -98,7 +99,9 @@ PARAMETERS = (
     "_rsc", "_data",  # Next.js (of every link in sight, as soon as it is) and Remix
     "rest_route", "wc-ajax", "feed=rss*", "feed=atom", "feed=rdf", "feed=feed", "feed=json*",
     "feed=comments-*", "feed=podcast",  # WordPress
-    "option=com_ajax", "format=feed",  # Joomla
+    "wordfence_lh", "wordfence_syncattackdata",
+    "option=com_ajax", "format=feed", "format=rss", "format=atom",  # Joomla and others
+    "_format=json", "_wrapper_format=drupal_*", "isajax=1", "isajax=true",  # Drupal, Magento
     "action=dlattach*", "action=.xml*",  # SMF
     "css=public:*", "sheet=*.css*",  # XenForo and vBulletin
 )  # fmt: skip

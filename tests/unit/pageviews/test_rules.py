@@ -289,6 +289,10 @@ def test_what_scripts_and_robots_ask_for_is_no_page(
 @pytest.mark.parametrize(
     "target",
     [
+        "/wp-includes/js/tinymce/wp-tinymce.php?c=1", "/w/opensearch_desc.php", "/cdn-cgi/rum",
+        "/_ah/warmup", "/__/auth/handler", "/solr/admin/info/system", "/_profiler/phpinfo",
+        "/owa/auth/logon.aspx", "/?wordfence_lh=1&hid=A", "/recentchanges?format=rss",
+        "/node/1?_format=json", "/node/1?_wrapper_format=drupal_modal", "/checkout/cart?isAjax=1",
         "/w/load.php?modules=startup&only=scripts", "/w/api.php?action=query",
         "/w/rest.php/v1/page/X", "/lib/exe/css.php?t=dokuwiki", "/wiki/lib/exe/fetch.php/logo?w=64",
         "/lib/exe/taskrunner.php", "/WebResource.axd?d=x", "/Avatar.ashx?id=1",
@@ -322,6 +326,7 @@ def test_what_widespread_software_and_scanners_ask_for_is_no_page(
 @pytest.mark.parametrize(
     "target",
     [
+        "/blog?format=long", "/_next", "/owa", "/profiler/x",
         "/lib/exe/detail.php?id=start&media=logo.png", "/bundles/starter-kit", "/bundles/",
         "/tutorial/css.php", "/learn/js.php", "/theme/dark", "/presence/berlin",
         "/history/rome/read", "/wp-config-php-explained/", "/docs/phpunit/assertions",
