@@ -552,6 +552,16 @@ def _prepare(job: Job) -> None:
             start_server()
 
 
+def _whole(path: str) -> str:
+    """A path as it is called from anywhere: the checkpoint is looked at from elsewhere too."""
+    if path == "-":
+        return path
+    try:
+        return os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118 - globs stay as they are
+    except OSError:  # the working directory was removed
+        return path
+
+
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
@@ -601,7 +611,7 @@ def _job(
             "a path is empty (an unset variable?); name a file, a directory or a glob."
         )
     # A directory named by hand: all that is in it, but for the error logs.
-    named = [Source(path=p, include=("*",)) for p in paths]
+    named = [Source(path=_whole(p), include=("*",)) for p in paths]
     if not named and not settings.sources:
         raise UsageError("which logs? Name files, directories or globs, or `-`.")
     changes = {"format": format_, "timezone": timezone}

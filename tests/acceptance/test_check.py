@@ -340,6 +340,12 @@ def test_17_a_vhost_that_matches_no_site(setup: Setup, line: Line) -> None:
     assert setup.check(0) == {}
 
 
+def test_paths_that_are_others_for_the_daemon(setup: Setup) -> None:
+    setup.configure(sources="[{path: logs}]")
+    found = only(setup.check(1))
+    assert (found["code"], found["subject"]) == ("relative_path", "sources[0].path")
+
+
 def test_page_views_by_a_proxys_address(setup: Setup, line: Line) -> None:
     """A backfill and a preview tell it as well."""
     inside = [line(f"/{i}", i, address="172.18.0.5") for i in range(50)]

@@ -75,3 +75,14 @@ def test_what_was_there_before_the_daemon_is_a_backfills_until_one_has_read_it(
     until(lambda: "following 1 file." in again.log())
     assert again.stop() == 0
     assert "left to a backfill" not in again.log()
+
+
+def test_a_log_named_by_a_relative_path_is_known_by_its_whole_one(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(line("/a"))
+    state = ("--checkpoint", tmp_path / "checkpoint.db")
+    ingestor("backfill", "--url", sandbox.url, "--website", WEBSITE, *state, "access.log")
+    (known,) = ingestor.json("checkpoint", "show", *state)["files"]
+    assert known["path"] == str(tmp_path / "access.log")
+    ingestor("checkpoint", "forget", *state, tmp_path / "access.log")

@@ -42,6 +42,7 @@ def check(config: Config, *, name: str, rotation: Path = logrotate.DEFAULT) -> R
     sites, sources = len(config.sites), len(config.sources)
     remarks.ok("configuration", name, f"is sound: sites {sites}, sources {sources}")
     _check_whole(config, remarks)
+    _check_paths(config, remarks)
     user = service_user(config.checkpoint.path) if os.geteuid() == 0 else None
     _check_own_files(config, user, remarks)
     _check_checkpoint(config, user, remarks)
@@ -65,6 +66,16 @@ def _check_whole(config: Config, remarks: Remarks) -> None:
         if missing:
             text = f"it does not say {what}"
             remarks.fail("incomplete", key, text, exit_code=2, advice=f"set {key}")
+
+
+def _check_paths(config: Config, remarks: Remarks) -> None:
+    """A relative path is another file for the daemon, which is started in another directory."""
+    paths = {f"sources[{i}].path": source.path for i, source in enumerate(config.sources)}
+    paths["checkpoint.path"] = str(config.checkpoint.path)
+    for key, path in paths.items():
+        if not path.startswith("/"):
+            text = f"{path} counts from wherever the program is started, the daemon's being /"
+            remarks.warn("relative_path", key, text, "write the whole path, from / on")
 
 
 def _check_own_files(config: Config, user: ServiceUser | None, remarks: Remarks) -> None:
