@@ -22,6 +22,7 @@ from ingestor.pipeline.job import (
     is_worth_processes,
     lines_of,
     say_findings,
+    say_unaddressed,
     unread_bytes,
 )
 from ingestor.pipeline.ledger import Ledger
@@ -220,6 +221,7 @@ class _Backfill:
 
     def _tell(self, lines: Lines) -> None:
         self._result.counts.files = lines.counts.files
+        say_unaddressed(self._result.counts)
         texts = say_findings(lines.findings)
         if len(texts) > lines.counts.refused:  # what the daemon reads is no failure
             self._result.problems = texts

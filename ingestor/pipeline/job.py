@@ -26,6 +26,7 @@ from ingestor.logfiles import (
     owned,
     read_descriptor,
 )
+from ingestor.model import Reason
 from ingestor.observe import Counts, counted
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _STDIN_KEY = 1
 CHUNK = 768 * 1024  # bytes read at a time, at least: scanning finds all values of so many at once
 _WORTH = 32_000_000  # bytes: for less, starting processes takes longer than the work
 _NAMED = 3  # files that a summary names
+_MANY, _SHARE = 20, 0.05  # lines without an address, and of all, that are worth a word
 _SQUEEZED = 10  # how much smaller an archive is
 
 
@@ -285,6 +287,19 @@ class StandardInput:
 
     def settle(self) -> None:
         """Nothing is remembered."""
+
+
+def say_unaddressed(counts: Counts) -> None:
+    """Warn where many lines hold something else where their format has the client's address."""
+    lines = counts.filtered[Reason.BAD_ADDRESS]
+    if lines >= _MANY and lines >= _SHARE * counts.lines:
+        log.warning(
+            "%s of %s have no client's address where their format has it, and cannot be counted "
+            "(bad_address): `ingestor preview --lines` shows them. Perhaps they are written in "
+            "another format, or behind a prefix: format: auto follows both.",
+            f"{lines:,}",
+            counted(counts.lines, "line"),
+        )
 
 
 def say_findings(findings: Sequence[Finding]) -> list[str]:

@@ -15,7 +15,7 @@ from ingestor.formats import shown
 from ingestor.logfiles import readable
 from ingestor.model import Malformed
 from ingestor.observe import Counts, printable
-from ingestor.pipeline.job import Job, Result, lines_of, say_findings
+from ingestor.pipeline.job import Job, Result, lines_of, say_findings, say_unaddressed
 from ingestor.pipeline.proxies import Proxies
 from ingestor.pipeline.scanners import Scanners, without_lines
 from ingestor.pipeline.strangers import Strangers
@@ -63,6 +63,7 @@ def preview(config: Config, job: Job, *, show: Show = None) -> Result:
             sys.stdout.writelines(_shown(scanner, chunk, show))
     Strangers(rules).tell()
     proxies.tell()
+    say_unaddressed(result.counts)
     result.counts.files = lines.counts.files
     result.problems = say_findings(lines.findings)
     result.seconds = time.monotonic() - began

@@ -340,6 +340,17 @@ def test_17_a_vhost_that_matches_no_site(setup: Setup, line: Line) -> None:
     assert setup.check(0) == {}
 
 
+@pytest.mark.parametrize("command", ["preview", "backfill"])
+def test_lines_without_an_address_are_told(setup: Setup, line: Line, command: str) -> None:
+    lines = [line(f"/{i}", i) for i in range(50)]
+    (setup.logs / "access.log").write_bytes(
+        b"".join(lines + [b"Nov 22 10:00:12 web1 nginx: " + row for row in lines])
+    )
+    setup.configure(sources=f"[{{path: {setup.logs}, format: combined}}]")
+    done = setup.ingestor(command, "-c", setup.directory / "config.yaml")
+    assert "50 of 100 lines have no client's address" in done.stderr
+
+
 def test_paths_that_are_others_for_the_daemon(setup: Setup) -> None:
     setup.configure(sources="[{path: logs}]")
     found = only(setup.check(1))
