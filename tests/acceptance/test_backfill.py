@@ -292,7 +292,7 @@ def test_a_file_that_no_format_explains_is_named_and_the_rest_goes_on(
     (tmp_path / "logs" / "b.log").write_bytes(line("/b"))
     done = ingestor("backfill", *flags(sandbox, "logs"), code=1)
     assert "a.log" in done.stderr
-    assert "1 file left unread: no format explains logs/a.log" in done.stdout
+    assert f"1 file left unread: no format explains {tmp_path}/logs/a.log" in done.stdout
     assert sandbox.rows() == ["/b"]
 
 
@@ -327,12 +327,12 @@ def test_a_log_too_short_to_tell_its_format_is_read_as_those_beside_it(
     assert sandbox.rows() == ["/half", *(f"/{i}" for i in range(5))]
     assert shown["would_send"] == 6
     assert shown["malformed"] == 2
-    assert shown["unexplained"] == ["logs/c-notes.log"]
+    assert shown["unexplained"] == [f"{tmp_path}/logs/c-notes.log"]
     assert "a-new.log is too short to tell its format by; it is read as combined" in done.stderr
     assert "c-notes.log is no access log" in done.stderr
     (logs / "d-whole.log").unlink()
     alone = ingestor.json("preview", "--website", WEBSITE, "logs/a-new.log", code=1)
-    assert alone["unexplained"] == ["logs/a-new.log"]
+    assert alone["unexplained"] == [f"{tmp_path}/logs/a-new.log"]
 
 
 def test_payloads_are_shown_as_json_that_no_terminal_obeys(
@@ -357,11 +357,11 @@ def test_preview_tells_of_a_file_without_a_format_what_a_backfill_then_does(
     for name in ("lines", "malformed", "malformed_reasons", "filtered", "files", "bytes"):
         assert shown[name] == sent[name], name
     assert shown["would_send"] == sent["accepted"] == shown["lines"] == 1
-    assert shown["unexplained"] == sent["unexplained"] == ["logs/a.log"]
+    assert shown["unexplained"] == sent["unexplained"] == [f"{tmp_path}/logs/a.log"]
     told = ingestor("preview", "logs", code=1)
     assert "It would be left unread." in told.stderr
     assert "Such a line is `this is`" in told.stderr
-    assert "1 file left unread: no format explains logs/a.log" in told.stdout
+    assert f"1 file left unread: no format explains {tmp_path}/logs/a.log" in told.stdout
 
 
 def test_an_empty_file_and_an_empty_directory_are_fine(
