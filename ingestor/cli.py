@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import glob
 import io
 import logging
 import os
@@ -557,9 +558,12 @@ def _whole(path: str) -> str:
     if path == "-":
         return path
     try:
-        return os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118 - globs stay as they are
-    except OSError:  # the working directory was removed
+        here = os.getcwd()  # noqa: PTH109 - as the next two, of text
+    except OSError:  # it was removed
         return path
+    if not os.path.lexists(path):  # a glob, perhaps: the directory is none
+        here = glob.escape(here)
+    return os.path.join(here, path)  # noqa: PTH118
 
 
 def _path(text: str | None) -> Path | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Verdict = Hit | Malformed | Reason
 
+_VAIN = 64  # hits without an address, in a row, after which only every so many is looked at again
 _V4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?", re.ASCII)
 _V6 = re.compile(r"\[?([0-9A-Fa-f:.]{2,45})(?:%[\w.]+)?(?:\](?::\d{1,5})?)?(?:%[\w.]+)?", re.ASCII)
 _V4_PORT = re.compile(r"[\d.]+:\d+")
@@ -98,6 +99,8 @@ class Adaptive(Format):
     the current format first.
     """
 
+    follows = True
+
     def __init__(
         self, first: Format, others: Sequence[Format], *, current: Format | None = None
     ) -> None:
@@ -110,6 +113,7 @@ class Adaptive(Format):
         self.fields = first.fields
         self.columns = first.columns
         self.is_plain = first.is_plain
+        self._vain = 0  # hits without an address that no other reading bettered, in a row
         vars(self)["hit"] = first.hit  # bound straight: the hot loop saves a call a line
         vars(self)["split"] = first.split
         vars(self)["time_of"] = first.time_of
@@ -123,6 +127,18 @@ class Adaptive(Format):
         verdict = self.current.parse(line, latest)
         if _is_settled(verdict):
             return verdict
+        if not isinstance(verdict, Hit):
+            return self._otherwise(line, latest, verdict)
+        self._vain += 1
+        if self._vain > _VAIN and self._vain % _VAIN:  # a log of names: to try all costs 100 µs
+            return verdict
+        other = self._otherwise(line, latest, verdict)
+        if _is_settled(other):
+            self._vain = 0
+        return other
+
+    def _otherwise(self, line: bytes, latest: int, verdict: Verdict) -> Verdict:
+        """Read a line that the current format does not explain, or not to the end."""
         inside = list(unwrapped(line))
         behind = self._by_current(inside, latest)
         if behind is not None:

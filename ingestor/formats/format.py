@@ -35,6 +35,7 @@ class Format(ABC):
     definition: str  # the template
     fields: frozenset[str]
     columns: Mapping[str, int]
+    follows = False  # lines of other formats are read as well, when one turns up
     is_plain = False  # `split` gives values as they were sent, ``-`` for none: nothing to decode
 
     @abstractmethod

@@ -37,6 +37,7 @@ class Follower:
 
     ``start`` says from where files are read that are there when their source is new: all are with
     ``first_start``, else those of ``new_sources`` (indexes), but for logs that are known already.
+    ``goes_on``: what a backfill has read of such a file, it goes on with where that ended.
     """
 
     def __init__(
@@ -49,12 +50,13 @@ class Follower:
         start: Start = "end",
         first_start: bool = False,
         new_sources: Collection[int] = (),
+        goes_on: bool = True,
     ) -> None:
         self._sources = sources
         self._options = options
         self._clock = clock
         self._roster = Roster(registry, options, clock)
-        self._intake = Intake(self._roster, start)
+        self._intake = Intake(self._roster, start, goes_on=goes_on)
         self._first_start = first_start
         self._new_sources = new_sources
         self._turns = Turns(self._roster)

@@ -36,9 +36,10 @@ _UNFINISHED_ARCHIVE = 120.0  # seconds without change until an incomplete archiv
 class Intake:
     """Identifies files, and gives each content its place."""
 
-    def __init__(self, roster: Roster, start: Start) -> None:
+    def __init__(self, roster: Roster, start: Start, *, goes_on: bool) -> None:
         self._roster = roster
         self._start = start
+        self._goes_on = goes_on  # where a backfill ended
         self._claimed: set[int] = set()
         self._orphans: set[tuple[int, int]] = set()  # copies of what is nowhere at this look
 
@@ -306,7 +307,7 @@ class Intake:
         registry = self._roster.registry
         unread = registry.unread(known.key, END)
         origin = unread[-1][0] if unread else 0
-        if origin == 0:  # registered, and never read
+        if origin == 0 or not self._goes_on:  # registered and never read, or left for its date
             origin = last_line_end(file, file.length or 0)
         known = replace(known, origin=END if file.compression is not None else origin)
         registry.update(known.key, origin=known.origin)

@@ -36,7 +36,7 @@ ASSETS = (
     "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp", "rtf", "epub", "mobi",
     "zip", "gz", "tgz", "bz2", "xz", "zst", "7z", "rar", "tar", "jar", "war", "deb", "rpm",
     "apk", "ipa", "exe", "msi", "dmg", "pkg", "iso", "img", "torrent", "asc", "sig", "crx", "xpi",
-    "docm", "xlsm", "ppsx", "fb2", "azw3", "cab", "whl", "md5", "sha256", "pem", "crt",
+    "docm", "xlsm", "ppsx", "fb2", "azw3", "whl", "md5", "sha256", "pem", "crt",
     # leftovers of backups and deployments, only ever asked for by scanners
     "sql", "bak", "old", "swp", "env", "log", "ini", "conf", "yml", "yaml", "toml", "lock",
 )  # fmt: skip
@@ -72,16 +72,17 @@ PATHS = (
     "*/matomo.php", "*/piwik.php", "*/g/collect",
     # what the pages of widespread software load: MediaWiki, DokuWiki, ASP.NET, Moodle, phpBB,
     # MyBB, Magento, React Router, Astro, Drupal, Joomla, Discourse
-    "*/load.php", "*/api.php", "*/rest.php/*",
+    "*/load.php", "/api.php", "/w/api.php", "/wiki/api.php", "/mediawiki/api.php", "*/rest.php/*",
     "*/lib/exe/css.php", "*/lib/exe/js.php", "*/lib/exe/ajax.php", "*/lib/exe/fetch.php*",
     "*/lib/exe/indexer.php", "*/lib/exe/taskrunner.php", "*/lib/exe/jquery.php",
     "*/lib/exe/manifest.php",
-    "/bundles/jquery*", "/bundles/bootstrap", "/bundles/modernizr", "/bundles/msajaxjs",
+    "/bundles/jquery", "/bundles/jqueryval", "/bundles/jqueryui", "/bundles/bootstrap",
+    "/bundles/modernizr", "/bundles/msajaxjs",
     "/bundles/webformsjs", "/content/css",
     "*/theme/*.php/*", "*/theme/yui_combo.php*", "*/lib/javascript.php/*",
     "*/lib/requirejs.php/*", "*/pluginfile.php/*",
     "*/download/file.php", "*/cron.php", "*/cron/cron.task*", "*/task.php",
-    "*/customer/section/load*", "*/page_cache/block/*",
+    "*/customer/section/load", "*/customer/section/load/", "*/page_cache/block/*",
     "/__manifest", "/_server-islands/*", "*/views/ajax", "*/component/ajax/*",
     "/session/csrf", "/presence/get", "*/wp-tinymce.php", "*/opensearch_desc.php",
     "/cdn-cgi/*", "/_next/webpack-hmr", "/_ah/*", "/__/auth/*",
@@ -89,9 +90,12 @@ PATHS = (
     "*/_next/image", "/_image", "/_vercel/image", "*.wasm.br", "*.js.br", "*.data.br",
     # what scanners try, and pages of one address for all (index.html) answer with 200
     "/.*", "*/.env.*", "*/.git/*", "*/.svn/*", "*/.aws/*", "*/.ssh/*", "*/.vscode/*",
-    "*/.ds_store", "*/.htaccess", "*/.htpasswd", "*/wp-config.*", "*/wp-config*.php*",
+    "*/.ds_store", "*/.htpasswd", "*/wp-config.php", "*/wp-config.php.*", "*/wp-config.bak",
+    "*/wp-config.old", "*/wp-config.txt",
+    "*/wp-config.php~", "*/wp-config-sample.php",
     "*/phpinfo.php", "*/vendor/phpunit/*", "*/eval-stdin.php",
-    "/cgi-bin/luci*", "/hnap1*", "/boaform/*", "/solr/admin/*", "/_profiler/*", "/owa/auth/*",
+    "/cgi-bin/luci*", "/hnap1", "/hnap1/*", "/boaform/*", "/solr/admin/*", "/_profiler/*",
+    "/owa/auth/*",
 )  # fmt: skip
 
 # By name, or as ``name=value``: what a page's own scripts ask for at the same paths as people.

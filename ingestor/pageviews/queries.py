@@ -43,6 +43,8 @@ _ESCAPED = r"\\(?!u0026)."
 _VALUE = re.compile(rf"""(?:[^&"\s\\]|{_ESCAPED})*+""")
 # Of one that was encoded for another's value, or stands in a segment of a path: at any separator.
 _INNER_VALUE = re.compile(rf"""(?:[^&;"\s\\%]|%(?!(?:25)*(?:26|23|3[Bb]))|{_ESCAPED})*+""")
+# Of one that is a segment of a path: what stands behind it is another.
+_SEGMENT = re.compile(rf"""(?:[^&;/?#"\s\\%]|%(?!(?:25)*(?:26|23|3[Bb]|2[Ff]))|{_ESCAPED})*+""")
 # A parameter of a query as it stands in a line, also one without a value.
 _IN_LINE = re.compile(
     rf"""((?<=[?&])|(?<=\\u0026)|(?:^|(?<=["\s]))(?=[^?&;#/="\s\\]++=))"""
@@ -97,8 +99,7 @@ class Queries:
             separator, name, sign = match.groups()
             at = match.start(3)  # the sign may be the separator before a pair in the value
             if self._is_secret[name]:
-                is_outer = sign == "=" and separator != ";" and not separator.startswith("%")
-                value = (_VALUE if is_outer else _INNER_VALUE).match(text, match.end())
+                value = _value_behind(separator, sign).match(text, match.end())
                 parts.append(text[kept : match.end()])
                 kept = at = match.end() if value is None else value.end()
         return "".join((*parts, text[kept:]))
@@ -129,6 +130,14 @@ class Queries:
     def mask_path(self, path: str) -> str:
         """The same for what stands in a path, as in ``/page;jsessionid=…`` or ``/page%3Fkey=…``."""
         return self.mask(path) if "=" in path or "%" in path else path
+
+
+def _value_behind(separator: str, sign: str) -> re.Pattern[str]:
+    """Choose how far a parameter's value reaches, by what stands before and behind its name."""
+    if separator == "/" or separator[-2:] in {"2f", "2F"}:
+        return _SEGMENT
+    is_outer = sign == "=" and separator != ";" and not separator.startswith("%")
+    return _VALUE if is_outer else _INNER_VALUE
 
 
 def _storable(pair: str) -> str:

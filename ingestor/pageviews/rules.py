@@ -488,7 +488,9 @@ def _is_subresource(hit: Hit) -> bool:
     dest = (hit.fetch_dest or "").lower()
     if dest in _PARTS:
         return hit.fetch_mode != "navigate"
-    by_script = dest == "empty" or (hit.requested_with or "").lower() == "xmlhttprequest"
+    told = hit.fetch_mode or hit.accept  # else a script's fetch may be for a page as well
+    by_script = dest == "empty" and bool(told)
+    by_script = by_script or (hit.requested_with or "").lower() == "xmlhttprequest"
     return by_script and hit.fetch_mode != "navigate" and _XHTML not in (hit.accept or "")
 
 

@@ -27,6 +27,7 @@ from ingestor.observe import Counts, Notifier, counted
 from ingestor.pipeline.job import places, say_findings
 from ingestor.pipeline.ledger import Ledger
 from ingestor.pipeline.leftover import (
+    goes_on,
     is_first_start,
     left_files,
     new_sources,
@@ -113,6 +114,7 @@ class _Daemon:
             start=_start(config),
             first_start=is_first_start(self._store),
             new_sources=new_sources(self._store, config.sources),
+            goes_on=goes_on(self._store),
         )
 
     def _begin_life(self, config: Config) -> None:

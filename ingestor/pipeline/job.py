@@ -108,7 +108,7 @@ class Result:
             text += "\n  Interrupted: this is not all of it. The same command again goes on here."
         if not self.unexplained:
             return text
-        left = f"{counted(len(self.unexplained), 'file')} left unread: no format explains"
+        left = f"{counted(len(self.unexplained), 'file')} left unread, as said above:"
         return f"{text}\n  {left} {_some(self.unexplained)}"
 
 
@@ -295,8 +295,8 @@ def say_unaddressed(counts: Counts) -> None:
     if lines >= _MANY and lines >= _SHARE * counts.lines:
         log.warning(
             "%s of %s have no client's address where their format has it, and cannot be counted "
-            "(bad_address): `ingestor preview --lines` shows them. Perhaps they are written in "
-            "another format, or behind a prefix: format: auto follows both.",
+            "(bad_address): `ingestor preview --lines` shows them. Perhaps the server logs names "
+            "(HostnameLookups Off mends that), or a named format meets lines of another one.",
             f"{lines:,}",
             counted(counts.lines, "line"),
         )

@@ -15,6 +15,7 @@ from ingestor.checkpoint import CheckpointUnavailable, Intervals, Role
 from ingestor.delivery import Left
 from ingestor.logfiles import marker_of
 from ingestor.model import Outcome, Span
+from ingestor.pipeline.leftover import DATED
 from ingestor.pipeline.rereading import merged
 from ingestor.pipeline.totals import Totals
 
@@ -76,6 +77,8 @@ class Ledger:
             return
         if scanned.leaves and self._store.role is Role.RUN:
             self._leave(scanned)
+        elif scanned.leaves and self._store.noted(DATED) is None:
+            self._store.note(DATED, value=True)
         if scanned.finished is not None:
             self._store.ack([scanned.finished])
             self._prove(scanned.chunk.file, scanned.chunk.data, scanned.chunk.end)

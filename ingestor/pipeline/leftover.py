@@ -25,6 +25,7 @@ log = logging.getLogger("ingestor")
 
 
 STARTED = "run.started"  # the checkpoint's note that the very first start is behind us
+DATED = "backfill.dated"  # … and that a backfill left lines for their date
 _SOURCES = "run.sources"  # … and of which sources there were then and since
 
 
@@ -45,6 +46,11 @@ def new_sources(store: Store, sources: Sequence[Source]) -> set[int]:
     return {i for i, source in enumerate(sources) if _mark(source) not in known}
 
 
+def goes_on(store: Store) -> bool:
+    """Whether the daemon may go on in a log where backfills ended: not where they left a part."""
+    return store.noted(DATED) is None
+
+
 def note_sources(store: Store, sources: Sequence[Source]) -> None:
     """Remember that these are followed now."""
     marks = dict.fromkeys([*str(store.noted(_SOURCES) or "").split(), *map(_mark, sources)])
@@ -56,7 +62,7 @@ def note_sources(store: Store, sources: Sequence[Source]) -> None:
 
 
 def _mark(source: Source) -> str:
-    text = repr((source.path, source.include, source.exclude))
+    text = repr((source.path, source.include))
     return blake2b(text.encode(errors="surrogateescape"), digest_size=8).hexdigest()
 
 

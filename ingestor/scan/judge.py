@@ -43,7 +43,7 @@ class Judge:
         hit = None if columns is None else self.format.hit(columns, latest)
         if isinstance(hit, Hit):
             verdict = self.rules.decide(hit, self.site)
-            if verdict is not Reason.BAD_ADDRESS:
+            if verdict is not Reason.BAD_ADDRESS or not self.format.follows:
                 return verdict
         return self.exactly(line, latest)  # the format as a whole may explain what columns do not
 

@@ -63,8 +63,8 @@ class Recipe:
                 "`iconv -f UTF-16 -t UTF-8` makes a copy that can be read."
             )
         first = sample_lines(self.head)
+        last = [] if whole else sample_lines(self.tail, cut_first=True)
         if self.format == "auto":
-            last = [] if whole else sample_lines(self.tail, cut_first=True)
             found = detect([*first, *last], latest=int(clock()) + _DAY, timezone=zone)
             if found.format is None:
                 raise FormatError(self._why_not(found), example=found.example)
@@ -80,7 +80,7 @@ class Recipe:
             line_format = found.format
         else:
             line_format = format_named(self.format, timezone=zone).for_file(first)
-            self._require_lines_of(line_format, first, int(clock()) + _DAY)
+            self._require_lines_of(line_format, [*first, *last], int(clock()) + _DAY)
         names_agents = _names_agents(line_format.for_file(first), first, int(clock()) + _DAY)
         line_format = line_format.for_file(first)
         scanner = Scanner(line_format, rules, site=self.site, clock=clock, in_blocks=in_blocks)

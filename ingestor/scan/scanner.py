@@ -262,7 +262,9 @@ class Scanner:
                 return _written(self._judge.exactly(line, latest))
             decide = self._rules.page_view if passed else self._rules.decide
             verdict = decide(hit, self._site)
-            if verdict is Reason.BAD_ADDRESS:  # perhaps of a format that it has changed to
+            if (
+                verdict is Reason.BAD_ADDRESS and self.format.follows
+            ):  # perhaps of a format that it has changed to
                 verdict = self._judge.exactly(line, latest)
             verdict = _written(verdict)
         judged: Judgement = verdict

@@ -292,7 +292,7 @@ def test_a_file_that_no_format_explains_is_named_and_the_rest_goes_on(
     (tmp_path / "logs" / "b.log").write_bytes(line("/b"))
     done = ingestor("backfill", *flags(sandbox, "logs"), code=1)
     assert "a.log" in done.stderr
-    assert f"1 file left unread: no format explains {tmp_path}/logs/a.log" in done.stdout
+    assert f"1 file left unread, as said above: {tmp_path}/logs/a.log" in done.stdout
     assert sandbox.rows() == ["/b"]
 
 
@@ -361,7 +361,7 @@ def test_preview_tells_of_a_file_without_a_format_what_a_backfill_then_does(
     told = ingestor("preview", "logs", code=1)
     assert "It would be left unread." in told.stderr
     assert "Such a line is `this is`" in told.stderr
-    assert f"1 file left unread: no format explains {tmp_path}/logs/a.log" in told.stdout
+    assert f"1 file left unread, as said above: {tmp_path}/logs/a.log" in told.stdout
 
 
 def test_an_empty_file_and_an_empty_directory_are_fine(

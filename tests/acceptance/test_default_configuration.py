@@ -175,3 +175,11 @@ def test_check_says_where_exactly_once_is_not_in_force(ingestor: Command, defaul
     default.write_text(f"{default.read_text()}delivery: {{exactly_once: true}}\n")
     said = ingestor("check", "-c", default, code=1).stdout
     assert "exactly_once is not in force" in said
+
+
+def test_a_glob_in_a_directory_whose_name_looks_like_one(tmp_path: Path, line: Line) -> None:
+    for name in ("lo*gs", "loXgs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.log").write_bytes(line("/a"))
+    shown = Command(tmp_path / "lo*gs").json("preview", "*.log")
+    assert (shown["lines"], shown["files"]) == (1, 1)

@@ -149,6 +149,22 @@ def test_what_a_backfill_refused_is_not_sent_by_the_first_start(
     assert ingestor.json("backfill", "-c", config)["accepted"] == 2
 
 
+def test_what_a_backfill_left_for_its_date_is_not_sent_by_the_first_start(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    config = configure(tmp_path, sandbox.url, start="end")
+    log = tmp_path / "logs" / "access.log"
+    append(log, b"".join(line(f"/{i}", i) for i in range(5)))
+    assert ingestor.json("backfill", "-c", config, "--until", line.at(3))["accepted"] == 3
+    running = ingestor.start("run", "-c", config)
+    until(lambda: "left to a backfill: 1 file" in running.log(), what="the daemon")
+    append(log, line("/new", 9))
+    until(lambda: sandbox.count() == 4)
+    assert running.stop() == 0
+    assert sandbox.rows() == ["/0", "/1", "/2", "/new"]
+    assert ingestor.json("backfill", "-c", config)["accepted"] == 2
+
+
 def test_lines_before_the_date_of_run_start_are_left_to_a_backfill(
     ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -427,3 +428,27 @@ def test_some_names_among_the_addresses_are_looked_up_ones() -> None:
 
 def test_a_moment_is_no_host() -> None:
     assert not is_plausible(ORDINARY._replace(host="2026-11-22T09:11"))
+
+
+def test_a_log_of_names_is_not_read_by_every_format_line_by_line() -> None:
+    line = PRESETS["combined"].sample.encode()
+    address = line.split(b" ", 1)[0]
+    named = line.replace(address, b"host.example.net", 1)
+    found = detect([line] * 30, latest=LATEST).format
+    assert isinstance(found, Adaptive)
+    asked = 0
+    parse = found.current.parse
+
+    class Counting:
+        columns = found.current.columns
+
+        def parse(self, raw: bytes, latest: int) -> Any:
+            nonlocal asked
+            asked += 1
+            return parse(raw, latest)
+
+    found._others = [Counting()]  # type: ignore[list-item]
+    for _ in range(1_000):
+        assert isinstance(found.parse(named, LATEST), Hit)
+    assert asked < 100
+    assert found.parse(b"Nov 22 10:00:12 web1 nginx: " + line, LATEST) is not None

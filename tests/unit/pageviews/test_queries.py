@@ -110,3 +110,15 @@ def test_no_line_takes_long_to_mask(piece: str) -> None:
     began = time.process_time()
     every.mask_line(piece * (1_000_000 // len(piece)))
     assert time.process_time() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/catalog/phone=samsung/page/2", "/catalog/phone=/page/2"),
+        ("/order/key=5/details", "/order/key=/details"),
+        ("/a%2Ftoken=5%2Fb", "/a%2Ftoken=%2Fb"),
+    ],
+)
+def test_a_segment_with_a_secret_leaves_those_behind_it(path: str, sent: str) -> None:
+    assert Queries(PageViewOptions()).mask_path(path) == sent

@@ -80,6 +80,17 @@ def test_assets_are_told_by_the_paths_extension(
 
 @pytest.mark.parametrize(
     "target",
+    ["/hnap1-router-review", "/bundles/jquery-course", "/blog/wp-config.php-explained",
+     "/customer/section/loading-docs", "/wiki/.htaccess", "/docs/api.php", "/site/yellow.cab"],
+)  # fmt: skip
+def test_what_people_write_about_such_things_is_a_page(
+    target: str, hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    assert reason(rules().decide(hit(target=target))) is None
+
+
+@pytest.mark.parametrize(
+    "target",
     ["/robots.txt", "/ROBOTS.TXT", "//robots.txt", "/sitemap.xml", "/sitemap_index.xml",
      "/news/sitemap-2.xml", "/feed", "/feed/", "/blog/feed/", "/index.xml", "/rss.xml", "/x.rss",
      "/.well-known/acme-challenge/x", "/healthz", "/health", "/api/v1/items", "/api/",
@@ -206,6 +217,7 @@ SUBRESOURCES = [
     ({"fetch_dest": "Script"}, True),
     ({"fetch_dest": "empty", "fetch_mode": "cors", "accept": "*/*"}, True),
     ({"fetch_dest": "empty", "fetch_mode": "navigate"}, False),  # through a service worker
+    ({"fetch_dest": "empty"}, False),  # where neither mode nor Accept is logged, perhaps as well
     # Turbo puts pages together from what it fetches; people look at them
     ({"fetch_dest": "empty", "accept": "text/html, application/xhtml+xml"}, False),
     ({"fetch_dest": "image", "accept": "text/html,application/xhtml+xml"}, True),

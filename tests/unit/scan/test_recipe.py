@@ -86,3 +86,16 @@ def test_one_address_among_names_is_enough() -> None:
         '$http_x_real_ip - $remote_user [$time_local] "$request" $status $bytes_sent '
         '"$http_referer" "$http_user_agent"',
     )
+
+
+def test_a_named_format_is_proved_by_the_end_of_a_log_as_well() -> None:
+    """A health check by name may fill its beginning."""
+    line = COMBINED.encode()
+    address = line.split(b" ", 1)[0]
+    head = line.replace(address, b"localhost", 1) + b"\n"
+    recipe = Recipe("access.log", "combined", None, SITE, head * 150, (line + b"\n") * 150)
+    assert recipe.scanner(Rules(PageViewOptions(), (SITE,)), lambda: NOW)
+    with pytest.raises(FormatError):
+        Recipe("access.log", "combined", None, SITE, head * 150, head * 100).scanner(
+            Rules(PageViewOptions(), (SITE,)), lambda: NOW
+        )
