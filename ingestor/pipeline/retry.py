@@ -50,6 +50,7 @@ class Retried:
     rejected: int = 0  # again
     filtered: int = 0  # no page views any more, by today's rules
     unreadable: int = 0  # neither a payload nor a line that tells one
+    waits: bool = False  # for Umami's first answer: nothing was looked at yet
     error: Exception | None = None
 
     @property
@@ -62,7 +63,7 @@ class Retried:
         """0: none is left; 1: some are; what stopped it brings its own."""
         if self.error is not None:
             return int(getattr(self.error, "exit_code", 1))
-        return 1 if self.left else 0
+        return 1 if self.left or self.waits else 0
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
@@ -71,6 +72,8 @@ class Retried:
 
     def as_text(self) -> str:
         """One line for people."""
+        if self.waits:
+            return f"Nothing was sent; the dead letters stay in {self.path}."
         if not self.letters:
             return f"There are no dead letters in {self.path}."
         parts = [f"{self.accepted:,} accepted"]
@@ -211,6 +214,7 @@ class _Retry:
         for _, letter in self._resending.letters():
             if letter is not None:
                 self._today.sample(letter)
+        result.waits = True
         async with AsyncExitStack() as stack:
             delivery = Delivery(
                 config.umami,
@@ -233,6 +237,7 @@ class _Retry:
 
     async def _send(self, delivery: Delivery) -> bool:
         await delivery.start()
+        self._result.waits = False
         in_doubt = self._books.take_over(looked_up=delivery.looks_up)
         self._result.letters += len(in_doubt) - len(self._resending.open_among(in_doubt))
         together: list[PageView] = []

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts import WEBSITE, Command, Line, SandboxProcess, start_sandbox, until
+from parts import WEBSITE, Command, Line, SandboxProcess, free_port, start_sandbox, until
 
 
 @pytest.fixture
@@ -275,6 +275,18 @@ def test_a_closed_terminal_has_it_finish_what_is_in_flight(
     umami.fail()
     assert ingestor.json("retry-rejected", "-c", "config.yaml")["left"] == 0
     assert sorted(umami.rows()) == sorted(["/good", *(f"/poison/{i}" for i in range(60))])
+
+
+def test_interrupted_before_umami_answers_it_tells_that_the_letters_stay(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    reject(ingestor, umami, tmp_path, line)
+    configure(tmp_path, f"http://127.0.0.1:{free_port()}")
+    running = ingestor.start("retry-rejected", "-c", "config.yaml")
+    until(lambda: "Umami is away" in running.log(), what="the outage")
+    assert running.stop() == 1
+    assert "Nothing was sent; the dead letters stay" in running.stdout.read_text()
+    assert len(letters(tmp_path)) == 3
 
 
 def test_two_at_a_time_are_refused(
