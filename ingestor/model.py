@@ -43,9 +43,7 @@ class Reason(StrEnum):
     NO_SITE = "no_site"  # a vhost that matches no site
     DATE = "date"  # outside of --since and --until
     TARGET = "target"  # `*`, CONNECT's host:port: not a page; or another site's, asked of a proxy
-    DIRECTIVE = (
-        "directive"  # the log speaks of itself (W3C's `#Fields:`, a server's own lines, blanks)
-    )
+    DIRECTIVE = "directive"  # the log's own: W3C's `#Fields:`, a server's words, blank lines
     UNSTORABLE = "unstorable"  # Umami would refuse it for ever, and no repair keeps its meaning
 
 

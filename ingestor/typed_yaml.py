@@ -89,22 +89,23 @@ class Reader:
     def table(self, node: yaml.Node, cls: type[Any], key: str, source: str) -> dict[str, Any]:
         """Read a mapping as keyword arguments for the dataclass ``cls``; every key is checked."""
         hints = get_type_hints(cls, include_extras=True)
-        names = {f.name: f for f in dataclasses.fields(cls)}
+        names = [f.name for f in dataclasses.fields(cls)]
+        secret = secrets(cls)
         values: dict[str, Any] = {}
         for name, value_node, place in self.pairs(node, key, source):
             path = f"{key}.{name}" if key else name
-            if name.removesuffix("_file") in secrets(cls) and name not in names:
+            if name.removesuffix("_file") in secret and name not in names:
                 name = name.removesuffix("_file")  # noqa: PLW2901 - the same, told in another way
                 if name in values:
                     raise ConfigError(f"{place}: {path} and {name} are both set; keep one.")
                 values[name] = self.secret(self.value(value_node, str, path, source), path, place)
                 continue
             if name not in names:
-                allowed = [*names, *(f"{each}_file" for each in secrets(cls))]
+                allowed = [*names, *(f"{each}_file" for each in secret)]
                 raise ConfigError(f"{place}: {unknown('key', name, allowed, prefix=key)}")
             if name in values:
                 raise ConfigError(f"{place}: {path} is set twice; keep one.")
-            if name in secrets(cls):
+            if name in secret:
                 self._require_known(value_node, path, place)
             values[name] = self.value(value_node, hints[name], path, source)
         return values

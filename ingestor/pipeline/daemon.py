@@ -163,7 +163,8 @@ class _Daemon:
         loop = asyncio.get_running_loop()
         if self._config.follow.watchdog:
             self._watcher = Watcher(partial(_wake_from_thread, loop, self._hinted))
-        before = left_files(self._store)
+        is_new = bool(new_sources(self._store, self._config.sources))
+        before = left_files(self._store) if is_new else set()
         self._look_once()
         live = [state for state in self._follower.files() if state.state == "live"]
         log.log(
@@ -172,7 +173,8 @@ class _Daemon:
             counted(len(live), "file"),
             "" if live else " No source has any yet; `ingestor check` tells what is wrong.",
         )
-        say_left(self._store, self._config, before)
+        if is_new:
+            say_left(self._store, self._config, before)
         note_sources(self._store, self._config.sources)
 
     async def _follow(self, hangup: asyncio.Event, reload: Reload | None) -> Config:

@@ -15,7 +15,7 @@ from ingestor.logfiles import END
 from ingestor.observe import counted, human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from ingestor.checkpoint import Store
     from ingestor.config import Config, Source
@@ -37,7 +37,8 @@ def is_first_start(store: Store) -> bool:
 def new_sources(store: Store, sources: Sequence[Source]) -> set[int]:
     """Give the indexes of sources that were never followed with this checkpoint.
 
-    One that had no file is followed all the same: what appears there is read from its start.
+    One that had no file is followed all the same: what appears there is read from its start. At the
+    very first start all are new.
     """
     noted = store.noted(_SOURCES)
     if noted is None and not is_first_start(store):  # by a version that did not note them
@@ -68,21 +69,27 @@ def _mark(source: Source) -> str:
 
 def left_files(store: Store) -> set[int]:
     """Keys of the files that have something which only a backfill will read."""
-    return {file.key for file in store.known() if file.origin and store.left(file.key)}
+    return {file.key for file, _ in _left(store)}
 
 
 def say_left(store: Store, config: Config, before: Collection[int]) -> None:
     """Tell how many files and bytes the daemon will not read, beside those known ``before``."""
-    keys = left_files(store).difference(before)
-    left = [file for file in store.known() if file.key in keys]
+    left = [_size(file, count) for file, count in _left(store) if file.key not in before]
     if left:
         log.info(
             "What was in these logs before they were followed is left to a backfill: %s, %s. To "
             "send it as well, while the daemon runs: %s",
             counted(len(left), "file"),
-            human_bytes(sum(_size(file, store.left(file.key)) for file in left)),
+            human_bytes(sum(left)),
             config.backfill_command(),
         )
+
+
+def _left(store: Store) -> Iterator[tuple[KnownFile, int]]:
+    """Give the files that a backfill has to read something of, and how much."""
+    for file in store.known():
+        if file.origin and (left := store.left(file.key)):
+            yield file, left
 
 
 def _size(file: KnownFile, left: int) -> int:

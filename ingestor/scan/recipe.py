@@ -62,10 +62,11 @@ class Recipe:
                 "logs are read as UTF-8. Let the server write UTF-8; for what there is, "
                 "`iconv -f UTF-16 -t UTF-8` makes a copy that can be read."
             )
+        latest = int(clock()) + _DAY
         first = sample_lines(self.head)
         last = [] if whole else sample_lines(self.tail, cut_first=True)
         if self.format == "auto":
-            found = detect([*first, *last], latest=int(clock()) + _DAY, timezone=zone)
+            found = detect([*first, *last], latest=latest, timezone=zone)
             if found.format is None:
                 raise FormatError(self._why_not(found), example=found.example)
             if found.share < ENOUGH:
@@ -80,8 +81,8 @@ class Recipe:
             line_format = found.format
         else:
             line_format = format_named(self.format, timezone=zone).for_file(first)
-            self._require_lines_of(line_format, [*first, *last], int(clock()) + _DAY)
-        names_agents = _names_agents(line_format.for_file(first), first, int(clock()) + _DAY)
+            self._require_lines_of(line_format, [*first, *last], latest)
+        names_agents = _names_agents(line_format.for_file(first), first, latest)
         line_format = line_format.for_file(first)
         scanner = Scanner(line_format, rules, site=self.site, clock=clock, in_blocks=in_blocks)
         scanner.names_agents = names_agents

@@ -262,9 +262,8 @@ class Scanner:
                 return _written(self._judge.exactly(line, latest))
             decide = self._rules.page_view if passed else self._rules.decide
             verdict = decide(hit, self._site)
-            if (
-                verdict is Reason.BAD_ADDRESS and self.format.follows
-            ):  # perhaps of a format that it has changed to
+            # It is perhaps of a format that the file has changed to.
+            if verdict is Reason.BAD_ADDRESS and self.format.follows:
                 verdict = self._judge.exactly(line, latest)
             verdict = _written(verdict)
         judged: Judgement = verdict

@@ -84,16 +84,14 @@ def _check_own_files(config: Config, user: ServiceUser | None, remarks: Remarks)
     for name in asked_as(
         user, lambda: [str(path) for path in files if not os.access(path, os.R_OK)]
     ):
-        whose = "this user" if user is None else f"the user {user.name}"
         advice = "chgrp it to a group of that user, and chmod 640"
-        text = f"{whose} may not read it"
+        text = f"{_who(user)} may not read it"
         remarks.fail("configuration", name, text, exit_code=2, advice=advice)
 
 
 def _check_checkpoint(config: Config, user: ServiceUser | None, remarks: Remarks) -> None:
     directory = config.checkpoint.path.parent
     subject = f"checkpoint {config.checkpoint.path}"
-    whose = f"the user {user.name}" if user is not None else "this user"
     if not directory.is_dir():
         if str(directory) == "/var/lib/ingestor":
             remarks.ok("checkpoint", subject, "its directory is made by the service when it starts")
@@ -113,7 +111,7 @@ def _check_checkpoint(config: Config, user: ServiceUser | None, remarks: Remarks
         ],
     )
     if refused:
-        text = f"{whose} may not write {refused[0]}"
+        text = f"{_who(user)} may not write {refused[0]}"
         advice = f"chown it to the user of the service, as {directory} should be"
         if os.geteuid():
             advice = "run this as root, or as the user of the service"
@@ -123,7 +121,11 @@ def _check_checkpoint(config: Config, user: ServiceUser | None, remarks: Remarks
     if problems:
         remarks.fail("checkpoint", subject, problems[0], exit_code=2, advice=problems[1])
     else:
-        remarks.ok("checkpoint", subject, f"{whose} may write it")
+        remarks.ok("checkpoint", subject, f"{_who(user)} may write it")
+
+
+def _who(user: ServiceUser | None) -> str:
+    return "this user" if user is None else f"the user {user.name}"
 
 
 def _problems(path: Path) -> list[str]:

@@ -195,6 +195,19 @@ class ScriptedUmami:
         self.stored.extend(good)
         return Reply(200, counts(len(request.urls), details, [{"cache": "token"}] if good else []))
 
+    def wordless_over(self, url: str) -> Callable[[Request], Reply | None]:
+        """A script: a page view of this url fails without saying why, in a batch it alone."""
+        words = refusal("server-error", 500)
+
+        def script(request: Request) -> Reply | None:
+            if request.number < 0 or url not in request.urls:
+                return None
+            if request.path == "/api/batch":
+                return self.batch_failing(request, {url: words})
+            return Reply(500, words)
+
+        return script
+
 
 def refusal(code: str, status: int, message: str = "no", **rest: Any) -> dict[str, Any]:
     return {"error": {"message": message, "code": code, "status": status, **rest}}

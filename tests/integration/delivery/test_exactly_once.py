@@ -186,16 +186,9 @@ async def test_a_500_that_never_says_why_convicts_one_page_view_in_the_end(
 
 
 async def test_the_last_page_view_that_failed_beside_stored_ones_is_convicted(
-    umami, deliver, ledger, views, reply, refused, tmp_path
+    umami, deliver, ledger, views, tmp_path
 ):
-    def script(request):
-        if request.number < 0 or "/9" not in request.urls:
-            return None
-        if request.path == "/api/batch":
-            return umami.batch_failing(request, {"/9": refused("server-error", 500)})
-        return reply(500, refused("server-error", 500))
-
-    umami.script = script
+    umami.script = umami.wordless_over("/9")
     letters = tmp_path / "dead.jsonl"
     delivery = await deliver(
         umami.url, exactly_once=True, login=LOGIN, batch_size=10, dead_letters=letters

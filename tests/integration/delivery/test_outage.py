@@ -192,16 +192,9 @@ async def test_refused_credentials_park_every_website_until_they_are_mended(
 
 @pytest.mark.parametrize("mode", ["auto", "send", "batch"])
 async def test_a_poison_page_view_without_a_code_ends_as_a_dead_letter_and_stops_nobody(
-    mode, umami, ledger, views, deliver, reply, refused, tmp_path
+    mode, umami, ledger, views, deliver, tmp_path
 ):
-    def script(request):
-        if request.number < 0 or "/13" not in request.urls:
-            return None
-        if request.path == "/api/batch":
-            return umami.batch_failing(request, {"/13": refused("server-error", 500)})
-        return reply(500, refused("server-error", 500))
-
-    umami.script = script
+    umami.script = umami.wordless_over("/13")
     letters = tmp_path / "dead.jsonl"
     delivery = await deliver(umami.url, mode=mode, batch_size=10, dead_letters=letters)
     await delivery.submit(views(60))
@@ -272,16 +265,9 @@ async def test_where_nothing_is_stored_any_more_the_only_page_view_is_not_convic
 
 
 async def test_the_last_page_view_that_failed_beside_stored_ones_is_convicted_by_probes(
-    umami, ledger, views, deliver, reply, refused, tmp_path
+    umami, ledger, views, deliver, tmp_path
 ):
-    def script(request):
-        if request.number < 0 or "/9" not in request.urls:
-            return None
-        if request.path == "/api/batch":
-            return umami.batch_failing(request, {"/9": refused("server-error", 500)})
-        return reply(500, refused("server-error", 500))
-
-    umami.script = script
+    umami.script = umami.wordless_over("/9")
     delivery = await deliver(umami.url, batch_size=10, dead_letters=tmp_path / "dead.jsonl")
     await delivery.submit(views(10))
     assert await delivery.drain(20)
