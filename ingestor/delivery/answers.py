@@ -184,17 +184,20 @@ def read_batch(raw: Raw, size: int, *, now: float) -> Readings:
     raise TooLarge(words, by_size=False)
 
 
-def read_fields(raw: Raw, *, now: float) -> frozenset[str]:
+def read_fields(raw: Raw, *, now: float) -> frozenset[str] | None:
     """Read the answer to the probe of fields: which of those asked about the server knows.
 
-    Raises TryAgain or BadCredentials where the answer is not Umami's.
+    None: it knows some, and does not name them, as 2.17 to 2.20 do. Raises TryAgain or
+    BadCredentials where the answer is not Umami's.
     """
     _raise_for_transport(raw, now)
     body = _json(raw.body)
     if raw.status != 400 or not (isinstance(body, dict) and "error" in body):  # noqa: PLR2004 - likewise
         raise _disbelieved(raw)
-    # The shape differs between versions (a tree in 3.x, a list of issues before), the names do
-    # not, and nothing else in this answer can contain them.
+    if _is_nameless(body["error"]):
+        return None
+    # The shape differs between versions (a tree in 3.x, a list of issues up to 2.16), the names
+    # do not, and nothing else in this answer can contain them.
     text = raw.body.decode("utf-8", "replace")
     fields = ("timestamp", "userAgent", "ip", "id")
     known = frozenset(name for name in fields if re.search(rf'"{name}"', text))
@@ -320,6 +323,15 @@ def _is_unknown_website(error: object) -> bool:
 def _is_schema(error: object) -> bool:
     """A refusal by the schema as 2.x words it."""
     return isinstance(error, dict) and (error.get("name") == "ZodError" or "issues" in error)
+
+
+def _is_nameless(error: object) -> bool:
+    """A refusal by the schema as 2.17 to 2.20 word it: `["payload: "]` for any field in it."""
+    return (
+        isinstance(error, list)
+        and bool(error)
+        and all(isinstance(words, str) and ":" in words for words in error)
+    )
 
 
 def _error_code(body: object) -> object:

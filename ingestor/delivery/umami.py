@@ -54,6 +54,8 @@ _DNS_TTL = 10  # seconds: a server that moved is found again
 _BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 _BOT = "Googlebot/2.1"
 _NOBODY = "11111111-1111-4111-8111-111111111111"
+# Values that no server takes for these fields, unless it does not know them.
+_WRONG: dict[str, object] = {"timestamp": "abc", "ip": 5, "userAgent": 5, "id": 5}
 # What a session is made of.
 _VISITOR = frozenset({"website", "ip", "userAgent", "timestamp", "hostname", "language", "screen"})
 _ONE_YEAR_2026 = 1_790_000_000  # any time will do: the probe is dropped before it counts
@@ -125,9 +127,7 @@ class Umami:
 
     async def facts(self) -> ServerFacts:
         """Find out, without a trace, what this server knows. Raises UmamiTooOld."""
-        wrong: dict[str, object] = {"website": _NOBODY, "timestamp": "abc"}
-        wrong |= {"ip": 5, "userAgent": 5, "id": 5}
-        fields = await self._probe(self._send, _body(wrong), read_fields)
+        fields = await self._fields()
         if not {"timestamp", "userAgent"} <= fields:
             msg = (
                 f"the Umami at {self.shown} ignores the time or the browser of a page view, so "
@@ -172,6 +172,18 @@ class Umami:
     async def batch(self, body: bytes, size: int) -> Readings:
         """Post ``size`` page views to /api/batch. Raises TooLarge."""
         return read_batch(await self._post(self._batch, body), size, now=self._wall())
+
+    async def _fields(self) -> frozenset[str]:
+        """Ask for all at once, and one by one where a refusal names none of them."""
+        known = await self._probe(self._send, _body({"website": _NOBODY, **_WRONG}), read_fields)
+        if known is not None:
+            return known
+        found: set[str] = set()
+        for name, value in _WRONG.items():
+            body = _body({"website": _NOBODY, name: value})
+            if await self._probe(self._send, body, read_fields) is None:
+                found.add(name)
+        return frozenset(found)
 
     async def _has_batch(self) -> bool:
         try:

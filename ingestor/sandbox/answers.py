@@ -51,6 +51,20 @@ def server_error(error: Json | None) -> Answer:
     return refusal(500, "Server error", "server-error", **({"errorObject": error} if error else {}))
 
 
+def as_before_3(answer: Answer) -> Answer:
+    """The same answer in the words of 2.17 to 2.20, which name no field of a payload.
+
+    The message alone, or a line for each part of the body that is wrong: `["payload: "]`. What a
+    500 says stays.
+    """
+    error = answer.body.get("error") if isinstance(answer.body, dict) else None
+    if not isinstance(error, dict) or answer.status == 500:  # noqa: PLR2004 - HTTP
+        return answer
+    parts = [*error.get("properties", {}).items(), *enumerate(error.get("items", []))]
+    lines = [f"{name}: {', '.join(part['errors'])}" for name, part in parts if part is not None]
+    return Answer(answer.status, {"error": lines if "errors" in error else error["message"]})
+
+
 class ServerTrouble(Exception):
     """Something inside "Umami" failed: ``error`` is the ``errorObject`` of the 500."""
 

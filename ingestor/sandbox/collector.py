@@ -16,6 +16,7 @@ from ingestor.sandbox.agents import agent, device_on
 from ingestor.sandbox.answers import (
     Answer,
     ServerTrouble,
+    as_before_3,
     bad_request,
     forbidden,
     nul,
@@ -104,6 +105,7 @@ class Collector:
         self._unknown = frozenset(name for name, since in _SINCE.items() if version < since)
         self._judges_header = version < (2, 18)
         self._says_why = version >= (3, 0)
+        self._words = as_before_3 if (2, 17) <= version < (3, 0) else _as_it_is
         self._blocked = blocked(options.ignore_ip)
 
     def collect(
@@ -116,8 +118,7 @@ class Collector:
         self._counters.entries += 1
         errors = send_errors(body, self._unknown)
         if errors is not None or not isinstance(body, dict):
-            self._counters.rejected += 1
-            return bad_request(**(errors or {}))
+            return self.refuse(errors or {})
         payload = body["payload"]
         if self._unknown:
             payload = {name: value for name, value in payload.items() if name not in self._unknown}
@@ -127,7 +128,12 @@ class Collector:
             answer = server_error(trouble.error if self._says_why else None)
         if answer.status != 200:  # noqa: PLR2004 - HTTP
             self._counters.rejected += 1
-        return answer
+        return self._words(answer)
+
+    def refuse(self, errors: dict[str, Any]) -> Answer:
+        """The answer to a body that is wrong, by its tree of errors."""
+        self._counters.rejected += 1
+        return self._words(bad_request(**errors))
 
     def _collect(
         self,
@@ -312,6 +318,10 @@ class Collector:
         row["ip"] = visit.address
         row["user_agent"] = visit.user_agent
         return self._store.add_record([row.get(column) for column in COLUMNS])
+
+
+def _as_it_is(answer: Answer) -> Answer:
+    return answer
 
 
 def version_of(text: str) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from aiohttp import web
 
-from ingestor.sandbox.answers import Answer, bad_request, server_error, unauthorized
+from ingestor.sandbox.answers import Answer, server_error, unauthorized
 from ingestor.sandbox.collector import Collector, Sender, version_of
 from ingestor.sandbox.faults import BY_ENTRY, REPLACING, Fault, Faults, Look
 from ingestor.sandbox.javascript import parse_json
@@ -103,7 +103,9 @@ class Receiver:
         self._collector = collector
         self._faults = faults
         self._counters = counters
-        self._has_batch = version_of(options.version) >= (2, 17)
+        version = version_of(options.version)
+        self._has_batch = version >= (2, 17)
+        self._has_token = version >= (3, 0, 2)
 
     @property
     def has_batch(self) -> bool:
@@ -196,11 +198,10 @@ class Receiver:
     ) -> Answer:
         errors = batch_errors(body)
         if errors is not None or not isinstance(body, list):
-            self._counters.rejected += 1
-            return bad_request(**(errors or {}))
+            return self._collector.refuse(errors or {})
         self._counters.batches[len(body)] += 1
         details = []
-        cache: dict[str, Any] = {"cache": None}
+        cache: dict[str, Any] = {"cache": None} if self._has_token else {}
         for index, entry in enumerate(body):
             if brakes or self._faults.is_on("freeze"):
                 self._store.commit()
@@ -212,11 +213,13 @@ class Receiver:
                 entry,
                 sender,
                 outage=self._outage(entry, look),
-                token=cache.get("cache") is None,
+                token=self._has_token and cache.get("cache") is None,
             )
             if answer.status != 200:  # noqa: PLR2004 - HTTP
                 details.append({"index": index, "response": answer.body})
-            elif cache.get("cache") is None:  # a bot's answer has none, and takes the key away
+            elif (
+                self._has_token and cache.get("cache") is None
+            ):  # a bot's answer has none, and takes the key away
                 token = answer.body.get("cache")
                 cache = {} if token is None else {"cache": token}
         failed = len(details)

@@ -6,6 +6,8 @@ from collections import Counter
 
 import pytest
 
+from ingestor.delivery.options import UmamiOptions
+from ingestor.delivery.umami import ServerFacts, Umami
 from ingestor.errors import UmamiTooOld
 from ingestor.model import Outcome
 from ingestor.sandbox import Sandbox, SandboxOptions
@@ -83,6 +85,18 @@ async def test_bots_are_counted_as_the_sandbox_counts_them(ledger, views, delive
         assert ledger.unsettled == 0
         assert ledger.outcomes == {Outcome.ACCEPTED: 250, Outcome.REFUSED_AS_BOT: 50}
         assert sandbox.count(website) == 250
+
+
+@pytest.mark.parametrize("version", ["2.18.0", "2.20.2", "3.0.0", "3.1.0"])
+async def test_every_supported_version_is_found_out_without_a_trace(version):
+    async with Sandbox(SandboxOptions(version=version)) as sandbox:
+        umami = Umami(UmamiOptions(sandbox.url), timeout=5, connections=1)
+        try:
+            facts = await umami.facts()
+        finally:
+            await umami.close()
+        assert facts == ServerFacts(True, frozenset({"timestamp", "userAgent", "ip", "id"}))
+        assert sandbox.count(sandbox.websites[0]) == 0
 
 
 async def test_an_umami_before_2_17_is_too_old(deliver):

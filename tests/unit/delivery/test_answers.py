@@ -354,7 +354,15 @@ def test_the_probe_of_fields_lists_what_the_server_knows() -> None:
     issues = [{"path": ["payload", "timestamp"]}, {"path": ["payload", "userAgent"]}]
     known = read_fields(raw(400, {"error": {"name": "ZodError", "issues": issues}}), now=0)
     assert known == {"timestamp", "userAgent"}
-    for status, body in [(200, b"<html>"), (400, b"<html>"), (500, error()), (200, {"cache": "t"})]:
+    assert read_fields(raw(400, {"error": ["payload: "]}), now=0) is None
+    assert read_fields(raw(400, {"error": "Website not found."}), now=0) == frozenset()
+    for status, body in [
+        (200, b"<html>"),
+        (400, b"<html>"),
+        (400, {"error": []}),
+        (500, error()),
+        (200, {"cache": "t"}),
+    ]:
         with pytest.raises(TryAgain):
             read_fields(raw(status, body), now=0)
 
