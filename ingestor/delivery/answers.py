@@ -74,7 +74,14 @@ class TooLarge(Exception):
 
 
 class Forbidden(BadCredentials):
-    """A 403 of something before Umami: wrong credentials, or a firewall that dislikes a URL."""
+    """A 403 of something before Umami: wrong credentials, or a firewall that dislikes a URL.
+
+    ``before_3``: in the one word by which Umami 2 blocks an address (IGNORE_IP), and others too.
+    """
+
+    def __init__(self, message: str, *, before_3: bool = False) -> None:
+        super().__init__(message)
+        self.before_3 = before_3
 
 
 class NoSuchRoute(TryAgain):
@@ -104,10 +111,17 @@ _PERMANENT_CODES = frozenset(
     | {"LengthMismatch", "ValueOutOfRange", "InvalidInputValue"}
 )
 _SQLSTATE = re.compile(r"[0-9][0-9A-Z]{4}\Z")
+# Prisma 6, in Umami 2, tells the database's own code in its text alone; what stands before it
+# there is Prisma's, what visitors sent comes after.
+_UNKNOWN = "PrismaClientUnknownRequestError"
+_IN_WORDS = re.compile(
+    r'(?:PostgresError \{ code|MysqlError \{.{1,300}? state): "(\w{5})"', re.DOTALL
+)
 _CODE_KEYS = ("code", "originalCode", "kind", "name")
 _NESTED_KEYS = ("errorObject", "cause", "meta", "driverAdapterError")
 _DEPTH_MAX = 6
 _NOT_FOUND = "website not found"
+_FORBIDDEN_BEFORE_3 = "Forbidden"
 _WHICH_URL = (
     "umami.url (or --url) is what a browser shows for Umami, with its base path, but without "
     "/websites/…, /api or /script.js"
@@ -234,11 +248,13 @@ def _raise_for_transport(raw: Raw, now: float) -> None:
     if status in {401, 403}:
         if status == 403 and _error_code(_json(raw.body)) == "forbidden":  # noqa: PLR2004 - likewise
             return
-        refusal = Forbidden if status == 403 else BadCredentials  # noqa: PLR2004 - likewise
-        raise refusal(
+        said = (
             f"access refused with {status}: {words or 'no words'}; mend umami.api_key, or what "
             "stands before Umami"
         )
+        if status == 401:  # noqa: PLR2004 - likewise
+            raise BadCredentials(said)
+        raise Forbidden(said, before_3=_json(raw.body) == {"error": _FORBIDDEN_BEFORE_3})
     if status in {404, 405, 410}:
         raise NoSuchRoute(f"no Umami answers there ({status}); {_WHICH_URL}")
     if status == 413:  # noqa: PLR2004 - likewise
@@ -289,7 +305,7 @@ def _detail(response: dict[str, object]) -> Reading:
     code = _error_code(response)
     if status == 400 or code == "bad-request" or _is_schema(error):  # noqa: PLR2004 - likewise
         return Reading(Verdict.REJECTED, words)
-    if code == "forbidden":
+    if code == "forbidden" or error == _FORBIDDEN_BEFORE_3:
         return Reading(Verdict.REJECTED, words)
     if isinstance(status, int) and (status > 500 or status in {408, 429}):  # noqa: PLR2004 - likewise
         return Reading(Verdict.AGAIN, words)
@@ -322,7 +338,9 @@ def _is_unknown_website(error: object) -> bool:
 
 def _is_schema(error: object) -> bool:
     """A refusal by the schema as 2.x words it."""
-    return isinstance(error, dict) and (error.get("name") == "ZodError" or "issues" in error)
+    if isinstance(error, dict):
+        return error.get("name") == "ZodError" or "issues" in error
+    return _is_nameless(error)
 
 
 def _is_nameless(error: object) -> bool:
@@ -367,6 +385,8 @@ def _codes(node: object, depth: int = 0) -> list[str]:
     if not isinstance(node, dict) or depth > _DEPTH_MAX:
         return []
     found = [node[key] for key in _CODE_KEYS if isinstance(node.get(key), str)]
+    if node.get("name") == _UNKNOWN and (said := _IN_WORDS.search(str(node.get("message", "")))):
+        found.append(said[1])
     for key in _NESTED_KEYS:
         found.extend(_codes(node.get(key), depth + 1))
     return found

@@ -58,6 +58,7 @@ _NOBODY = "11111111-1111-4111-8111-111111111111"
 _WRONG: dict[str, object] = {"timestamp": "abc", "ip": 5, "userAgent": 5, "id": 5}
 # What a session is made of.
 _VISITOR = frozenset({"website", "ip", "userAgent", "timestamp", "hostname", "language", "screen"})
+_NO_BOT = ('"forbidden"', '"Data required')
 _ONE_YEAR_2026 = 1_790_000_000  # any time will do: the probe is dropped before it counts
 
 
@@ -296,8 +297,9 @@ def _verdict_of_probe(raw: Raw, *, now: float) -> bool:
     reading, _ = read_send(raw, now=now)
     if reading.verdict is Verdict.BOT:
         return True
-    # A 403 `forbidden` comes after the bot check: this machine's own address is blocked.
-    if reading.verdict is Verdict.STORED or '"forbidden"' in reading.words:
+    # Both come after the bot check: a 403 `forbidden`, where this machine's own address is
+    # blocked, and what 2.18 says of a visitor without `data`.
+    if reading.verdict is Verdict.STORED or any(word in reading.words for word in _NO_BOT):
         return False
     raise TryAgain(f"no verdict on a user agent: {printable(reading.words)}")
 

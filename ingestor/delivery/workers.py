@@ -330,7 +330,9 @@ class Workers:
     async def _refused(self, parcel: Parcel, batch: Batch, error: StoppedByUmami) -> list[Parcel]:
         """Access was refused: to this program, or by a firewall to what the page views hold."""
         if isinstance(error, Forbidden) and await self._suspects.umami_works(parcel.website):
-            return await self._take_as(Verdict.SUSPECT, str(error), parcel, batch)
+            blocked = error.before_3 and len(parcel.page_views) == 1
+            verdict = Verdict.REJECTED if blocked else Verdict.SUSPECT
+            return await self._take_as(verdict, str(error), parcel, batch)
         self._journal.answered(batch, {})
         self._stopped(error, parcel)
         return []

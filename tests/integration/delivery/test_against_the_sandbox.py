@@ -70,6 +70,20 @@ async def test_poison_is_dead_lettered_by_every_version(version, ledger, views, 
         assert ledger.ended[70] is Outcome.REJECTED
 
 
+@pytest.mark.parametrize("mode", ["batch", "send"])
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_blocked_addresses_are_dead_lettered_at_once_by_every_version(
+    mode, version, ledger, views, deliver, tmp_path
+):
+    async with Sandbox(SandboxOptions(version=version, ignore_ip=("192.0.2.1",))) as sandbox:
+        letters = tmp_path / "dead.jsonl"
+        delivery = await deliver(sandbox.url, mode=mode, batch_size=4, dead_letters=letters)
+        await delivery.submit(views(8, website=sandbox.websites[0]))
+        assert await delivery.drain(20)
+        assert ledger.outcomes == {Outcome.REJECTED: 8}
+        assert sandbox.counters.entries < 40
+
+
 async def test_bots_are_counted_as_the_sandbox_counts_them(ledger, views, deliver):
     async with Sandbox(SandboxOptions()) as sandbox:
         website = sandbox.websites[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ingestor.delivery.options import UmamiOptions
+from ingestor.delivery.umami import Umami
 from ingestor.model import Outcome
 
 WEAK_BOT = "Feedly-robot/1.0"
@@ -45,6 +47,23 @@ async def test_probes_are_under_a_tenth_of_the_requests_and_leave_no_trace(
     assert all(request.json["type"] == "identify" for request in probes)
     assert ledger.outcomes == {Outcome.ACCEPTED: 3000}
     assert 0 < ledger.unsettled < 3000
+
+
+async def test_what_umami_2_18_says_of_a_visitor_without_data_is_no_bots_verdict(
+    umami, reply, website
+):
+    bots = umami.bot
+    umami.script = lambda request: (
+        reply(400, {"error": "Data required."})
+        if not bots(request.json["payload"]["userAgent"])
+        else None
+    )
+    asked = Umami(UmamiOptions(umami.url), timeout=5, connections=1)
+    try:
+        assert await asked.is_bot(website, "token", WEAK_BOT)
+        assert not await asked.is_bot(website, "token", "Mozilla/5.0 (Person)")
+    finally:
+        await asked.close()
 
 
 async def test_a_million_agents_do_not_make_every_page_view_travel_alone(

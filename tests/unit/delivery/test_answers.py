@@ -195,11 +195,33 @@ def test_an_unknown_website_is_told_apart_in_every_shape(response: dict[str, obj
     assert read_batch(raw(200, answer), 1, now=0).readings[0].verdict is Verdict.UNKNOWN_WEBSITE
 
 
+_POSTGRES = (
+    'kind: QueryError(PostgresError { code: "%s", message: "in \\"UTF8\\": 0x00", hint: None })'
+)
+_MYSQL = 'kind: QueryError(Server(MysqlError { code: 1366, message: "too long", state: "%s" }))'
+
+
+def unknown_to_prisma_6(words: str) -> dict[str, object]:
+    """What Umami 2 answers for an error of the database that Prisma has no code for."""
+    call = "\nInvalid `prisma.websiteEvent.create()` invocation:\n\n\n"
+    return {
+        "name": "PrismaClientUnknownRequestError",
+        "message": f"{call}ConnectorError({words}",
+        "clientVersion": "6.7.0",
+    }
+
+
 @pytest.mark.parametrize(
     ("response", "verdict"),
     [
         (error("forbidden", 403), Verdict.REJECTED),
+        ({"error": "Forbidden"}, Verdict.REJECTED),
         ({"error": {"name": "ZodError", "issues": []}}, Verdict.REJECTED),
+        ({"error": ["payload: "]}, Verdict.REJECTED),
+        ({"error": unknown_to_prisma_6(_POSTGRES % "22021")}, Verdict.REJECTED),
+        ({"error": unknown_to_prisma_6(_POSTGRES % "53100")}, Verdict.AGAIN),
+        ({"error": unknown_to_prisma_6(_MYSQL % "22001")}, Verdict.REJECTED),
+        ({"error": unknown_to_prisma_6("no code in it")}, Verdict.SUSPECT),
         (error("bad-request", 400), Verdict.REJECTED),
         (error("busy", 503), Verdict.AGAIN),
         (error("limit", 429), Verdict.AGAIN),
