@@ -66,11 +66,12 @@ class Delivery:
     """Carries page views to Umami.
 
     ``park``: True (the daemon) parks a website that only a person can mend and goes on with the
-    others; False (a backfill) ends everything with StoppedByUmami. ``background``: leave Umami
-    nearly free for others; ``give_way``: whether somebody else's page views go first for now, asked
-    before each request. ``file_path`` gives the path of a span's file, for dead letters;
-    ``mask_line`` gives a raw line as it may be kept there. ``clock`` is monotonic, ``wall`` Unix
-    seconds, ``draw`` gives random numbers of [0, 1).
+    others; False (a backfill) ends everything with StoppedByUmami. ``kept``: the page views are
+    dead letters already. ``background``: leave Umami nearly free for others;
+    ``give_way``: whether somebody else's page views go first for now, asked before each request.
+    ``file_path`` gives the path of a span's file, for dead letters; ``mask_line`` gives a raw line
+    as it may be kept there. ``clock`` is monotonic, ``wall`` Unix seconds, ``draw`` gives random
+    numbers of [0, 1).
 
     Build it inside of a running event loop.
     """
@@ -83,6 +84,7 @@ class Delivery:
         journal: Journal,
         report: Report,
         park: bool,
+        kept: bool = False,
         background: bool = False,
         give_way: Callable[[], bool] = _nobody,
         file_path: Callable[[int], bytes] = _name,
@@ -137,6 +139,8 @@ class Delivery:
             books,
             shortest=shortest,
             longest=longest,
+            ends=not park,
+            kept=kept,
             sleep=sleep,
             draw=draw,
         )

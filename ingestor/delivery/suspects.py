@@ -29,22 +29,27 @@ _LONGEST = 10.0  # seconds between two tries
 _EXPONENT_MAX = 20
 
 
-def points_after(points: int, *, proved: bool, alone: bool) -> int:
+def points_after(points: int, *, proved: bool, alone: bool, known: bool = False) -> int:
     """The points of a page view that failed once more, while Umami's database can be read.
 
     ``proved``: others were stored since it failed last. ``alone``: nothing is left to compare it
     with; then a failure counts half, and only after one beside stored ones: without any, all of
-    Umami's storing may be what fails.
+    Umami's storing may be what fails, unless it is ``known`` that it does not.
     """
     if proved:
         return points + _BESIDE_STORED
-    return points + _BESIDE_A_PROBE if alone and points else points
+    return points + _BESIDE_A_PROBE if alone and (points or known) else points
 
 
 class Suspects:
-    """Who waits aside, and what their failures prove."""
+    """Who waits aside, and what their failures prove.
 
-    def __init__(
+    ``ends``: no visitor comes any more whose page view could prove something, so that several may
+    be left at the end, alone with each other. ``kept``: they are dead letters already, and lose
+    nothing by being rejected again.
+    """
+
+    def __init__(  # noqa: PLR0913 - clocks are injected one by one
         self,
         umami: Umami,
         batcher: Batcher,
@@ -52,6 +57,8 @@ class Suspects:
         *,
         shortest: float,
         longest: float,
+        ends: bool,
+        kept: bool,
         sleep: Callable[[float], Awaitable[None]],
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -60,6 +67,8 @@ class Suspects:
         self._books = books
         self._shortest = shortest
         self._longest = longest
+        self._ends = ends
+        self._kept = kept
         self._sleep = sleep
         self._draw = draw
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,20 +93,31 @@ class Suspects:
         """None of several was taken: an outage, unless others were stored in between."""
         again = replace(parcel, tries=parcel.tries + 1, mark=self._books.stored)
         proved = parcel.tries > 0 and self._books.stored > parcel.mark
-        for part in again.halves() if proved else [again]:
+        for part in again.halves() if proved or self._kept else [again]:
             self.set_aside(part)
 
-    async def failed_alone(self, parcel: Parcel) -> tuple[bool, bool]:
+    def refused_together(self, parcel: Parcel) -> list[Parcel]:
+        """Something in one of several is refused before Umami: its halves tell where."""
+        marked = replace(parcel, tries=max(parcel.tries, 1), mark=self._books.stored)
+        return marked.halves()
+
+    def proves_nothing(self, parcel: Parcel) -> bool:
+        """Whether a page view was refused often enough, and nothing was stored beside it."""
+        tried = self._ends and not self._kept and parcel.tries >= ENOUGH
+        return tried and not parcel.points and self._books.stored <= parcel.mark
+
+    async def failed_alone(self, parcel: Parcel, *, refused: bool = False) -> tuple[bool, bool]:
         """One page view failed by itself: (is it guilty, does it look like an outage).
 
-        Where it is not guilty it waits aside.
+        ``refused``: before Umami, which answers. Where it is not guilty it waits aside.
         """
-        works = await self.umami_works(parcel.website)
+        works = refused or await self.umami_works(parcel.website)
         proved = parcel.tries > 0 and self._books.stored > parcel.mark
         last = self._waiting == 0 and self._batcher.held == 1
         points = parcel.points
         if works:
-            points = points_after(points, proved=proved, alone=last)
+            known = self._kept or (refused and self._books.stored > 0 and not self._batcher.crowded)
+            points = points_after(points, proved=proved, alone=last or self._ends, known=known)
         if points >= ENOUGH:
             return True, False
         self.set_aside(

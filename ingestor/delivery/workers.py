@@ -296,7 +296,8 @@ class Workers:
     async def _suspect(self, suspects: Parcel, rest: Rest, exchange: _Exchange) -> list[Parcel]:
         """Deal with 500s that tell nothing about themselves; what is to be sent at once."""
         trouble = _trouble("Umami fails without saying why", rest)
-        self._report.doubted(suspects.website, len(suspects.page_views))
+        if exchange.beside:  # else it never came to Umami
+            self._report.doubted(suspects.website, len(suspects.page_views))
         if rest.took:
             self._suspects.failed_beside_others(suspects)
         elif len(suspects.page_views) == 1:
@@ -325,25 +326,34 @@ class Workers:
                 self._routes.too_large(len(body))
             self._journal.answered(batch, {})
             return parcel.halves()
-        return await self._take_as(Verdict.SUSPECT, refusal.words, parcel, batch)
+        readings = Readings([Reading(Verdict.SUSPECT, refusal.words)])
+        rest = await self._books.enter(batch, readings)
+        return await self._follow_up(parcel, rest, _Exchange(readings, self._outage.round))
 
     async def _refused(self, parcel: Parcel, batch: Batch, error: StoppedByUmami) -> list[Parcel]:
         """Access was refused: to this program, or by a firewall to what the page views hold."""
-        if isinstance(error, Forbidden) and await self._suspects.umami_works(parcel.website):
-            blocked = error.before_3 and len(parcel.page_views) == 1
-            verdict = Verdict.REJECTED if blocked else Verdict.SUSPECT
-            return await self._take_as(verdict, str(error), parcel, batch)
         self._journal.answered(batch, {})
+        if isinstance(error, Forbidden) and await self._suspects.umami_works(parcel.website):
+            return await self._disliked(parcel, error)
         self._stopped(error, parcel)
         return []
 
-    async def _take_as(
-        self, verdict: Verdict, words: str, parcel: Parcel, batch: Batch
-    ) -> list[Parcel]:
-        """Go on as if each page view had been answered so."""
-        readings = Readings([Reading(verdict, words)] * len(batch.page_views))
-        rest = await self._books.enter(batch, readings)
-        return await self._follow_up(parcel, rest, _Exchange(readings, self._outage.round))
+    async def _disliked(self, parcel: Parcel, refusal: Forbidden) -> list[Parcel]:
+        """What asks for nothing passes the firewall: find out which page view does not."""
+        if len(parcel.page_views) > 1:
+            return self._suspects.refused_together(parcel)
+        if refusal.before_3:
+            why = "Umami refuses it for ever"
+        elif self._suspects.proves_nothing(parcel):
+            self._stopped(refusal, parcel)
+            return []
+        else:
+            guilty, _ = await self._suspects.failed_alone(parcel, refused=True)
+            if not guilty:
+                return []
+            why = "it is refused each time, and what else is asked passes"
+        await self._books.reject(parcel.page_views[0], why, str(refusal))
+        return []
 
     def _make_way(self, parcel: Parcel) -> list[Parcel]:
         """Let others go first: this batch fails while they are stored, or must go alone now."""

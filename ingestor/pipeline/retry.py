@@ -223,6 +223,7 @@ class _Retry:
                 journal=books,
                 report=books,
                 park=False,
+                kept=True,
             )
             stack.callback(books.strike_off_refused)
             stack.push_async_callback(delivery.stop)

@@ -195,15 +195,15 @@ class ScriptedUmami:
         self.stored.extend(good)
         return Reply(200, counts(len(request.urls), details, [{"cache": "token"}] if good else []))
 
-    def wordless_over(self, url: str) -> Callable[[Request], Reply | None]:
-        """A script: a page view of this url fails without saying why, in a batch it alone."""
+    def wordless_over(self, *urls: str) -> Callable[[Request], Reply | None]:
+        """A script: page views of these urls fail without saying why, in a batch they alone."""
         words = refusal("server-error", 500)
 
         def script(request: Request) -> Reply | None:
-            if request.number < 0 or url not in request.urls:
+            if request.number < 0 or not set(urls).intersection(request.urls):
                 return None
             if request.path == "/api/batch":
-                return self.batch_failing(request, {url: words})
+                return self.batch_failing(request, dict.fromkeys(urls, words))
             return Reply(500, words)
 
         return script
@@ -435,6 +435,7 @@ async def deliver(ledger: Ledger, sleeps: Sleeps) -> AsyncIterator[MakeDelivery]
         url: str,
         *,
         park: bool = False,
+        kept: bool = False,
         api_key: str | None = None,
         login: tuple[str | None, str | None] = (None, None),
         real: bool = False,
@@ -447,6 +448,7 @@ async def deliver(ledger: Ledger, sleeps: Sleeps) -> AsyncIterator[MakeDelivery]
             journal=ledger,
             report=ledger,
             park=park,
+            kept=kept,
             file_path=lambda key: b"/var/log/\xffaccess.log.%d" % key,
             clock=time.monotonic if real else sleeps.clock,
             wall=lambda: 1_790_000_000.0,

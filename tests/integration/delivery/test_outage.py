@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from ingestor.delivery import read_dead_letters
-from ingestor.errors import UnknownWebsite
+from ingestor.errors import BadCredentials, UnknownWebsite
 from ingestor.model import Outcome
 
 OTHER = "bbbbbbbb-0000-4000-8000-000000000002"
@@ -274,6 +274,27 @@ async def test_the_last_page_view_that_failed_beside_stored_ones_is_convicted_by
     assert ledger.outcomes == {Outcome.ACCEPTED: 9, Outcome.REJECTED: 1}
 
 
+async def test_several_that_failed_beside_stored_ones_end_a_backfill_by_themselves(
+    umami, ledger, views, deliver, tmp_path
+):
+    umami.script = umami.wordless_over("/3", "/4", "/9")
+    delivery = await deliver(umami.url, batch_size=10, dead_letters=tmp_path / "dead.jsonl")
+    await delivery.submit(views(10))
+    assert await delivery.drain(20)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 7, Outcome.REJECTED: 3}
+
+
+@pytest.mark.parametrize("status", [403, 413, 500])
+async def test_what_was_a_dead_letter_before_ends_as_one_where_nothing_else_is_sent(
+    status, umami, ledger, views, deliver, reply
+):
+    umami.script = lambda request: reply(status, b"<html>no") if request.number >= 0 else None
+    delivery = await deliver(umami.url, kept=True)
+    await delivery.submit(views(3))
+    assert await delivery.drain(20)
+    assert ledger.outcomes == {Outcome.REJECTED: 3}
+
+
 @pytest.mark.parametrize("mode", ["auto", "send", "batch"])
 async def test_an_outage_that_says_nothing_makes_no_dead_letter(
     mode, umami, ledger, views, deliver, reply, refused, tmp_path
@@ -326,6 +347,59 @@ async def test_a_firewall_that_dislikes_one_url_rejects_that_one_alone(
     assert ledger.ended[30] is Outcome.REJECTED
     assert [letter.offset for letter in read_dead_letters(letters)] == [30]
     assert ledger.parked_websites == set()
+
+
+@pytest.mark.parametrize("mode", ["auto", "send", "batch"])
+@pytest.mark.parametrize("disliked", [{"/0"}, {"/9"}, {"/3", "/7", "/8"}])
+async def test_a_firewalls_dislikes_are_found_out_where_a_backfill_ends_with_them(
+    disliked, mode, umami, ledger, views, deliver, reply, tmp_path
+):
+    umami.script = lambda request: (
+        reply(403, b"<html>blocked") if disliked.intersection(request.urls) else None
+    )
+    letters = tmp_path / "dead.jsonl"
+    delivery = await deliver(umami.url, mode=mode, batch_size=10, dead_letters=letters)
+    await delivery.submit(views(10))
+    assert await delivery.drain(20)
+    assert ledger.outcomes == {
+        Outcome.ACCEPTED: 10 - len(disliked),
+        Outcome.REJECTED: len(disliked),
+    }
+    assert umami.urls == Counter(f"/{n}" for n in range(10) if f"/{n}" not in disliked)
+    assert ledger.doubts == 0
+    assert not any(ledger.is_away), "it never was"
+
+
+@pytest.mark.parametrize("park", [True, False])
+async def test_a_firewall_that_dislikes_every_page_view_makes_no_dead_letter(
+    park, umami, ledger, views, deliver, reply, tmp_path
+):
+    """Only what asks for nothing passes it: no page view is known to."""
+    umami.script = lambda request: reply(403, b"<html>blocked") if request.number >= 0 else None
+    letters = tmp_path / "dead.jsonl"
+    delivery = await deliver(umami.url, park=park, batch_size=4, dead_letters=letters)
+    await delivery.submit(views(10))
+    if park:
+        await ledger.until(lambda: len(umami.carrying) > 200)
+        umami.script = lambda _request: None
+        assert await delivery.drain(20)
+    else:
+        with pytest.raises(BadCredentials, match=r"403: <html>blocked"):
+            await delivery.drain(20)
+    assert ledger.outcomes == ({Outcome.ACCEPTED: 10} if park else {})
+    assert not letters.exists()
+
+
+async def test_a_firewall_that_begins_to_dislike_every_page_view_ends_a_backfill(
+    umami, ledger, views, deliver, reply, tmp_path
+):
+    umami.script = lambda request: reply(403, b"<html>blocked") if request.number >= 3 else None
+    letters = tmp_path / "dead.jsonl"
+    delivery = await deliver(umami.url, workers=1, batch_size=2, dead_letters=letters)
+    with pytest.raises(BadCredentials, match=r"403: <html>blocked"):
+        await delivery.submit(views(40))
+    assert ledger.outcomes == {Outcome.ACCEPTED: 6}
+    assert not letters.exists()
 
 
 async def test_a_fatal_answer_lets_the_requests_under_way_come_back(
