@@ -122,6 +122,7 @@ _NESTED_KEYS = ("errorObject", "cause", "meta", "driverAdapterError")
 _DEPTH_MAX = 6
 _NOT_FOUND = "website not found"
 _FORBIDDEN_BEFORE_3 = "Forbidden"
+_NO_TIME = '"RangeError"'
 _WHICH_URL = (
     "umami.url (or --url) is what a browser shows for Umami, with its base path, but without "
     "/websites/…, /api or /script.js"
@@ -228,9 +229,12 @@ def read_presence(raw: Raw, *, now: float) -> bool:
     reading, _ = read_send(raw, now=now)
     if reading.verdict is Verdict.UNKNOWN_WEBSITE:
         return False
-    if reading.verdict in {Verdict.AGAIN, Verdict.SUSPECT}:
+    passed = _NO_TIME in reading.words  # with ClickHouse, which is not asked before
+    if reading.verdict is Verdict.AGAIN or (reading.verdict is Verdict.SUSPECT and not passed):
         raise TryAgain(f"Umami answers with an error of its own: {printable(reading.words)}")
-    return True  # `beep boop`, or past the bot check: either comes after the website's look-up
+    # `beep boop`, or past a bot check that is off, where the visit's time is none: each of them
+    # comes after the website's look-up.
+    return True
 
 
 def _raise_for_transport(raw: Raw, now: float) -> None:

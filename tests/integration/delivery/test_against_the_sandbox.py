@@ -113,6 +113,18 @@ async def test_every_supported_version_is_found_out_without_a_trace(version):
         assert sandbox.count(sandbox.websites[0]) == 0
 
 
+@pytest.mark.parametrize("judge", [None, lambda _: False], ids=["", "DISABLE_BOT_CHECK"])
+async def test_whether_a_website_exists_is_asked_without_a_page_view(judge):
+    async with Sandbox(SandboxOptions(is_bot=judge)) as sandbox:
+        umami = Umami(UmamiOptions(sandbox.url), timeout=5, connections=1)
+        try:
+            assert await umami.website_exists(sandbox.websites[0])
+            assert not await umami.website_exists("bbbbbbbb-0000-4000-8000-000000000002")
+        finally:
+            await umami.close()
+        assert sandbox.count(sandbox.websites[0]) == 0
+
+
 async def test_an_umami_before_2_17_is_too_old(deliver):
     async with Sandbox(SandboxOptions(version="2.16.1")) as sandbox:
         with pytest.raises(UmamiTooOld):

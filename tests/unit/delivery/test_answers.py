@@ -393,6 +393,9 @@ def test_a_bots_visit_tells_whether_the_website_exists() -> None:
     assert read_presence(raw(200, {"beep": "boop"}), now=0)
     assert read_presence(raw(403, error("forbidden", 403)), now=0)
     assert not read_presence(recorded("probe bot with unknown website"), now=0)
+    for name in ("PrismaClientValidationError", "RangeError"):  # its time is none
+        assert read_presence(raw(500, error(errorObject={"name": name})), now=0)
+        assert read_presence(raw(500, {"error": {"name": name}}), now=0)
     for name in ("database down: bot",):
         with pytest.raises(TryAgain):
             read_presence(recorded(name), now=0)
