@@ -31,7 +31,7 @@ class Parcel:
 
     ``tries``: how often it failed so that it may be its own fault; ``points``: how much of that
     was beside proof that Umami works; ``mark``: how many page views Umami had stored in this
-    process at the last such failure.
+    process at the last such failure. ``doubted``: they are reported as perhaps double.
     """
 
     website: str
@@ -39,6 +39,7 @@ class Parcel:
     tries: int = 0
     points: int = 0
     mark: int = 0
+    doubted: bool = False
 
     def halves(self) -> list[Parcel]:
         """Split it in two, to find out which part is at fault."""

@@ -275,9 +275,14 @@ class Workers:
             todo = await self._suspect(_part(parcel, rest.suspects), rest, exchange)
         if rest.again:
             self._failed(_trouble("Umami's database fails", rest), exchange.left_in)
-            self._report.doubted(parcel.website, len(rest.again))
-            todo.append(_part(parcel, rest.again))
+            todo.append(self._doubted(_part(parcel, rest.again)))
         return todo
+
+    def _doubted(self, parcel: Parcel) -> Parcel:
+        """Report, once, that a 500 may have come after page views were stored."""
+        if not parcel.doubted:
+            self._report.doubted(parcel.website, len(parcel.page_views))
+        return replace(parcel, doubted=True)
 
     def _took(self, parcel: Parcel, rest: Rest, exchange: _Exchange) -> None:
         """Act on what of a parcel was taken, and on a website that Umami does not know."""
@@ -297,7 +302,7 @@ class Workers:
         """Deal with 500s that tell nothing about themselves; what is to be sent at once."""
         trouble = _trouble("Umami fails without saying why", rest)
         if exchange.beside:  # else it never came to Umami
-            self._report.doubted(suspects.website, len(suspects.page_views))
+            suspects = self._doubted(suspects)
         if rest.took:
             self._suspects.failed_beside_others(suspects)
         elif len(suspects.page_views) == 1:

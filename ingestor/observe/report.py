@@ -93,13 +93,8 @@ class Counts:
         if preview:
             rows.append(("would send", self.page_views, ""))
         else:
-            unsettled = (
-                f"of them {self.accepted_unsettled:,} with a user agent not settled with Umami"
-                if self.accepted_unsettled
-                else ""
-            )
             rows += [
-                ("accepted", self.accepted, unsettled),
+                ("accepted", self.accepted, self._about_accepted()),
                 ("refused as bot", self.refused_as_bot, ""),
                 ("rejected", self.rejected, ""),
                 ("in flight", self.in_flight, ""),
@@ -107,6 +102,14 @@ class Counts:
         rate = self.lines / seconds if seconds > 0 else 0
         body = "\n".join(f"  {name:<15}{n:>12,}  {note}".rstrip() for name, n, note in rows)
         return f"{body}\n  {seconds:.1f} s, {rate:,.0f} lines/s"
+
+    def _about_accepted(self) -> str:
+        notes = []
+        if self.accepted_unsettled:
+            notes.append(f"{self.accepted_unsettled:,} with a user agent not settled with Umami")
+        if self.doubted:
+            notes.append(f"up to {self.doubted:,} double (sent again, as no answer came)")
+        return f"of them {', '.join(notes)}" if notes else ""
 
 
 def reasons(counter: Counter[str]) -> str:

@@ -120,7 +120,6 @@ class Ledger:
             self._store.answered(entry.id)
             self._note_doubted(entry.website, entry.count)
             count += entry.count
-        self.counts.doubted += count
         if kept and looked_up:
             log.info(
                 "The last run ended with %d page views in doubt; Umami is asked which of them it "
@@ -183,7 +182,6 @@ class Ledger:
         self._open.clear()
         self._left.clear()
         self._doubtful.clear()
-        self.counts.doubted += count
         return count
 
     def set_marker(self, key: int, marker_at: Callable[[int, int], Marker | None]) -> None:
@@ -341,14 +339,17 @@ class Ledger:
     def doubted(self, website: str, count: int) -> None:
         """Count page views that are sent again although Umami may have stored them."""
         log.debug("%d page views of website %s may be double", count, website)
-        self.counts.doubted += count
         # A day of retries makes no more double than is under way.
         sizes = [(batch.website, len(batch.page_views)) for batch in self._open.values()]
         sizes += [(entry.website, entry.count) for entry in self._handed_on.values()]
         under_way = sum(size for where, size in sizes if where == website)
+        if not under_way:  # answered already: by a 500, or found to be double when all is over
+            self.counts.doubted += count
+            return
         self._doubtful[website] = min(self._doubtful.get(website, 0) + count, under_way)
 
     def _note_doubted(self, website: str, count: int) -> None:
+        self.counts.doubted += count
         if self.totals is not None and count:
             self.totals.doubted(website, count)
 

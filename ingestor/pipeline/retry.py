@@ -49,6 +49,7 @@ class Retried:
     refused_as_bot: int = 0
     rejected: int = 0  # again
     filtered: int = 0  # no page views any more, by today's rules
+    doubted: int = 0  # of the accepted: perhaps double, since no answer came at first
     unreadable: int = 0  # neither a payload nor a line that tells one
     waits: bool = False  # for Umami's first answer: nothing was looked at yet
     error: Exception | None = None
@@ -77,6 +78,7 @@ class Retried:
         if not self.letters:
             return f"There are no dead letters in {self.path}."
         parts = [f"{self.accepted:,} accepted"]
+        parts += [f"of them up to {self.doubted:,} double"] if self.doubted else []
         parts += [f"{self.refused_as_bot:,} refused as bot"] if self.refused_as_bot else []
         parts += [f"{self.rejected:,} rejected again"] if self.rejected else []
         parts += [f"{self.filtered:,} no page views by today's rules"] if self.filtered else []
@@ -235,6 +237,7 @@ class _Retry:
                 result.accepted = books.counts.accepted
                 result.refused_as_bot = books.counts.refused_as_bot
                 result.rejected = books.counts.rejected
+                result.doubted = min(books.counts.doubted, result.accepted)
 
     async def _send(self, delivery: Delivery) -> bool:
         await delivery.start()

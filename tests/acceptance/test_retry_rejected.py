@@ -200,6 +200,20 @@ def test_the_daemon_goes_on_writing_dead_letters_meanwhile(
     assert daemon.stop() == 0
 
 
+def test_a_lost_answer_is_told_by_both_commands(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    configure(tmp_path, umami.url)
+    (tmp_path / "logs" / "access.log").write_bytes(line("/a") + line("/poison"))
+    umami.fail(f"drop-after,website={WEBSITE},count=1", "500-never,url=*poison*")
+    done = ingestor("backfill", "-c", "config.yaml", code=1)
+    assert "of them up to 1 double (sent again, as no answer came)" in done.stdout
+    umami.fail(f"drop-after,website={WEBSITE},count=1")
+    done = ingestor("retry-rejected", "-c", "config.yaml")
+    assert "1 accepted, of them up to 1 double; 0 stay" in done.stdout
+    assert umami.rows() == ["/a", "/a", "/poison", "/poison"]
+
+
 def test_killed_in_the_middle_it_loses_no_letter_and_doubles_at_most_what_was_in_flight(
     ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:

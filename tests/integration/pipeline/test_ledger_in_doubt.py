@@ -143,6 +143,7 @@ def test_without_a_look_up_it_is_sent_again_from_the_journal_and_may_be_double(
     ledger.doubted(SITE, 3)
     ledger.answered(batch, {Outcome.ACCEPTED: batch.page_views})
     assert sum(accepted_by_day([store.totals()], SITE).values()) == 3 + 3
+    assert ledger.counts.doubted == 3
 
 
 def test_without_bodies_it_is_read_again_and_may_be_double(
