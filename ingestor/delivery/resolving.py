@@ -219,9 +219,10 @@ class Resolver:
     def _keys(self, doubt: Doubt, places: Iterable[int]) -> dict[int, Stored | None]:
         views = doubt.batch.page_views
         return {
-            place: as_stored(views[place].payload)
+            place: stored and stored.bare
             for place in places
             if self._settling.verdict_on(views[place]) is not True
+            for stored in (as_stored(views[place].payload),)
         }
 
     async def _settle(self, doubt: Doubt, unclear: Iterable[int]) -> None:

@@ -29,6 +29,11 @@ class Stored(NamedTuple):
     path: str  # decoded
     query: str  # as sent, without the question mark
 
+    @property
+    def bare(self) -> Stored:
+        """Without slashes at the path's end: an Umami with REMOVE_TRAILING_SLASH lacks one."""
+        return self._replace(path=self.path.rstrip("/"))
+
 
 def as_stored(payload: Mapping[str, str | int]) -> Stored | None:
     """What Umami keeps of a payload; None: it can never be stored."""

@@ -67,6 +67,7 @@ class ScriptedUmami:
     websites: set[str] = field(default_factory=lambda: {WEBSITE})
     bot: Callable[[str], bool] = lambda user_agent: "bot" in user_agent.lower()
     has_batch: bool = True
+    without_slash: bool = False  # REMOVE_TRAILING_SLASH
     prefix: str = ""
     busy: int = 0
     busiest: int = 0
@@ -148,7 +149,7 @@ class ScriptedUmami:
                 "id": str(number),
                 "createdAt": datetime.fromtimestamp(payload["timestamp"], UTC).isoformat(),
                 "hostname": payload["hostname"],
-                "urlPath": payload["url"],
+                "urlPath": payload["url"].removesuffix("/" if self.without_slash else ""),
                 "eventType": 1,
             }
             for number, payload in enumerate(self.stored)

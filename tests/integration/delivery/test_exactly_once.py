@@ -127,6 +127,23 @@ async def test_page_views_that_look_alike_are_told_apart_by_their_number(
         assert ledger.outcomes == {Outcome.ACCEPTED: 40}
 
 
+@pytest.mark.parametrize("without_slash", [True, False])
+async def test_an_umami_that_removes_trailing_slashes_is_recognised(
+    without_slash, umami, ledger, views, deliver, reply
+):
+    urls = ["/", "/a/", "/a", "/b//", "/c"]
+    umami.without_slash = without_slash
+    umami.script = lambda request: reply(hang_up=True, store=True) if request.number == 0 else None
+    delivery = await deliver(umami.url, exactly_once=True, login=LOGIN)
+    await delivery.submit(
+        [changed(view, url=url) for view, url in zip(views(5), urls, strict=True)]
+    )
+    assert await delivery.drain(None)
+    assert umami.urls == Counter(urls)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 5}
+    assert ledger.doubts == 0
+
+
 AGENTS = ["Feedly/1.0", "curl/8.1"] + [
     f"Mozilla/5.0 (X11; Linux x86_64; rv:{n}.0) Gecko/20100101 Firefox/{n}.0"
     for n in range(100, 104)
