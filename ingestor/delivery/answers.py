@@ -74,7 +74,7 @@ class TooLarge(Exception):
 
 
 class Forbidden(BadCredentials):
-    """A 403 of something before Umami: wrong credentials, or a firewall that dislikes a URL.
+    """A 403 or its like of something before Umami: wrong credentials, or a firewall's dislike.
 
     ``before_3``: in the one word by which Umami 2 blocks an address (IGNORE_IP), and others too.
     """
@@ -121,6 +121,9 @@ _CODE_KEYS = ("code", "originalCode", "kind", "name")
 _NESTED_KEYS = ("errorObject", "cause", "meta", "driverAdapterError")
 _DEPTH_MAX = 6
 _NOT_FOUND = "website not found"
+# What Umami never says and no time mends. Firewalls choose among them: 403, ModSecurity 406, naxsi
+# 418; 431 is theirs, too, where a page view's headers are all the same.
+_REFUSING = frozenset({403, 406, 411, 415, 418, 422, 431, 451})
 _FORBIDDEN_BEFORE_3 = "Forbidden"
 _NO_TIME = '"RangeError"'
 _WHICH_URL = (
@@ -249,14 +252,14 @@ def _raise_for_transport(raw: Raw, now: float) -> None:
             "umami.url is wrong, or a login page stands before it"
         )
         raise TryAgain(msg)
-    if status in {401, 403}:
+    if status in {401, 402} or status in _REFUSING:
         if status == 403 and _error_code(_json(raw.body)) == "forbidden":  # noqa: PLR2004 - likewise
             return
         said = (
             f"access refused with {status}: {words or 'no words'}; mend umami.api_key, or what "
             "stands before Umami"
         )
-        if status == 401:  # noqa: PLR2004 - likewise
+        if status in {401, 402}:
             raise BadCredentials(said)
         raise Forbidden(said, before_3=_json(raw.body) == {"error": _FORBIDDEN_BEFORE_3})
     if status in {404, 405, 410}:

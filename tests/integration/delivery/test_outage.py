@@ -350,12 +350,12 @@ async def test_a_firewall_that_dislikes_one_url_rejects_that_one_alone(
 
 
 @pytest.mark.parametrize("mode", ["auto", "send", "batch"])
-@pytest.mark.parametrize("disliked", [{"/0"}, {"/9"}, {"/3", "/7", "/8"}])
+@pytest.mark.parametrize("disliked", [{"/0": 403}, {"/9": 406}, {"/3": 403, "/7": 403, "/8": 403}])
 async def test_a_firewalls_dislikes_are_found_out_where_a_backfill_ends_with_them(
     disliked, mode, umami, ledger, views, deliver, reply, tmp_path
 ):
     umami.script = lambda request: (
-        reply(403, b"<html>blocked") if disliked.intersection(request.urls) else None
+        reply(max(disliked.values()), b"<html>blocked") if disliked.keys() & request.urls else None
     )
     letters = tmp_path / "dead.jsonl"
     delivery = await deliver(umami.url, mode=mode, batch_size=10, dead_letters=letters)

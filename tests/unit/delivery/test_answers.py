@@ -237,7 +237,13 @@ def test_one_page_view_of_a_batch_fails_for_its_own_reason(
 
 def test_a_blocked_address_rejects_one_page_view_and_other_refusals_none() -> None:
     assert read_send(raw(403, error("forbidden", 403)), now=0)[0].verdict is Verdict.REJECTED
-    for status, body in [(403, b"<html>"), (401, error("unauthorized", 401)), (403, error("x"))]:
+    for status, body in [
+        (403, b"<html>"),
+        (401, error("unauthorized", 401)),
+        (403, error("x")),
+        (402, b"pay"),
+        *((status, b"<html>") for status in (406, 411, 415, 418, 422, 431, 451)),
+    ]:
         with pytest.raises(BadCredentials):
             read_send(raw(status, body), now=0)
         with pytest.raises(BadCredentials):
@@ -302,7 +308,7 @@ def test_a_batch_whose_counts_do_not_add_up_is_not_believed(body: dict[str, obje
 
 @pytest.mark.parametrize(
     ("status", "in_doubt"),
-    [(408, True), (429, False), (503, False), (502, True), (504, True), (418, True), (201, True)],
+    [(408, True), (429, False), (503, False), (502, True), (504, True), (409, True), (201, True)],
 )
 def test_overload_and_proxies_errors_are_tried_again(status: int, *, in_doubt: bool) -> None:
     with pytest.raises(TryAgain) as caught:
