@@ -220,6 +220,19 @@ async def test_9_an_umami_that_is_too_old(setup: Setup) -> None:
     assert "upgrade Umami to 2.18" in found["text"]
 
 
+async def test_an_umami_where_exactly_once_is_not_possible(setup: Setup) -> None:
+    async with Sandbox(SandboxOptions(version="2.20.2", websites=(WEBSITE,))) as old:
+        setup.url = old.url
+        setup.configure(
+            umami=", username: admin, password: umami", extra="delivery: {exactly_once: true}\n"
+        )
+        found = only(await asyncio.to_thread(setup.check, 1))
+        assert found["code"] == "delivery"
+        assert "it is older than Umami 3" in found["text"]
+        setup.configure(umami=", username: admin, password: umami")
+        assert await asyncio.to_thread(setup.check, 0) == {}
+
+
 async def test_10_an_api_key_that_is_refused(setup: Setup) -> None:
     async with Sandbox(SandboxOptions(api_key="right", websites=(WEBSITE,))) as cloud:
         setup.url = cloud.url

@@ -153,6 +153,8 @@ def _check_addresses(config: Config, samples: Sequence[Sample], remarks: Remarks
 
 def _explain_delivery(config: Config, remarks: Remarks) -> None:
     """Say which promise is in force, and what the other one would cost."""
+    if remarks.has("delivery"):  # this Umami keeps it from being in force
+        return
     if config.delivery.exactly_once and (config.umami is None or config.umami.password is None):
         text = "exactly_once is not in force: what a crash leaves in doubt is sent again"
         advice = "set umami.username and umami.password, by which Umami is asked what it stored"

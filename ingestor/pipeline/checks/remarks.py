@@ -59,6 +59,10 @@ class Remarks:
         """Say what keeps it from working: 2 a configuration, 3 Umami."""
         self.found.append(Remark(Level.ERROR, code, subject, text, advice, exit_code))
 
+    def has(self, code: str) -> bool:
+        """Whether something of this kind was found."""
+        return any(remark.code == code for remark in self.found)
+
     @property
     def exit_code(self) -> int:
         """The worst of all."""

@@ -89,6 +89,7 @@ class _Websites:
         self._periods = _periods(samples)
         self._ours = Ours(config.checkpoint.path)
         options = config.umami
+        self._exactly_once = config.delivery.exactly_once
         self._reader = None
         if options is not None and options.username and options.password:
             self._reader = Reader(umami, username=options.username, password=options.password)
@@ -135,6 +136,8 @@ class _Websites:
                 advice = "give the user umami.username access to it"
                 self._remarks.warn("login_sees_nothing", name, text, advice)
                 return True
+            if self._exactly_once:
+                await self._tags(reader, website)
             await self._dates(reader, website)
             self._reset(website, reset_of(facts))
             await self._overlap(reader, website)
@@ -146,6 +149,16 @@ class _Websites:
             text = f"what it has already cannot be read: {error}"
             self._remarks.warn("cannot_read", name, text, advice)
         return True
+
+    async def _tags(self, reader: Reader, website: str) -> None:
+        """What one website tells of the server is asked once."""
+        self._exactly_once = False
+        try:
+            await reader.see_tags(website)
+        except CannotTell as error:
+            text = f"exactly_once is not possible with {self._umami.shown}: {error}"
+            advice = "upgrade Umami to 3; until then what is in doubt is sent again"
+            self._remarks.warn("delivery", "delivery", text, advice)
 
     async def _dates(self, reader: Reader, website: str) -> None:
         dates = await reader.date_range(website)
