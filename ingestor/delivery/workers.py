@@ -330,7 +330,7 @@ class Workers:
             if refusal.by_size:
                 self._routes.too_large(len(body))
             self._journal.answered(batch, {})
-            return parcel.halves()
+            return self._suspects.refused_together(parcel)
         readings = Readings([Reading(Verdict.SUSPECT, refusal.words)])
         rest = await self._books.enter(batch, readings)
         return await self._follow_up(parcel, rest, _Exchange(readings, self._outage.round))
