@@ -28,7 +28,7 @@ _BRACKETS = re.compile(r"\[([^\]]*)\](?::\d*)?")
 _PORT = re.compile(r"([^:]*):\d*")
 # What a proxy writes that does not tell whom it serves (RFC 7239, 6.3), or a local socket.
 _UNTOLD = re.compile(
-    r"""[ \t"']*(?:for=)?"?(?:unknown|unix:.*|_[\w.-]+|-)?[ \t"']*""", re.IGNORECASE
+    r"""[ \t"']*+(?:for=)?"?(?:unknown|unix:.*|_[\w.-]+|-)?[ \t"']*""", re.IGNORECASE
 )
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _OCTETS_KEPT = 0xFFFFFF00

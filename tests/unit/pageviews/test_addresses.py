@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Callable
 
 import pytest
@@ -49,6 +50,15 @@ def test_every_spelling_becomes_the_canonical_one(text: str, canonical: str) -> 
 )  # fmt: skip
 def test_what_is_no_address_gives_none(text: str) -> None:
     assert parse(text) is None
+
+
+@pytest.mark.parametrize("piece", [" ", "\t", '"', "'", "\"'", "for=", "_", "unix:", "unknown"])
+def test_no_forwarded_list_takes_long_to_read(piece: str) -> None:
+    """200,000 characters take a moment where the time grows with the length, and else minutes."""
+    addresses = Addresses(PageViewOptions(trusted_proxies=PROXIES))
+    began = time.process_time()
+    assert addresses.client("10.0.0.2", f"81.2.69.142, {piece * (200_000 // len(piece))}!")
+    assert time.process_time() - began < 20
 
 
 @pytest.mark.parametrize(
