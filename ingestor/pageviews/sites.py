@@ -60,6 +60,7 @@ class Sites:
             check_site(site, f"sites[{i}]")
             patterns = host_patterns(site.match or (site.hostname,), f"sites[{i}].match")
             self._sites.append((site, patterns))
+        self._own = _OwnHosts(sites)
         self._only = sites[0] if len(sites) == 1 else None
 
     def place(self, vhost: str, default: Site | None) -> Place | None:
@@ -79,7 +80,7 @@ class Sites:
             return None
         valid = 0 < len(vhost) <= MAX_HOSTNAME and is_host(vhost)
         hostname = vhost if valid else ascii_host(site.hostname.lower())
-        own = None if vhost else _own_hosts(site)
+        own = None if vhost else _own_hosts(site).patterns
         return Place(site.website.lower(), hostname, site.language, site.screen, site.title, own)
 
     def claims(self, host: str, default: Site | None) -> bool:
@@ -87,28 +88,39 @@ class Sites:
 
         Where no site names a host, nobody can tell, and every host may be its own.
         """
-        sites = [site for site, _ in self._sites]
-        if default is not None:
-            sites.append(default)
-        return not any(map(_own_names, sites)) or any(_claims(site, host) for site in sites)
+        own = [self._own] if default is None else [self._own, _own_hosts(default)]
+        return not any(own) or any(hosts.claim(host) for hosts in own)
 
 
-def _own_names(site: Site) -> list[str]:
-    # "*" says which lines are meant, not that the whole web belongs to the site.
-    return [name for name in (site.hostname, *site.match) if name not in ("", "*")]
+class _OwnHosts:
+    """The hosts that sites name, put together once: a thousand sites cost hardly more than one."""
+
+    def __init__(self, sites: Sequence[Site]) -> None:
+        # "*" says which lines are meant, not that the whole web belongs to the site.
+        named = (name for site in sites for name in (site.hostname, *site.match))
+        names = [name for name in named if name not in ("", "*")]
+        self.patterns = host_patterns(names, "match")
+        domains = [
+            ascii_host(name.lower().removeprefix("*.")).removeprefix("www.") for name in names
+        ]
+        self._below = tuple(f".{domain}" for domain in domains)
+        self._above = {
+            domain.split(".", count)[-1]
+            for domain in domains
+            for count in range(domain.count(".") + 1)
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self.patterns)
+
+    def claim(self, host: str) -> bool:
+        """Whether a host is one of them, above or below one."""
+        return self.patterns.match(host) or host.endswith(self._below) or host in self._above
 
 
 @lru_cache(maxsize=1024)
-def _own_hosts(site: Site) -> Patterns:
-    return host_patterns(_own_names(site), "match")
-
-
-def _claims(site: Site, host: str) -> bool:
-    if _own_hosts(site).match(host):
-        return True
-    names = [ascii_host(name.lower().removeprefix("*.")) for name in _own_names(site)]
-    domains = [name.removeprefix("www.") for name in names]
-    return any(host.endswith(f".{name}") or f".{name}".endswith(f".{host}") for name in domains)
+def _own_hosts(site: Site) -> _OwnHosts:
+    return _OwnHosts((site,))
 
 
 def vhost_of(logged: str | None) -> str:

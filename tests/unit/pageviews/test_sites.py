@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -208,3 +209,16 @@ def test_hosts_are_excluded_and_included_by_pattern(
     assert ours.decide(hit(host="dev.example")) is Reason.HOST
     assert isinstance(ours.decide(hit(host="ok.internal")), tuple)
     assert isinstance(ours.decide(hit(host=None)), tuple)
+
+
+def test_many_sites_cost_hardly_more_than_one_where_others_pages_are_asked_for(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    """Scanners that look for an open proxy ask for any host: a minute where each site is asked."""
+    names = [f"shop-{number}.example" for number in range(1_500)]
+    ours = rules(sites=tuple(Site(A.website, name, (name, f"*.{name}")) for name in names))
+    began = time.process_time()
+    for number in range(5_000):
+        assert ours.decide(hit(target=f"http://www.{number}.test/", host="")) is Reason.TARGET
+    assert ours.decide(hit(target="http://a.shop-7.example/", host="")) is not Reason.TARGET
+    assert time.process_time() - began < 20
