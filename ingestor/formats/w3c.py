@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -138,6 +139,12 @@ class _Layout:
         return [_unquoted(words[index]) for index in self.indexes]
 
 
+@lru_cache(maxsize=64)
+def _layout_of(definition: str, zone: tzinfo | None) -> _Layout:
+    """Give a layout, made once for all files: their headers are alike. Raises FormatError."""
+    return _Layout(definition, zone)
+
+
 def _field(name: str, at: int, *, percent: bool, plus: bool) -> Field:
     lower = name.lower()
     meaning = _MEANINGS.get(lower)
@@ -184,7 +191,7 @@ class W3cFormat(Format):
         names = fields_of(definition.encode())
         if not names:
             raise FormatError(f"no field stands in {definition!r}")
-        self._begin(_Layout(names, zone))
+        self._begin(_layout_of(names, zone))
 
     def _begin(self, layout: _Layout) -> None:
         self._first = self._layout = layout
@@ -228,7 +235,7 @@ class W3cFormat(Format):
             self._broken = ""
             return
         try:
-            self._layout = self._known.get(names) or _Layout(names, self._zone)
+            self._layout = self._known.get(names) or _layout_of(names, self._zone)
             self._broken = ""
             if len(self._known) < _KEPT:
                 self._known.setdefault(names, self._layout)

@@ -103,6 +103,13 @@ def test_cloudfront_is_tab_separated_and_percent_encoded() -> None:
     assert (found.user_agent, found.forwarded_for) == ("Mozilla/5.0 (X11)+y", "")
 
 
+def test_files_with_the_same_header_share_what_was_made_of_it() -> None:
+    """Making it costs more than a small file, and its clock remembers ten thousand times."""
+    shared = format_named("w3c")
+    assert shared.for_file([FIELDS]).columns is shared.for_file([FIELDS]).columns
+    assert shared.for_file([]).columns is shared.columns
+
+
 def test_each_file_learns_for_itself() -> None:
     shared = format_named("w3c")
     one, other = shared.for_file([FIELDS]), shared.for_file([])
