@@ -9,6 +9,7 @@ and has grown past the offset again from one that was only appended to.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left, insort
 from enum import Enum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -212,19 +213,23 @@ class Catalogue:
         self._by_inode: dict[tuple[int, int], list[KnownFile]] = {}
         self._by_head: dict[int, dict[bytes, list[KnownFile]]] = {}
         self._by_key: dict[int, KnownFile] = {}
-        self._by_line: dict[bytes, list[int]] = {}  # the first rung → keys
+        self._by_rungs: list[KnownFile] = []  # so those with the same first lines stand together
         for one in known:
-            self.add(one)
+            self._add(one)
+            self._by_rungs.append(one)
+        self._by_rungs.sort(key=_rungs_of)
 
     def add(self, known: KnownFile) -> None:
         """Take in one more."""
+        self._add(known)
+        insort(self._by_rungs, known, key=_rungs_of)
+
+    def _add(self, known: KnownFile) -> None:
         identity = known.identity
         self._by_key[known.key] = known
         self._by_inode.setdefault((identity.device, identity.inode), []).append(known)
         heads = self._by_head.setdefault(identity.fingerprint_length, {})
         heads.setdefault(identity.fingerprint[:_DIGEST], []).append(known)
-        if rung := identity.fingerprint[_DIGEST : _DIGEST + _RUNG]:
-            self._by_line.setdefault(rung, []).append(known.key)
 
     def get(self, key: int) -> KnownFile | None:
         """Look one up by its key."""
@@ -242,8 +247,15 @@ class Catalogue:
 
     def beginning_with(self, head: bytes) -> list[int]:
         """Keys of longer contents whose first lines are those of ``head``: furthest read first."""
-        first = digest(head[: head.find(b"\n") + 1])[:_RUNG]
-        keys = dict.fromkeys(self._by_line.get(first, []))
+        rungs = b"".join(_rungs(head))
+        if not rungs:
+            return []
+        keys: dict[int, None] = {}
+        for at in range(bisect_left(self._by_rungs, rungs, key=_rungs_of), len(self._by_rungs)):
+            one = self._by_rungs[at]
+            if not _rungs_of(one).startswith(rungs):
+                break
+            keys[one.key] = None
         known = map(self._by_key.__getitem__, keys)
         found = [one for one in known if is_beginning(head, one.identity)]
         return [one.key for one in sorted(found, key=_progress, reverse=True)]
@@ -267,6 +279,10 @@ class Catalogue:
                 found.append((told, here, _progress(one), one))
         found.sort(key=lambda entry: entry[:3], reverse=True)
         return [entry[3] for entry in found]
+
+
+def _rungs_of(known: KnownFile) -> bytes:
+    return known.identity.fingerprint[_DIGEST:]
 
 
 def _progress(known: KnownFile) -> tuple[int, int, int]:
