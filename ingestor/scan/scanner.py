@@ -46,7 +46,7 @@ Judgement: TypeAlias = Content | Reason | Malformed
 """What became of a line."""
 
 _DAY = 86400  # seconds; a line may be this far ahead of our clock
-_TIMES = 512  # spellings of times remembered, for each file: they come in their order
+_TIMES = 64  # spellings of times remembered, for each of a thousand files: they come in their order
 _NOTHING = frozenset({b"", b"-"})
 _place = itemgetter(0)
 _new = tuple.__new__  # a named tuple's own constructor costs twice that

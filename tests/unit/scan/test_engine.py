@@ -335,6 +335,18 @@ def test_a_future_asset_is_malformed_and_no_asset(scanner: Make) -> None:
     assert tally.filtered == {Reason.ASSET: 1}
 
 
+def test_few_times_are_remembered_for_each_of_many_files() -> None:
+    """A daemon follows a thousand busy logs in 80 MB, and a time is 150 bytes."""
+    rules = Rules(PageViewOptions(), (SITE,))
+    combined = format_named("combined")
+    made = Scanner(combined, rules, site=SITE, clock=lambda: NOW, in_blocks=False)
+    for second in range(3_600):
+        time = f"22/Nov/2026:10:{second // 60:02}:{second % 60:02} +0100"
+        data = line(time=time)
+        assert made.scan(Chunk(1, 0, len(data), data)).tally.filtered == {Reason.ASSET: 1}
+        assert 0 < len(made._times) <= 64
+
+
 def test_a_day_that_no_month_has_is_malformed(scanner: Make) -> None:
     days = ("31/Apr/2025", "30/Feb/2024", "29/Feb/2023", "32/Jan/2020", "00/Jan/2020")
     block = b"".join(line(time=f"{day}:00:00:00 +0000") for day in days)
