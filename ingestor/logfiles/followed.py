@@ -82,7 +82,7 @@ class Followed:
     reading: Reading
     order: int  # counts up: a smaller one appeared earlier
     archived: bool = False
-    head: bytes = b""
+    head: bytes = b""  # of a plain file; an archive is known by its fingerprint alone
     file: LogFile | None = None
     archive: ArchiveReader | None = None
     size: int = 0  # as fstat said last

@@ -410,7 +410,7 @@ class Intake:
     ) -> None:
         log.home, log.path, log.source, log.site = found.id, found.path, found.source, found.site
         log.archived, log.lost_home, log.present, log.deleted = archived, False, True, False
-        log.head = head
+        log.head = b"" if archived else head
         if log.cut:
             return  # the content is known by more than this
         identity = identity_of(found.device, found.inode, head)

@@ -107,6 +107,9 @@ class Roster:
             return []
         logs = ((log.key, log.head) for log in self.logs.values())
         keys = [key for key, other in logs if len(other) > len(head) and other.startswith(head)]
+        # The heads of archives would be 4 KB for each of many thousands: their lines tell as well.
+        lines = self.known().beginning_with(head)
+        keys += [key for key in lines if (log := self.logs.get(key)) and log.archived]
         for place in self.done_before.values():
             if place.key not in self.logs and lineage_of(place.path) == lineage_of(path):
                 other = self.read_head(place.path)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import gzip
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,35 @@ def test_held_back_stretches_are_read_again_wherever_the_file_is_now(
         assert b"".join(chunk.data for chunk in again) == b"".join(data)
         assert (again[0].start, again[-1].end) == (spans[0].start, spans[-1].end)
         assert not [chunk for chunk in daemon.chunks if not chunk.again]
+
+
+def test_an_archive_that_is_unpacked_slowly_is_known_by_its_lines(log: Path, daemon: Any) -> None:
+    log.touch()
+    Path(f"{log}.1.gz").write_bytes(gzip.compress(lines(0, 300)))
+    daemon.start(log)
+    assert len(daemon.lines) == 300
+    unpacked = Path(f"{log}.1")
+    unpacked.touch()
+    daemon.turn()
+    append(unpacked, lines(0, 20)[:-5])
+    daemon.turn()
+    append(unpacked, lines(0, 300)[len(lines(0, 20)) - 5 :])
+    daemon.turn()
+    assert len(daemon.lines) == 300
+
+
+def test_thousands_of_archives_fit_into_the_memory(log: Path, daemon: Any) -> None:
+    log.touch()
+    for number in range(500):
+        content = b"%d\n" % number + lines(0, 300)
+        Path(f"{log}.{number + 1}.gz").write_bytes(gzip.compress(content))
+    tracemalloc.start()
+    daemon.start(log, first_start=True)
+    gc.collect()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(daemon.follower.files()) == 501
+    assert held < 500 * 5_000  # bytes; their heads alone would be 4,096 each
 
 
 def rename(log: Path) -> None:
