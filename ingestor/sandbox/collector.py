@@ -105,6 +105,7 @@ class Collector:
         self._unknown = frozenset(name for name, since in _SINCE.items() if version < since)
         self._judges_header = version < (2, 18)
         self._says_why = version >= (3, 0)
+        self._identifies_without_data = version >= (2, 19)
         self._words = as_before_3 if (2, 17) <= version < (3, 0) else _as_it_is
         self._blocked = blocked(options.ignore_ip)
 
@@ -162,6 +163,8 @@ class Collector:
         if self._blocked and _is_blocked(address, self._blocked):
             return forbidden()
         visit = self._visit(payload, claims, user_agent, address, outage)
+        if kind == "identify" and not (payload.get("data") or self._identifies_without_data):
+            return bad_request(message="Data required.")
         self._store_kind(kind, payload, visit, outage)
         found = {"sessionId": visit.session, "visitId": visit.visit}
         if not token:

@@ -217,9 +217,8 @@ class Receiver:
             )
             if answer.status != 200:  # noqa: PLR2004 - HTTP
                 details.append({"index": index, "response": answer.body})
-            elif (
-                self._has_token and cache.get("cache") is None
-            ):  # a bot's answer has none, and takes the key away
+            elif self._has_token and cache.get("cache") is None:
+                # a bot's answer has none, and takes the key away
                 token = answer.body.get("cache")
                 cache = {} if token is None else {"cache": token}
         failed = len(details)
