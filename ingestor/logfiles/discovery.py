@@ -188,8 +188,17 @@ class _Look:
         self._result = result
         self._generations = generations
         self._visited: set[tuple[int, int]] = set()  # directories: symlink loops end here
+        self._targets: set[bytes] = set()  # of symbolic links
 
     def files(self) -> Iterator[Found]:
+        """Give all files; a log that a link leads to is rotated where it is, by its own name."""
+        yield from self._at_path()
+        if self._generations and self._targets:
+            lineages = {lineage_of(target) for target in self._targets}
+            parents = {os.path.dirname(target) for target in self._targets}
+            yield from self._generations_of(lineages, parents)
+
+    def _at_path(self) -> Iterator[Found]:
         path = self._source.path
         try:
             status = os.stat(path)
@@ -219,15 +228,12 @@ class _Look:
         self._result.findings.append(Finding(path, what, advice))
 
     def _named(self, path: bytes) -> Iterator[Found]:
-        """A file that was named itself, with its generations: those of a link's target too."""
+        """A file that was named itself, with its generations."""
         found = self._file(path)
         if self._generations:
             yield from self._siblings(path)
-        if found is None:
-            return
-        if self._generations and os.path.dirname(found.path) != os.path.dirname(path):
-            yield from self._siblings(found.path)
-        yield found
+        if found is not None:
+            yield found
 
     def _siblings(self, path: bytes) -> Iterator[Found]:
         directory, name = os.path.split(path)
@@ -366,6 +372,7 @@ class _Look:
             return None
         real = os.path.realpath(path) if linked else path
         if linked:
+            self._targets.add(real)
             self._result.directories.add(os.path.dirname(real))
         return Found(
             real,

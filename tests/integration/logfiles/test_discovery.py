@@ -114,6 +114,24 @@ def test_links_are_resolved_and_each_file_is_met_once(tmp_path: Path) -> None:
     assert {one.path.rpartition(b"/")[2] for one in found.findings} >= {b"broken.log", b"self"}
 
 
+@pytest.mark.parametrize("path", ["logs/current", "logs", "logs/cur*"])
+def test_a_link_brings_the_generations_of_its_target_along(tmp_path: Path, path: str) -> None:
+    make(tmp_path, "away/web.2024-01-01.log.gz", "away/web.2024-01-02.log", "away/other.log")
+    make(tmp_path, "logs/web.2024-01-01.log", "logs/web.2024-01-02.log", "logs/other.log")
+    for target in ("web.2024-01-02.log", "../away/web.2024-01-02.log"):
+        link = tmp_path / "logs" / "current"
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        found = discover([source(tmp_path / path, "current")]).files
+        where = (tmp_path / "logs" / target).parent
+        assert [name.removesuffix(".gz") for name in names(found, where.resolve())] == [
+            "web.2024-01-01.log",
+            "web.2024-01-02.log",
+        ]
+    alone = discover([source(tmp_path / path, "current")], generations=False).files
+    assert names(alone, tmp_path) == ["away/web.2024-01-02.log"]
+
+
 def test_what_is_no_regular_file_is_said_and_never_opened(tmp_path: Path) -> None:
     make(tmp_path, "a.log")
     os.mkfifo(tmp_path / "pipe.log")
