@@ -1,7 +1,8 @@
 """Reads a log's name: which log it belongs to, and which generation of it the file is.
 
 Pure. Covers logrotate's numbers, `dateext`, `dateformat`, `extension` and `start`, newsyslog,
-Apache's rotatelogs (seconds since 1970) and cronolog's dated names.
+Apache's rotatelogs (seconds since 1970), cronolog's dated names, Caddy's (lumberjack, timberjack),
+dates in front (ISPConfig) and the TAI64N labels of multilog, svlogd and s6-log.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from typing import NamedTuple
 
 _COMPRESSED = re.compile(r"\.(?:gz|bz2|xz|zst|zstd|lzma|Z|zip)\Z")
 _DATE = re.compile(
-    r"[-._]((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
-    r"(?:[-_.T]?(\d{2}(?:[-_.:]?\d{2}){0,2}))?(?:-(\d{9,11}))?(?!\d)"
+    r"(?:[-._]|\A)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
+    r"(?:[-_.T]?(\d{2}(?:[-_.:]?\d{2}){0,2}))?"
+    r"(?:(?<=T\d\d-\d\d-\d\d)\.(\d{3})(?:-(?:size|time))?|-(\d{9,11}))?(?!\d)"
 )
+_TAI = re.compile(r"@([0-9a-f]{24})\.[su]")
 _SECONDS = re.compile(r"[-._](\d{9,11})(?!\d)")
 _NUMBER = re.compile(r"\.(\d{1,6})\Z")
 _NUMBER_INSIDE = re.compile(r"\.(\d{1,6})(?=\.[A-Za-z]+\Z)")
@@ -50,6 +53,8 @@ def parse(name: str) -> Generation:
         if (number := shape.search(stem)) is not None:
             base = stem[: number.start()] + stem[number.end() :]
             return Generation(base, "number", (-int(number[1]),), compressed)
+    if (label := _TAI.fullmatch(stem)) is not None:
+        return Generation("current", "seconds", (int(label[1], 16),), compressed)
     if (aside := _SET_ASIDE.search(stem)) is not None:
         return Generation(stem[: aside.start()], "number", (0,), compressed)
     return Generation(stem, "live", (), compressed)
@@ -59,11 +64,13 @@ def _dated(stem: str, date: re.Match[str], *, compressed: bool) -> Generation:
     clock = re.sub(r"\D", "", date[5] or "")
     day = int((date[1] + date[3] + date[4] + clock).ljust(_DATE_DIGITS, "0"))
     base = stem[: date.start()] + stem[date.end() :]
+    if date.start() == 0:
+        base = base.lstrip("-._")
     number = _NUMBER.search(base)  # access.log-20240101.1: rotated again on the same day
     again = 0
     if number is not None:
         base, again = base[: number.start()], -int(number[1])
-    return Generation(base, "date", (day, int(date[6] or 0), again), compressed)
+    return Generation(base, "date", (day, int(date[6] or date[7] or 0), again), compressed)
 
 
 def is_successor(name: str, other: str) -> bool:
