@@ -13,7 +13,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ingestor.logfiles.compression import Damage, is_readable, is_supported
+from ingestor.logfiles.compression import TAR, Damage, is_readable, is_supported, is_tar
 from ingestor.logfiles.discovery import Found, id_at, lineage_of
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.identity import HEAD, Catalogue, Fit, fit, identity_of
@@ -222,13 +222,22 @@ class Backfill:
         known = self._catalogue.get(key)
         return known is not None and known.identity[:2] == found.id
 
+    def _is_no_log(self, found: Found, file: LogFile, head: bytes) -> bool:
+        """Whether there is nothing to read: an empty file, or an archive of files."""
+        if not head and file.compression is None:
+            self.counts.skipped += 1
+            return True
+        if is_tar(head):
+            self._say(found, *TAR)
+            return True
+        return False
+
     def _read_content(
         self, found: Found, file: LogFile, excluded: frozenset[int] = frozenset()
     ) -> Iterator[Chunk]:
         length = file.length or 0  # what is written from now on is for a later run
         head = file.read_at(0, HEAD)
-        if not head and file.compression is None:
-            self.counts.skipped += 1
+        if self._is_no_log(found, file, head):
             return
         verdict = recognize(found, file, head, self._catalogue, self, excluded)
         known, archived = verdict.known, file.compression is not None

@@ -20,6 +20,8 @@ BLOCK = 65536  # decompressed bytes a step
 _MAX_XZ_MEMORY = 100 * 1024 * 1024  # bytes: enough for `xz -9`
 _MAX_ZST_WINDOW = 2**27  # bytes: enough for `zstd --long`
 
+TAR = "a tar archive, which is not read", "unpack it, or leave it out with exclude:"
+
 Pread = Callable[[int, int], bytes]  # (length, offset) → compressed bytes, b"" at the end
 
 
@@ -102,6 +104,15 @@ def is_supported(compression: str | None) -> bool:
 def is_readable(compression: str | None) -> bool:
     """Whether content can be had: plain, or compressed in a way that is read here."""
     return compression is None or is_supported(compression)
+
+
+def is_tar(content: bytes) -> bool:
+    """Tell a tar archive by the beginning of its content: its lines may be a log's, and are copies.
+
+    A header's mode (bytes 100 to 107) ends with a NUL. No server writes one, so that no visitor can
+    make a log look like an archive.
+    """
+    return content[257:262] == b"ustar" and content[107:108] == b"\0"
 
 
 def open_stream(compression: str, pread: Pread, *, seekable: bool = True) -> Stream:

@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ingestor.logfiles.compression import Damage, Incomplete, is_supported
+from ingestor.logfiles.compression import TAR, Damage, Incomplete, is_supported, is_tar
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.followed import Followed, Place, PlaceKind, Start
 from ingestor.logfiles.generations import parse
@@ -177,6 +177,10 @@ class Intake:
             return False
         length = file.length  # before the head is read: what comes later was not looked at
         head = file.read_at(0, HEAD)
+        if is_tar(head):
+            self._roster.say(Finding(found.path, *TAR))
+            place.kind = PlaceKind.DONE
+            return False
         if self._is_unfinished(found, file, head, place):
             self._roster.wait(place, self._roster.options.rescan_interval)
             return False

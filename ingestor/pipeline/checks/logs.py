@@ -15,7 +15,7 @@ from ingestor.config import Source
 from ingestor.formats import Format, detect, format_named, shown
 from ingestor.formats.adaptive import is_explained
 from ingestor.logfiles import Found, discover, readable
-from ingestor.logfiles.compression import is_readable
+from ingestor.logfiles.compression import TAR, is_readable, is_tar
 from ingestor.logfiles.reader import LogFile
 from ingestor.model import Hit
 from ingestor.pageviews import Site, Verdict
@@ -197,6 +197,9 @@ def _sample(config: Config, rules: Rules, found: Found, remarks: Remarks) -> Sam
             tail = b"" if length is None else file.read_at(max(0, length - _SAMPLE), _SAMPLE)
     except OSError:
         return None  # said by `_check_rights`, or gone meanwhile
+    if is_tar(head):
+        remarks.warn("log_unreadable", name, *TAR)
+        return None
     if is_utf16(head):
         advice = "let the server write UTF-8; convert what there is with iconv"
         remarks.warn("format_unknown", name, "it is written in UTF-16", advice)

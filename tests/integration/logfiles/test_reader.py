@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import tarfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from ingestor.logfiles import (
     discover,
     read_descriptor,
 )
+from ingestor.logfiles.compression import is_tar
 from ingestor.model import Chunk
 
 HEAD = b"#Fields: date time cs-method cs-uri-stem sc-status\n" * 40
@@ -120,3 +122,25 @@ def test_other_compressions_are_named_and_passed_over(tmp_path: Path, daemon: An
     assert list(run) == []
     for findings in (daemon.findings, run.findings):
         assert [finding.what for finding in findings] == ["compressed as zip, which is not read"]
+
+
+@pytest.mark.parametrize("compression", ["", "gz", "xz"])
+def test_a_tar_archive_is_no_log_though_it_has_the_lines_of_one(
+    tmp_path: Path, daemon: Any, compression: str
+) -> None:
+    log = tmp_path / "access.log"
+    log.write_bytes(lines(0, 500))
+    with tarfile.open(tmp_path / "logs.tar", f"w:{compression}") as tar:
+        tar.add(log, "access.log")
+    log.unlink()
+    daemon.start(tmp_path)
+    run = Backfill(discover([FollowSource(os.fsencode(tmp_path))]).files, daemon.registry)
+    assert list(run) == []
+    assert daemon.lines == []
+    for findings in (daemon.findings, run.findings):
+        assert [finding.what for finding in findings] == ["a tar archive, which is not read"]
+
+
+def test_no_text_passes_for_a_tar_archive() -> None:
+    assert not is_tar(b"ustar" * 200)
+    assert not is_tar(b"")
