@@ -7,7 +7,7 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ingestor.logfiles.compression import Damage, Incomplete
+from ingestor.logfiles.compression import Damage, Incomplete, compression_of
 from ingestor.logfiles.discovery import Found
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.followed import Followed, PlaceKind
@@ -162,7 +162,7 @@ class Turns:
             raise Rewritten
         if log.cut or len(head) == len(log.head):
             return
-        if not log.head and self._roster.resembles_another(log, head):
+        if not log.head and (compression_of(head) or self._roster.resembles_another(log, head)):
             log.owned = 0  # nothing is missing
             raise Rewritten
         self._roster.head_grew(log, head)

@@ -124,6 +124,17 @@ def test_other_compressions_are_named_and_passed_over(tmp_path: Path, daemon: An
         assert [finding.what for finding in findings] == ["compressed as zip, which is not read"]
 
 
+def test_a_file_that_was_empty_when_it_was_met_may_become_an_archive(
+    tmp_path: Path, daemon: Any
+) -> None:
+    archive = tmp_path / "old-access-log"  # its name does not tell
+    archive.touch()
+    daemon.start(tmp_path)
+    archive.write_bytes(gzip.compress(lines(0, 500)))
+    daemon.turn()
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 500)
+
+
 @pytest.mark.parametrize("compression", ["", "gz", "xz"])
 def test_a_tar_archive_is_no_log_though_it_has_the_lines_of_one(
     tmp_path: Path, daemon: Any, compression: str
