@@ -34,6 +34,7 @@ from ingestor.pipeline.leftover import (
     note_sources,
     say_left,
 )
+from ingestor.pipeline.misfits import Misfits
 from ingestor.pipeline.precedence import Precedence
 from ingestor.pipeline.rereading import Uncounted, merged
 from ingestor.pipeline.scanners import Scanners, without_lines
@@ -139,6 +140,7 @@ class _Daemon:
             mask_line=rules.mask_line,
         )
         self._strangers = Strangers(rules)
+        self._misfits = Misfits()
         self._config, self._scanners, self._counts, self._ledger = config, scanners, counts, ledger
         self._supervision = Supervision(self._notifier, self._store, ledger, self._delivery)
 
@@ -365,6 +367,7 @@ class _Daemon:
         self._next_prune = time.monotonic() + _PRUNE
         present = self._follower.keys_on_disk()
         present |= {state.key for state in self._follower.files()}
+        self._misfits.forget_all_but(present)
         if self._store.prune(present):
             self._ledger.forget_all_but(present)
 
@@ -399,6 +402,9 @@ class _Daemon:
         if chunk.again and self._uncounted.take(chunk.span):
             chunk = replace(chunk, again=False)
         scanned = without_lines(chunk) if scanner is None else scanner.scan(chunk)
+        if scanner is not None:
+            path = self._follower.path_of(chunk.file)
+            self._misfits.note(scanned, path, scanner.format.name)
         self._ledger.scanned(scanned)
         if scanned.page_views:
             await self._supervised(self._delivery.submit(scanned.page_views))
