@@ -131,8 +131,8 @@ class Followed:
             self.file.close()
             self.file = None
 
-    def state(self) -> FileState:
-        """Describe it."""
+    def state(self, *, is_youngest: bool) -> FileState:
+        """Describe it; ``is_youngest``: its log has no younger generation."""
         return FileState(
             self.key,
             self.path,
@@ -140,10 +140,10 @@ class Followed:
             self.position,
             self.position if self.archived else self.size,
             self.backlog,
-            self._word(),
+            self._word(is_youngest=is_youngest),
         )
 
-    def _word(self) -> str:
+    def _word(self, *, is_youngest: bool) -> str:
         if self.lost_home:
             return "waiting"
         if self.deleted and self.file is not None:
@@ -152,11 +152,8 @@ class Followed:
             return "archive"
         if self.file is None:
             return "closed"
-        return "live" if self.present and not _is_rotated(self.path) else "rotated"
-
-
-def _is_rotated(path: bytes) -> bool:
-    return lineage_of(path) != path
+        is_live = is_youngest or self.lineage == self.path  # dated names: the newest is written
+        return "live" if self.present and is_live else "rotated"
 
 
 def youngest(logs: Iterable[Followed]) -> dict[bytes, int]:

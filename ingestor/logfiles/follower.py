@@ -13,6 +13,7 @@ from ingestor.logfiles.closing import Closing
 from ingestor.logfiles.directories import DirectoryTimes
 from ingestor.logfiles.discovery import FollowSource, discover, lineage_of
 from ingestor.logfiles.findings import Finding
+from ingestor.logfiles.followed import youngest
 from ingestor.logfiles.intake import Intake
 from ingestor.logfiles.rereading import Rereads
 from ingestor.logfiles.roster import Roster
@@ -183,7 +184,9 @@ class Follower:
 
     def files(self) -> list[FileState]:
         """Describe all contents that are followed, or were until lately."""
-        return [log.state() for log in self._roster.logs.values()]
+        logs = self._roster.logs.values()
+        last = youngest(logs)
+        return [log.state(is_youngest=log.order >= last.get(log.lineage, 0)) for log in logs]
 
     def directories(self) -> set[bytes]:
         """Tell where a new file could appear: what a watcher should watch."""

@@ -301,6 +301,14 @@ def test_states_tell_path_offset_size_and_backlog(log: Path, daemon: Any) -> Non
     assert follower.source_of(99) is None
 
 
+def test_of_dated_logs_the_newest_is_live(tmp_path: Path, daemon: Any) -> None:
+    for day in (1, 2, 3):
+        (tmp_path / f"access.2024-01-0{day}.log").write_bytes(lines(day * 10, day * 10 + 10))
+    follower = daemon.start(tmp_path)
+    states = {state.path[-6:-4]: state.state for state in follower.files()}
+    assert states == {b"01": "rotated", b"02": "rotated", b"03": "live"}
+
+
 def test_nothing_is_listed_again_while_nothing_changes(
     tmp_path: Path, log: Path, daemon: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
