@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SETTLE = 20.0  # seconds between looks whether an archive's lines are all acked
 _FEW = 32  # so many are looked at with each rescan: what a crash finds noted is not read again
 _FORGET = 3600.0  # seconds until a closed content that is nowhere any more is forgotten
-_ABANDONED = 30  # graces after which a file out of sight is closed without a successor
+_ABANDONED = 30  # graces after which a file is closed that is out of sight: it is not found again
 
 
 class Closing:
@@ -38,18 +38,22 @@ class Closing:
                 log.owned = log.reading.cutter.start
 
     def close_finished(self) -> None:
-        """Close what ended, was quiet for a while, and has a successor."""
+        """Close what ended, was quiet for a while, and has a successor or is out of sight.
+
+        The latter was deleted or moved out of the sources. Its server may still write to it, where
+        it was not told to reopen its log, and nobody else could read that.
+        """
         now = self._roster.clock()
         last = youngest(self._roster.logs.values())
         for log in list(self._roster.open.values()):
+            graces = 1 if log.present else _ABANDONED
             quiet = now - log.changed_at
-            if log.key in self._roster.ready or quiet < self._roster.options.grace:
+            if log.key in self._roster.ready or quiet < graces * self._roster.options.grace:
                 continue
             succeeded = last.get(log.lineage, 0) > log.order or (
                 self._roster.at_path.get(log.path, log.home) != log.home
             )
-            out_of_sight = not log.present and quiet >= _ABANDONED * self._roster.options.grace
-            if succeeded or out_of_sight:
+            if succeeded or not log.present:
                 self._finish(log)
         for log in list(self._roster.parked.values()):
             if log.key in self._roster.ready:  # it may have grown since its size was noted
@@ -93,8 +97,9 @@ class Closing:
             total -= log.size
             unread = self._roster.registry.unread(log.key, log.size)
             given_up = sum(end - start for start, end in unread)
-            what = f"deleted files hold too much disk: {given_up:,} unread bytes are given up"
-            self._roster.say(Finding(log.path, what, "see max_deleted_bytes", lost=bool(given_up)))
+            if given_up:
+                what = f"deleted files hold too much disk: {given_up:,} unread bytes are given up"
+                self._roster.say(Finding(log.path, what, "see max_deleted_bytes", lost=True))
             self._roster.ready.pop(log.key, None)
             log.close()
             del self._roster.open[log.key]

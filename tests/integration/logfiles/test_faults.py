@@ -342,6 +342,28 @@ def test_fault_08_a_deleted_file_is_drained(log: Path, daemon: Any) -> None:
     assert b"\n".join(daemon.lines) + b"\n" == lines(0, 30)
 
 
+@pytest.mark.parametrize("moved", [True, False])
+def test_fault_08_a_server_that_was_not_told_to_reopen_is_read_out_of_sight(
+    tmp_path: Path, log: Path, daemon: Any, *, moved: bool
+) -> None:
+    log.write_bytes(lines(0, 10))
+    daemon.start(log)
+    with log.open("ab") as server:
+        log.rename(tmp_path / "moved") if moved else log.unlink()
+        log.touch()
+        for at in (10, 20, 30):
+            for _ in range(4):
+                daemon.turn(40)
+            server.write(lines(at, at + 10))
+            server.flush()
+    log.write_bytes(lines(40, 50))
+    daemon.turn()
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 50)
+    for _ in range(4):
+        daemon.turn(100)
+    assert [state.state for state in daemon.follower.files()] == ["closed", "live"]
+
+
 @pytest.mark.parametrize("hold", [8 * 1024**3, 100])
 def test_fault_08_what_is_held_back_of_a_rotated_log_outlives_its_deletion(
     log: Path, daemon: Any, hold: int

@@ -183,7 +183,7 @@ def test_a_held_back_stretch_waits_until_its_file_is_back(tmp_path: Path, daemon
     log.rename(aside)
     log.write_bytes(lines(50, 60))
     for _ in range(3):
-        daemon.turn(20)
+        daemon.turn(200)
     assert [state.state for state in daemon.follower.files()] == ["closed", "live"]
     daemon.follower.reread([Span(chunk.file, chunk.start, chunk.end)])
     daemon.turn()
@@ -235,7 +235,7 @@ def test_a_deleted_file_is_held_until_everything_of_it_is_acked(log: Path, daemo
     for chunk in daemon.chunks[:2]:
         daemon.ack(chunk)
     for _ in range(3):
-        daemon.turn(20)
+        daemon.turn(200)
     assert [state.state for state in daemon.follower.files()] == ["closed", "live"]
 
 
