@@ -57,6 +57,7 @@ log = logging.getLogger("ingestor")
 T = TypeVar("T")
 
 _QUIET = 10.0  # seconds without a new line, after which it is looked for half as often
+_SAY_AGAIN = 60.0  # seconds between two errors about one file's format
 _PRUNE = 3600.0  # seconds between two looks for what the checkpoint may forget
 
 
@@ -101,6 +102,7 @@ class _Daemon:
         self._in_hand: deque[Chunk] = deque()  # read, and not judged yet
         self._handed: dict[int, int] = {}  # file → end of what was ever in hand
         self._unexplained: dict[int, list[Span]] = {}  # files whose format is not known yet
+        self._say_again: dict[int, float] = {}  # … and when (monotonic) that may be told again
         self._uncounted = Uncounted()  # handed out, held back, and not counted in this life
         self._reloaded = False  # the counts are of the life since then
         self._follower = self._following(config)
@@ -301,6 +303,7 @@ class _Daemon:
         log.info("Reloading. Until now: %s", self.summary())
         self._in_hand.clear()
         self._unexplained.clear()
+        self._say_again.clear()
         same = self._follows_the_same(config)
         self._begin_life(config)
         self._reloaded = True
@@ -427,11 +430,22 @@ class _Daemon:
         source = self._follower.source_of(key)
         if source is None:
             return None
-        try:
-            return self._scanners.make(key, source, name, *self._follower.sample(key))
-        except FormatError as error:
-            log.error("%s It is held, and looked at again.", error)  # noqa: TRY400 - for a person
+        start, end = self._follower.sample(key)
+        if not start:  # renamed or compressed a moment ago
+            log.warning("%s is not to be read just now; what is new of it is held.", name)
             return None
+        try:
+            return self._scanners.make(key, source, name, start, end)
+        except FormatError as error:
+            self._say_unexplained(key, error)
+            return None
+
+    def _say_unexplained(self, key: int, error: FormatError) -> None:
+        """Tell it once a minute, though its words change with every line that comes."""
+        now = time.monotonic()
+        if now >= self._say_again.get(key, now):
+            self._say_again[key] = now + _SAY_AGAIN
+            log.error("%s It is held, and looked at again.", error)
 
     def _try_formats_again(self) -> None:
         for key in [key for key in self._unexplained if self._scanner(key) is not None]:

@@ -98,6 +98,20 @@ def test_appended_lines_arrive_and_a_partial_line_waits_for_its_newline(
     until(lambda: sandbox.rows() == ["/one", "/three", "/two"])
 
 
+def test_a_log_that_no_format_explains_is_told_once_though_it_grows(
+    follow: Callable[..., Running], sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    running = follow()
+    log = tmp_path / "logs" / "odd-access.log"
+    append(log, b"who|knows|what\n")
+    until(lambda: "no format explains" in running.log())
+    for number in range(3):
+        append(log, b"who|knows|what\n")
+        append(tmp_path / "logs" / f"{number}-access.log", line(f"/{number}", number))
+        until(lambda: sandbox.count() == number + 1)  # noqa: B023 - called at once
+    assert running.log().count("no format explains") == 1
+
+
 def test_with_poll_nothing_is_watched(follow: Callable[..., Running]) -> None:
     running = follow()
     links = Path(f"/proc/{running.process.pid}/fd").iterdir()
