@@ -69,6 +69,17 @@ class SourceStatus:
     files: tuple[FileStatus, ...]
     archives: int  # files that cannot grow
     totals: dict[str, int]  # outcome or reason → lines, since the checkpoint began
+    trouble: str  # why it cannot be looked at; "" where it can
+
+    def as_json(self) -> dict[str, Any]:
+        """Give its object of ``--json``."""
+        found = {
+            "path": self.path,
+            "files": [file.as_json() for file in self.files],
+            "archives": self.archives,
+            "totals": self.totals,
+        }
+        return found | ({"trouble": self.trouble} if self.trouble else {})
 
 
 @dataclass(slots=True)
@@ -119,15 +130,7 @@ class Status:
             "parked": self.parked,
             "totals": self.totals,
             "amended": self.amended,
-            "sources": [
-                {
-                    "path": source.path,
-                    "files": [file.as_json() for file in source.files],
-                    "archives": source.archives,
-                    "totals": source.totals,
-                }
-                for source in self.sources
-            ],
+            "sources": [source.as_json() for source in self.sources],
         }
 
     def as_text(self) -> str:
@@ -160,7 +163,8 @@ class Status:
         for source in self.sources:
             yield ""
             archives = f" ({counted(source.archives, 'archive')})" if source.archives else ""
-            yield f"{printable(source.path)}{archives}"
+            trouble = f": {source.trouble}" if source.trouble else ""
+            yield f"{printable(source.path)}{archives}{trouble}"
             if source.totals:
                 yield f"  {_totals(source.totals)}"
             for file in source.files:
@@ -181,8 +185,8 @@ def status(config: Config, *, max_lag: float | None = None) -> Status:
         path=snapshot.path,
         running={str(role): pid for role, pid in snapshot.alive.items()},
         sources=[
-            SourceStatus(path, files, archives, dict(totals.get(path, {})))
-            for path, files, archives in sources
+            SourceStatus(path, files, archives, dict(totals.get(path, {})), trouble)
+            for path, files, archives, trouble in sources
         ],
         in_flight=snapshot.in_flight,
         in_doubt=snapshot.in_doubt,
@@ -195,7 +199,7 @@ def status(config: Config, *, max_lag: float | None = None) -> Status:
     )
 
 
-_Seen = tuple[str, tuple[FileStatus, ...], int]  # a source's path, its files, its archives
+_Seen = tuple[str, tuple[FileStatus, ...], int, str]  # a source's path, files, archives, trouble
 
 
 class _Look:
@@ -221,19 +225,25 @@ class _Look:
         """Look at what is there now, source by source."""
         files: list[list[FileStatus]] = [[] for _ in sources]
         archives = [0] * len(sources)
-        for found in discover(places(sources)).files:
+        looked_at = places(sources)
+        discovered = discover(looked_at)
+        said = {finding.path: finding.what for finding in discovered.findings}
+        for found in discovered.files:
             seen = self._look_at(found.path, found, sources[found.source])
             if seen is None:
                 archives[found.source] += 1
             else:
                 files[found.source].append(seen)
-        return [(source.path, tuple(files[i]), archives[i]) for i, source in enumerate(sources)]
+        return [
+            (source.path, tuple(files[i]), archives[i], said.get(looked_at[i].path, ""))
+            for i, source in enumerate(sources)
+        ]
 
     def known_files(self) -> _Seen:
         """Without a configuration: what the checkpoint knows and is still in its place."""
         seen = [self._look_at(file.path, None, None) for file in self._files]
         there = tuple(file for file in seen if file is not None)
-        return "(all known logs)", there, len(seen) - len(there)
+        return "(all known logs)", there, len(seen) - len(there), ""
 
     def _look_at(
         self, path: bytes, found: Found | None, source: Source | None

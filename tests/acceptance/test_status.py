@@ -211,3 +211,17 @@ def test_output_without_a_place_is_no_error_of_the_program(
         assert "the output cannot be written: No space left on device" in done.stderr
     else:
         assert done.returncode == 0
+
+
+def test_a_source_that_is_not_there_any_more_is_told(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
+) -> None:
+    configure(tmp_path, sandbox.url)
+    append(tmp_path / "logs" / "access.log", recent("/1"))
+    ingestor.start("run", "-c", "config.yaml")
+    until(lambda: sandbox.count() == 1)
+    assert "trouble" not in look(ingestor)["sources"][0]
+    (tmp_path / "logs").rename(tmp_path / "unmounted")
+    assert look(ingestor)["sources"][0]["trouble"] == "No such file or directory"
+    text = ingestor("status", "-c", "config.yaml").stdout
+    assert f"{tmp_path}/logs: No such file or directory\n" in text
