@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 
@@ -26,6 +27,11 @@ class Finding:
     what: str
     advice: str = ""
     lost: bool = False
+
+    @property
+    def is_of_absence(self) -> bool:
+        """Whether nothing is there: for a moment that is so in every rotation."""
+        return self.what == os.strerror(errno.ENOENT)
 
     def __str__(self) -> str:
         text = f"{readable(self.path)}: {self.what}"

@@ -65,6 +65,7 @@ class Follower:
         self._rereads = Rereads(options.read, self._roster.locate, self._miss)
         self._directories = DirectoryTimes()
         self._order = 0
+        self._missed: dict[bytes, float] | None = None  # not there, since when; None: no look yet
         self._next_rescan = clock()
         self._next_full = clock()
 
@@ -111,8 +112,7 @@ class Follower:
         self._directories.before(now)
         discovered = discover(self._sources)
         self._directories.after(discovered.directories)
-        for finding in discovered.findings:
-            roster.say(finding)
+        self._say_all(discovered.findings, now)
         self._turns.poll()
         self._turns.verify_open()
         roster.urgent = False  # what it was urgent for happens now
@@ -127,6 +127,23 @@ class Follower:
         self._closing.report_lost()
         self._closing.forget_vanished()
         self._turns.note_elders()
+
+    def _say_all(self, findings: Sequence[Finding], now: float) -> None:
+        """Let the operator hear it; what is not there, at the start or after a grace.
+
+        For a moment of every rotation a log has no file.
+        """
+        grace = 0.0 if self._missed is None else self._options.grace
+        before = self._missed or {}
+        self._missed = {
+            finding.path: before.get(finding.path, now)
+            for finding in findings
+            if finding.is_of_absence
+        }
+        for finding in findings:
+            since = self._missed.get(finding.path)
+            if since is None or now - since >= grace:
+                self._roster.say(finding)
 
     def _first_of(self, files: Sequence[Found]) -> set[tuple[int, int]]:
         """Choose the files whose source is new: no other has them, nor any generation of theirs."""

@@ -872,6 +872,22 @@ def test_fault_38_after_a_crash_what_is_not_acked_is_read_again(
     assert [chunk.span for chunk in daemon.chunks] == [first.span, third.span]
 
 
+def test_a_name_that_nothing_has_for_a_moment_of_its_rotation_is_not_said(
+    log: Path, daemon: Any
+) -> None:
+    log.write_bytes(lines(0, 10))
+    daemon.start(log)
+    log.rename(f"{log}.1")
+    daemon.turn()
+    log.write_bytes(lines(10, 20))
+    daemon.turn()
+    assert daemon.findings == []
+    log.unlink()
+    for _ in range(2):
+        daemon.turn(40)
+    assert [finding.what for finding in daemon.findings] == ["No such file or directory"]
+
+
 def test_a_source_that_does_not_exist_yet_is_found_later(tmp_path: Path, daemon: Any) -> None:
     log = tmp_path / "later" / "access.log"
     daemon.start(FollowSource(os.fsencode(log)))
