@@ -35,20 +35,20 @@ _SIMPLE = re.compile(
 _ENCODED = r"%(?:25)*(?:3[BbDdFf]|26|23|2[Ff])"
 _PARAMETER = re.compile(
     rf"""(^|[?&;#/="\s]|\\u0026|{_ENCODED})"""
-    rf"""((?:[^?&;#/="\s\\%]|(?!{_ENCODED})%)++)"""
+    rf"""((?:[^?&;#/="\s\\%]++|(?!{_ENCODED})%)+)"""
     r"""(=|\\u003[Dd]|%(?:25)*3[Dd])"""
 )
 # Its value ends at the next "&", and with the field; what a server has escaped belongs to it.
 _ESCAPED = r"\\(?!u0026)."
-_VALUE = re.compile(rf"""(?:[^&"\s\\]|{_ESCAPED})*+""")
+_VALUE = re.compile(rf"""(?:[^&"\s\\]++|{_ESCAPED})*""")
 # Of one that was encoded for another's value, or stands in a segment of a path: at any separator.
-_INNER_VALUE = re.compile(rf"""(?:[^&;"\s\\%]|%(?!(?:25)*(?:26|23|3[Bb]))|{_ESCAPED})*+""")
+_INNER_VALUE = re.compile(rf"""(?:[^&;"\s\\%]++|%(?!(?:25)*(?:26|23|3[Bb]))|{_ESCAPED})*""")
 # Of one that is a segment of a path: what stands behind it is another.
-_SEGMENT = re.compile(rf"""(?:[^&;/?#"\s\\%]|%(?!(?:25)*(?:26|23|3[Bb]|2[Ff]))|{_ESCAPED})*+""")
+_SEGMENT = re.compile(rf"""(?:[^&;/?#"\s\\%]++|%(?!(?:25)*(?:26|23|3[Bb]|2[Ff]))|{_ESCAPED})*""")
 # A parameter of a query as it stands in a line, also one without a value.
 _IN_LINE = re.compile(
     rf"""((?<=[?&])|(?<=\\u0026)|(?:^|(?<=["\s]))(?=[^?&;#/="\s\\]++=))"""
-    rf"""((?:[^&="\s\\]|{_ESCAPED})*+)(?:={_VALUE.pattern})?"""
+    rf"""((?:[^&="\s\\]++|{_ESCAPED})*)(?:={_VALUE.pattern})?"""
 )
 # Name and password before a host; Python's and PHP's JSON write slashes as they please.
 _USER_INFO = re.compile(r"""(:(?:\\?/){2})[^/?#"\s\\]*@""")

@@ -6,6 +6,7 @@ These are possessive repeats of a group and atomic groups; possessive repeats of
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import warnings
 from collections.abc import Iterator
@@ -18,11 +19,18 @@ from parts import ROOT
 
 
 def texts(path: Path) -> Iterator[str]:
-    """Every literal of a module; joined and formatted ones come in their pieces."""
+    """Every literal of a module, and every expression of it that was put together from pieces."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
-            value = node.value
-            yield value if isinstance(value, str) else value.decode("latin-1")
+            yield _as_text(node.value)
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for value in vars(importlib.import_module(name)).values():
+        if isinstance(value, re.Pattern):
+            yield _as_text(value.pattern)
+
+
+def _as_text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
 
 
 def is_wrong_there(text: str) -> bool:
