@@ -52,6 +52,8 @@ class _Commands(click.Group):
             _write_nowhere()
             _tell(f"the output cannot be written: {error.strerror}")
             sys.exit(self._code)
+        finally:
+            _leave_errors_unwritten()
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:
@@ -107,7 +109,22 @@ def _has_directory() -> bool:
 
 def _write_nowhere() -> None:
     """Let what is printed from now on, and what still waits to be, go nowhere."""
-    sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lives until exit
+    _lead_nowhere(1)
+
+
+def _lead_nowhere(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def _leave_errors_unwritten() -> None:
+    """Forget what standard error does not take: Python would try again, and exit with 120."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        _lead_nowhere(2)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -122,7 +139,7 @@ def main(*, verbose: bool) -> None:
       ingestor backfill --url URL --website ID /var/log/nginx
     """
     if sys.stdout is None:  # closed by whoever started this
-        _write_nowhere()
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lives until exit
     set_up(logging.DEBUG if verbose else logging.INFO)
     for stream in (sys.stdout, sys.stderr):  # whatever the locale, no line may end a run
         if isinstance(stream, io.TextIOWrapper):
@@ -652,6 +669,7 @@ def _finish(result: Any, *, json_: bool, quiet: bool = False) -> None:
     if json_:
         click.echo(_json(result.as_json()))
     else:
+        sys.stdout.flush()  # lines and payloads: whether they can be written is told by the code
         click.echo(result.as_text(), err=quiet)
     if result.error is not None:
         _tell(printable(str(result.error)))

@@ -47,8 +47,9 @@ def program(name: str) -> str | None:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """The environment without any setting of ours."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("INGESTOR_")}
+    """The environment without any setting of ours, and with output buffered as it is for users."""
+    ours = ("INGESTOR_", "PYTHONUNBUFFERED")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     return clean | {"PYTHONWARNINGS": "error"} | extra
 
 
