@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("ingestor")
 
 _VERBOSE = {"-v", "--verbose"}
+_GONE = "the directory it was started in is gone; cd first"
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO}
 
 
@@ -83,7 +84,7 @@ class _Commands(click.Group):
             if isinstance(error, OSError) and error.errno in _UNWRITABLE:
                 raise
             if isinstance(error, FileNotFoundError) and not _has_directory():
-                _tell("the directory it was started in is gone; cd first")
+                _tell(_GONE)
                 ctx.exit(2)
             log.debug("where it happened", exc_info=error)
             _tell(
@@ -584,7 +585,11 @@ def _whole(path: str) -> str:
 
 
 def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
+    if text is None:
+        return None
+    if not os.path.isabs(text) and not _has_directory():  # noqa: PTH117 - of text
+        raise UsageError(_GONE)
+    return Path(text)
 
 
 def _own_checkpoint() -> Path | None:
