@@ -141,6 +141,8 @@ def load(
         else:
             lists[section] = value
         reader.places[key] = Place(_FLAGS.get(key, "the command line"))
+    if (flags or {}).get("sites") is not None:  # every line is theirs, whatever a source says
+        lists["sources"] = tuple(replace(source, site=None) for source in lists["sources"])
     source = Place(str(path) if path else "the command line")
     sections = {
         name: reader.build(cls, values[name], name, source)

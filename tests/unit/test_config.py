@@ -12,9 +12,10 @@ import pytest
 import yaml
 from parts import ROOT, WEBSITE
 
-from ingestor.config import Config, load
+from ingestor.config import Config, load, sites_of_flags
 from ingestor.errors import ConfigError
 
+OTHER = "4d5f0c2b-1a3e-4d6f-9b8c-7e0f1a2b3c4d"
 GOOD = f"""\
 umami: {{url: https://umami.example.com}}
 sites:
@@ -129,6 +130,13 @@ def test_a_mistake_names_file_line_and_key(
 def test_a_source_names_a_site_that_exists(loaded: Any) -> None:
     with pytest.raises(ConfigError, match=r"config.yaml:5.*'exmaple.com'.*'example.com'"):
         loaded(GOOD.replace("site: example.com", "site: exmaple.com"))
+
+
+def test_the_site_of_a_flag_is_that_of_every_source(loaded: Any) -> None:
+    flag = sites_of_flags(OTHER, "shop.example.com")
+    config = loaded(GOOD, sites=flag)
+    assert config.sites == flag
+    assert [source.site for source in config.sources] == [None]
 
 
 def test_a_bad_website_id_format_and_zone_are_named(loaded: Any) -> None:
