@@ -113,8 +113,12 @@ class Status:
 
     @property
     def exit_code(self) -> int:
-        """1 where it is behind by more than it may be."""
-        return 1 if self.max_lag is not None and self.lag > self.max_lag else 0
+        """1 where it is behind by more than it may be, or by what nobody can tell."""
+        if self.max_lag is None:
+            return 0
+        files = [file for source in self.sources for file in source.files]
+        hidden = any(file.trouble and file.backlog for file in files)
+        return 1 if hidden or self.lag > self.max_lag else 0
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""

@@ -13,6 +13,7 @@ import pytest
 from parts import WEBSITE, Command, Line, SandboxProcess, environment, free_port, until
 
 from ingestor import config
+from ingestor.logfiles.reader import LogFile
 from ingestor.pipeline.status import status
 
 
@@ -113,6 +114,31 @@ def test_behind_by_more_than_it_may_be_is_exit_code_1(
     assert 10 <= files[str(late)]["age"] < 60
     assert look(ingestor, 0, "--max-lag", "1h")["backlog"] == seen["backlog"]
     assert "--max-lag" in ingestor("status", "-c", "config.yaml", "--max-lag", "x", code=2).stderr
+
+
+def test_lines_in_a_log_that_cannot_be_read_are_behind_by_more_than_any_time(
+    ingestor: Command,
+    sandbox: SandboxProcess,
+    tmp_path: Path,
+    recent: Line,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_path: bytes) -> LogFile:
+        raise PermissionError(13, "Permission denied")
+
+    configure(tmp_path, sandbox.url)
+    append(tmp_path / "logs" / "access.log", recent("/1"))
+    daemon = ingestor.start("run", "-c", "config.yaml")
+    until(lambda: sandbox.count() == 1)
+    assert daemon.stop() == 0
+    settings = config.load(tmp_path / "config.yaml", environment={})
+    monkeypatch.setattr("ingestor.pipeline.status.LogFile", refuse)
+    assert status(settings, max_lag=3600).exit_code == 0  # all of it was read before
+    append(tmp_path / "logs" / "access.log", recent("/2"))
+    seen = status(settings, max_lag=3600)
+    assert (seen.exit_code, seen.backlog) == (1, len(recent("/2")))
+    assert "cannot be read: Permission denied" in seen.as_text()
+    assert status(settings).exit_code == 0
 
 
 def test_what_is_left_to_a_backfill_is_no_backlog_and_an_unfinished_line_no_lag(
