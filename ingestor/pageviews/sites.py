@@ -25,6 +25,8 @@ ORDINARY_HOST = rf"(?:{_LABEL.format('a-z0-9_')}\.)*{_LABEL.format('a-z')}"
 _ORDINARY = re.compile(ORDINARY_HOST)
 _FORBIDDEN = re.compile(r"[\s/\\?#@<>^|%\"'`{}\x00-\x20\x7f\ud800-\udfff]")
 _GLOB = re.compile(r"[*?\[]")
+# What no vhost has as `vhost_of` gives it: a scheme, a path, a port, nginx's ~^… and .example.com.
+_NO_VHOST = re.compile(r".*[\s/,~^].*|[^:]*:\d*\*?|.*\.|\..*", re.DOTALL)
 _PORT = re.compile(r"(?::\d*)?\.?(?::\d*)?\Z", re.ASCII)
 
 
@@ -190,6 +192,14 @@ def check_site(site: Site, key: str) -> None:
             "characters).",
             key=f"{key}.hostname",
         )
+    for i, pattern in enumerate(site.match):
+        if not pattern.startswith(PREFIX) and _NO_VHOST.fullmatch(pattern) is not None:
+            raise ConfigError(
+                f"{key}.match[{i}]: {pattern!r} matches no vhost. Write one name, without "
+                "https://, port and path: example.com, *.example.com, or a regular expression "
+                "behind re:.",
+                key=f"{key}.match[{i}]",
+            )
     for name in ("language", "screen", "title"):
         text: str = getattr(site, name)
         if not _is_text(text):

@@ -181,6 +181,15 @@ def test_hosts_that_umami_refuses(host: str) -> None:
         ({"title": "half of one: \ud83d"}, "title"),
         ({"language": "\udcff"}, "language"),
         ({"match": ("fine", "re:(")}, "match[1]"),
+        ({"match": ("https://example.com",)}, "match[0]"),
+        ({"match": ("example.com/shop",)}, "match[0]"),
+        ({"match": ("*", "example.com:443")}, "match[1]"),
+        ({"match": ("*:443",)}, "match[0]"),
+        ({"match": ("example.com, www.example.com",)}, "match[0]"),
+        ({"match": ("example.com www.example.com",)}, "match[0]"),
+        ({"match": ("~^www",)}, "match[0]"),
+        ({"match": (".example.com",)}, "match[0]"),
+        ({"match": ("example.com.",)}, "match[0]"),
     ],
 )
 def test_a_site_that_umami_would_refuse_is_a_configuration_error(
@@ -190,6 +199,12 @@ def test_a_site_that_umami_would_refuse_is_a_configuration_error(
     with pytest.raises(ConfigError) as caught:
         rules(sites=(A, wrong))
     assert caught.value.key == f"sites[1].{key}"
+
+
+def test_patterns_of_every_vhost_are_taken(rules: Callable[..., Rules]) -> None:
+    names = ("*", "?", "Example.com", "*.example.com", "example.*", "[a-z]*.example", "a_b")
+    more = ("192.0.2.1", "[[]2001:db8::1]", "*:db8:*", "bücher.example", r"re:^www\.a:?$", "")
+    rules(sites=(Site(A.website, "example.com", (*names, *more)),))
 
 
 def test_a_wrong_default_site_is_refused_as_well(
