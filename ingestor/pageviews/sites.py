@@ -185,11 +185,12 @@ def is_host(host: str) -> bool:
 
 def check_site(site: Site, key: str) -> None:
     """Raise ConfigError where Umami would refuse a site's own values for ever."""
-    if site.hostname and (len(site.hostname) > MAX_HOSTNAME or not is_host(site.hostname.lower())):
+    is_name = "*" not in site.hostname and is_host(site.hostname.lower())
+    if site.hostname and (len(site.hostname) > MAX_HOSTNAME or not is_name):
         raise ConfigError(
             f"{key}.hostname: {site.hostname!r} is no host name that Umami takes. Write the name "
             f"alone, without https:// and port, such as example.com (at most {MAX_HOSTNAME} "
-            "characters).",
+            "characters); patterns belong under match.",
             key=f"{key}.hostname",
         )
     for i, pattern in enumerate(site.match):

@@ -173,6 +173,7 @@ def test_hosts_that_umami_refuses(host: str) -> None:
     [
         ({"hostname": "https://example.com"}, "hostname"),
         ({"hostname": "example.com:8080"}, "hostname"),
+        ({"hostname": "*.example.com"}, "hostname"),
         ({"hostname": "a" * 101}, "hostname"),
         ({"language": "x" * 36}, "language"),
         ({"screen": "x" * 12}, "screen"),
