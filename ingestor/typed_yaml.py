@@ -38,6 +38,7 @@ _QUOTED = re.compile(r"""'(?!<).{2,}'|".{2,}\"""")  # by the parser, but for sin
 _PLAIN_TAGS = {
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp")
 }
+_NULL = "tag:yaml.org,2002:null"  # nothing, ~ or null
 _LONGEST = 100 * 366 * 86400.0  # seconds; more overflows a clock somewhere
 _LARGEST = 1 << 63
 _SHOWN = 200  # characters of a value in an error
@@ -132,7 +133,7 @@ class Reader:
         self.places.setdefault(key, place)
         origin = get_origin(hint)
         if origin in (Union, types.UnionType):
-            if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null":
+            if isinstance(node, yaml.ScalarNode) and node.tag == _NULL:
                 if type(None) in get_args(hint):
                     return None
                 raise ConfigError(f"{place}: {key} may not be empty.")
@@ -145,8 +146,10 @@ class Reader:
             return self.build(hint, self.table(node, hint, key, source), key, place)
         if not isinstance(node, yaml.ScalarNode) or node.tag not in _PLAIN_TAGS:
             raise ConfigError(f"{place}: {key} has to be {_wanted(hint)}, not {_kind(node)}.")
-        if node.tag == "tag:yaml.org,2002:null" and hint is not str:
+        if node.tag == _NULL and (hint is not str or key.endswith("]")):
             raise ConfigError(f"{place}: {key} is empty; give {_wanted(hint)} or leave it out.")
+        if node.tag == _NULL:
+            return ""
         hint = _Size if hint is int and key.endswith("_bytes") else hint
         return self._scalar(self._expand(node.value, key, place), hint, key, place)
 
@@ -174,7 +177,9 @@ class Reader:
             )
         place = Place(source, node.start_mark.line + 1)
         if isinstance(node, yaml.ScalarNode) and node.value and not dataclasses.is_dataclass(hint):
-            raise ConfigError(f'{place}: {key} has to be a list: write ["{node.value}"].')
+            parts = [node.value] if "re:" in node.value else re.split(r",\s*", node.value)
+            listed = ", ".join(f'"{part}"' for part in parts)
+            raise ConfigError(f"{place}: {key} has to be a list: write [{listed}].")
         raise ConfigError(f"{place}: {key} has to be a list, not {_kind(node)}.")
 
     def secret(self, name: str, key: str, place: Place) -> str:

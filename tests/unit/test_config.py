@@ -91,6 +91,9 @@ def test_zero_false_and_empty_survive(loaded: Any) -> None:
         ("delivery: {mode: bacth}", 6, ["'bacth'", "'batch'"]),
         ("delivery: [1]", 6, ["delivery", "mapping"]),
         ("pageviews: {methods: GET}", 6, ["pageviews.methods", '["GET"]']),
+        ("pageviews: {methods: 'GET, POST'}", 6, ["pageviews.methods", '["GET", "POST"]']),
+        ("pageviews: {exclude_hosts: 're:a{1,2}'}", 6, ['["re:a{1,2}"]']),
+        ("pageviews: {methods: [GET, ~]}", 6, ["pageviews.methods[1] is empty", "a text"]),
         ("pageviews: {filter_bots: perhaps}", 6, ["pageviews.filter_bots", "true or false"]),
         ("pageviews:\n  trusted_proxies:\n    - 10.0.0.0/8\n    - 10.0.0.0/99", 9, ["10.0.0.0/99"]),
         ("follow: {max_line_bytes: 0}", 6, ["follow.max_line_bytes", "128"]),
@@ -130,6 +133,15 @@ def test_a_mistake_names_file_line_and_key(
 def test_a_source_names_a_site_that_exists(loaded: Any) -> None:
     with pytest.raises(ConfigError, match=r"config.yaml:5.*'exmaple.com'.*'example.com'"):
         loaded(GOOD.replace("site: example.com", "site: exmaple.com"))
+
+
+@pytest.mark.parametrize("nothing", ["", "null", "~"])
+def test_a_text_of_nothing_is_empty_and_not_the_word(loaded: Any, nothing: str) -> None:
+    site = f"  - {{website: {OTHER}, hostname: {nothing}, title: {nothing}, match: [a]}}\n"
+    config = loaded(GOOD.replace("sources:\n", f"{site}sources:\n"))
+    assert (config.sites[1].hostname, config.sites[1].title) == ("", "")
+    with pytest.raises(ConfigError, match=r"sources\[0\].path is empty"):
+        loaded(GOOD.replace("path: /var/log/nginx", f"path: {nothing}"))
 
 
 def test_the_site_of_a_flag_is_that_of_every_source(loaded: Any) -> None:
