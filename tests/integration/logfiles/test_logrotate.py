@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -31,13 +32,12 @@ WAYS = {
 def rotate(directory: Path, log: Path, way: str) -> None:
     (directory / "old").mkdir(exist_ok=True)
     conf = directory.parent / "rotate.conf"
-    conf.write_text(f"{log} {{\nrotate 20\nsu root root\nmissingok\n{way}\n}}\n")
+    owner = "su root root\n" if os.geteuid() == 0 else ""
+    conf.write_text(f"{log} {{\nrotate 20\n{owner}missingok\n{way}\n}}\n")
     conf.chmod(0o600)
     state = directory.parent / "state"
     command = [LOGROTATE, "--force", "--state", str(state), str(conf)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0 and "su root" in done.stderr:
-        pytest.skip("logrotate wants to run as root here")
     assert done.returncode == 0, done.stderr
 
 
