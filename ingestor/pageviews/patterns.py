@@ -78,6 +78,18 @@ class Patterns:
         return any(regex.search(value) is not None for regex in self._regexes)
 
 
+def path_patterns(patterns: Sequence[str], key: str) -> Patterns:
+    """Patterns over paths, all of which begin with a slash; ``key`` names them in errors."""
+    for i, pattern in enumerate(patterns):
+        if not pattern.startswith(("/", "*", "?", "[", PREFIX)):
+            raise ConfigError(
+                f"{key}[{i}]: {pattern[:_SHOWN]!r} matches no path: it stands for the whole path, "
+                "which begins with a slash. Write /private, /private/*, */private or re:private.",
+                key=f"{key}[{i}]",
+            )
+    return Patterns(patterns, key)
+
+
 def _regex(pattern: str, key: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern[len(PREFIX) :])

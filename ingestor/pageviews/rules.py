@@ -24,7 +24,7 @@ from ingestor.errors import ConfigError
 from ingestor.model import Payload, Reason
 from ingestor.pageviews.addresses import Addresses, mask_addresses
 from ingestor.pageviews.bots import Bots
-from ingestor.pageviews.patterns import Patterns
+from ingestor.pageviews.patterns import Patterns, path_patterns
 from ingestor.pageviews.payload import (
     MAX_USER_AGENT,
     Shaper,
@@ -99,8 +99,8 @@ class Rules:
         self._methods = self.methods = _methods(options.methods)
         self._statuses = _statuses(options.statuses)
         self.assets = frozenset(text.lower().lstrip("*.") for text in options.assets)
-        self._include_paths = Patterns(options.include_paths, "pageviews.include_paths")
-        self._exclude_paths = Patterns(options.exclude_paths, "pageviews.exclude_paths")
+        self._include_paths = path_patterns(options.include_paths, "pageviews.include_paths")
+        self._exclude_paths = path_patterns(options.exclude_paths, "pageviews.exclude_paths")
         self.paths_override_assets = bool(self._include_paths)
         self._plain_asset = None
         if not self.paths_override_assets:
