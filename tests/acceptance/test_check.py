@@ -353,6 +353,21 @@ def test_17_a_vhost_that_matches_no_site(setup: Setup, line: Line) -> None:
     assert setup.check(0) == {}
 
 
+@pytest.mark.parametrize("first", ['["*"]', "[example.com, example.org]"])
+def test_a_vhost_that_an_earlier_site_takes(setup: Setup, line: Line, first: str) -> None:
+    (setup.logs / "access.log").write_bytes(
+        b"".join(line(f"/{i}", i, host="example.com") for i in range(50))
+    )
+    one = f"{{website: {WEBSITE}, hostname: example.com, match: {first}}}"
+    two = f"{{website: {OTHER_WEBSITE}, hostname: Example.org}}"
+    setup.configure(sites=f"[{one}, {two}]")
+    found = only(setup.check(1))
+    assert (found["code"], found["subject"]) == ("vhost_taken", "sites[1]")
+    assert WEBSITE in found["text"]
+    setup.configure(sites=f"[{two}, {one.replace('example.org', 'example.net')}]")
+    assert setup.check(0) == {}
+
+
 @pytest.mark.parametrize("command", ["preview", "backfill"])
 def test_lines_without_an_address_are_told(setup: Setup, line: Line, command: str) -> None:
     lines = [line(f"/{i}", i) for i in range(50)]

@@ -1,7 +1,8 @@
-"""Which vhosts of the logs belong to no site, and how much of them that is."""
+"""Which vhosts of the logs belong to no site, how much that is, and which sites get none."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 
 _WORTH = 0.01  # of all sampled lines: every public server is asked for a few names that are none
 _SHOWN = 10
+_PATTERN = re.compile(r"re:|.*[*?\[]", re.DOTALL)
 
 
 def check_vhosts(config: Config, samples: Sequence[Sample], remarks: Remarks) -> None:
-    """Name vhosts whose lines are filtered for having no site."""
+    """Name vhosts whose lines are filtered for having no site, or go to another than named."""
     sites = Sites(config.sites)
+    _check_order(config, sites, remarks)
     lines: Counter[str] = Counter()
     where: dict[str, set[str]] = defaultdict(set)
     excluded: set[str] = set()
@@ -52,3 +55,18 @@ def check_vhosts(config: Config, samples: Sequence[Sample], remarks: Remarks) ->
         share = sum(list(unmatched.values())[len(worth[:_SHOWN]) :]) / total
         text = f"{rest} more vhosts match no site: {share:.1%} of the sampled lines"
         remarks.ok("vhosts", "", text)
+
+
+def _check_order(config: Config, sites: Sites, remarks: Remarks) -> None:
+    """Name vhosts that a site is meant to have, and that an earlier one takes."""
+    for i, site in enumerate(config.sites):
+        names = [n for n in site.match or (site.hostname,) if _PATTERN.match(n) is None]
+        for name in names:
+            place = sites.place(vhost_of(name), site)
+            if place is not None and place.website != site.website.lower():
+                remarks.warn(
+                    "vhost_taken",
+                    f"sites[{i}]",
+                    f"{name} goes to the website {place.website}, whose match stands before",
+                    "put this site before that one, or take the name out of one of them",
+                )
