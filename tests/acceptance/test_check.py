@@ -51,7 +51,9 @@ class Setup:
         sources: str = "",
         extra: str = "",
     ) -> None:
-        (self.directory / "config.yaml").write_text(
+        config = self.directory / "config.yaml"
+        config.touch(mode=0o640)
+        config.write_text(
             f"umami: {{url: {self.url}{umami}}}\n"
             f"sites: {sites}\n"
             f"sources: {sources or f'[{{path: {self.logs}}}]'}\n"
@@ -377,6 +379,23 @@ def test_lines_without_an_address_are_told(setup: Setup, line: Line, command: st
     setup.configure(sources=f"[{{path: {setup.logs}, format: combined}}]")
     done = setup.ingestor(command, "-c", setup.directory / "config.yaml")
     assert "50 of 100 lines have no client's address" in done.stderr
+
+
+def test_a_password_that_everybody_may_read(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = setup.directory / "config.yaml"
+    monkeypatch.setenv("UMAMI_PASSWORD", "umami")
+    (tmp_path / "password").write_text("umami")
+    for told, mode, expected in (
+        ("password: umami", 0o644, {"secret_exposed"}),
+        ("password: umami", 0o640, set()),
+        ("password: '${UMAMI_PASSWORD}'", 0o644, set()),
+        (f"password_file: {tmp_path}/password", 0o644, set()),
+    ):
+        setup.configure(umami=f", username: admin, {told}")
+        config.chmod(mode)
+        assert set(setup.check(1 if expected else 0)) == expected, (told, mode)
 
 
 def test_paths_that_are_others_for_the_daemon(setup: Setup) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import stat
 from typing import TYPE_CHECKING
 
 from ingestor.checkpoint import examine
@@ -43,6 +44,7 @@ def check(config: Config, *, name: str, rotation: Path = logrotate.DEFAULT) -> R
     remarks.ok("configuration", name, f"is sound: sites {sites}, sources {sources}")
     _check_whole(config, remarks)
     _check_paths(config, remarks)
+    _check_secrets(config, remarks)
     user = service_user(config.checkpoint.path) if os.geteuid() == 0 else None
     _check_own_files(config, user, remarks)
     _check_checkpoint(config, user, remarks)
@@ -87,6 +89,20 @@ def _check_own_files(config: Config, user: ServiceUser | None, remarks: Remarks)
         advice = "chgrp it to a group of that user, and chmod 640"
         text = f"{_who(user)} may not read it"
         remarks.fail("configuration", name, text, exit_code=2, advice=advice)
+
+
+def _check_secrets(config: Config, remarks: Remarks) -> None:
+    """A password that stands in a configuration is for the service alone."""
+    if config.file is None or not config.file.stat().st_mode & stat.S_IROTH:
+        return
+    lines = config.file.read_text(encoding="utf-8", errors="replace").splitlines()
+    for key in ("umami.password", "umami.api_key"):
+        place = config.places.get(key)
+        if place is None or place.source != str(config.file) or place.line is None:
+            continue
+        if "${" not in lines[place.line - 1]:  # the secret itself, and no variable
+            advice = f"chmod o-r {config.file}, or use {key}_file"
+            remarks.warn("secret_exposed", str(config.file), f"all may read {key} in it", advice)
 
 
 def _check_checkpoint(config: Config, user: ServiceUser | None, remarks: Remarks) -> None:
