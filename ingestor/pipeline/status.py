@@ -39,6 +39,8 @@ _SAMPLE = 65_536  # bytes
 _DATED = 100  # logs whose backlog is dated by its first line; of others by the last write
 _DAY = 86_400  # seconds
 _BLOCK = 1 << 20  # bytes
+# Totals that are told first; a monitor finds them in the JSON from the beginning, at 0.
+_ALWAYS = ("lines", "accepted", "refused_as_bot", "rejected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ class Status:
             "dead_letters": self.dead_letters,
             "away_since": self.away_since,
             "parked": self.parked,
-            "totals": self.totals,
+            "totals": dict.fromkeys(_ALWAYS, 0) | self.totals,
             "amended": self.amended,
             "sources": [source.as_json() for source in self.sources],
         }
@@ -353,12 +355,11 @@ def _file(file: FileStatus) -> str:
 def _totals(totals: dict[str, int]) -> str:
     if not totals:
         return "nothing yet"
-    order = ("lines", "accepted", "refused_as_bot", "rejected")
-    first = [f"{name.replace('_', ' ')} {totals[name]:,}" for name in order if totals.get(name)]
+    first = [f"{name.replace('_', ' ')} {totals[name]:,}" for name in _ALWAYS if totals.get(name)]
     rest = [
         f"{name.replace('.', ' ')} {count:,}"
         for name, count in sorted(totals.items(), key=lambda pair: (-pair[1], pair[0]))
-        if name not in order
+        if name not in _ALWAYS
     ]
     return ", ".join([*first, *rest])
 

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -58,6 +59,32 @@ def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", DOCS[path]):
         if "://" not in target:
             assert (path.parent / target).exists(), target
+
+
+def names_in(value: Any) -> set[str]:
+    """All keys of a JSON object, but those of what is counted by reason."""
+    if isinstance(value, dict):
+        names = {name for name in value if "." not in name}
+        return names.union(*map(names_in, value.values()))
+    return set[str]().union(*map(names_in, value)) if isinstance(value, list) else set()
+
+
+def test_every_key_of_json_is_documented(
+    ingestor: Command, sandbox: SandboxProcess, sample_logs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text(
+        f"umami: {{url: {sandbox.url}}}\n"
+        f"sites: [{{website: {WEBSITE}, hostname: example.com}}]\n"
+        f"sources: [{{path: {sample_logs}/combined.log}}]\n"
+        f"checkpoint: {{path: {tmp_path}/checkpoint.db}}\n"
+    )
+    told = DOCS[ROOT / "docs" / "commands.md"].partition("## `--json`")[2]
+    for command in ("backfill", "preview", "status", "checkpoint show", "retry-rejected", "check"):
+        seen = ingestor.json(*command.split(), "-c", "config.yaml")
+        seen.pop("filtered", 0)
+        seen.pop("malformed_reasons", 0)
+        missing = {name for name in names_in(seen) if f"`{name}`" not in told}
+        assert not missing - {"run"}, command
 
 
 def quick_start() -> list[str]:

@@ -55,6 +55,7 @@ def test_an_operator_sees_each_file_the_totals_and_the_last_page_view(
     assert seen["running"] == {"run": daemon.process.pid}
     assert (seen["lag"], seen["backlog"], seen["in_flight"], seen["in_doubt"]) == (0, 0, 0, 0)
     assert seen["dead_letters"] == 0
+    assert (seen["totals"]["refused_as_bot"], seen["totals"]["rejected"]) == (0, 0)
     assert seen["away_since"] is None
     (source,) = seen["sources"]
     assert source["totals"] == {
