@@ -151,7 +151,7 @@ def _config_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "-c",
         "--config",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=click.Path(path_type=Path, dir_okay=False, readable=False),  # we say more
         envvar="INGESTOR_CONFIG",
         help="The configuration file.  [default: /etc/ingestor/config.yaml]",
     )(command)

@@ -103,6 +103,24 @@ def test_who_has_no_home_can_look_at_logs(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert cli._own_checkpoint() == tmp_path / "ingestor" / "checkpoint.db"
 
 
+def test_a_configuration_of_others_says_who_may_read_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ingestor import cli  # noqa: PLC0415
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    config = tmp_path / "config.yaml"
+    config.touch(mode=0)
+    monkeypatch.setattr(os, "access", lambda *_args: False)
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["status", "-c", str(config)])
+    assert ended.value.code == 2
+    assert "run this as root, or as a user that may read it" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("args", "stdout", "stderr", "code"),
     [
