@@ -17,6 +17,8 @@ import orjson
 from ingestor.errors import BadCredentials, TryAgain
 
 WORDS_MAX = 2_000  # characters of Umami's words that are kept
+_TITLE = re.compile(rb"<title[^>]*>([^<]+)", re.IGNORECASE)
+_TITLE_WITHIN = 4096  # bytes
 RETRY_AFTER_MAX = 600.0  # seconds; a server that wishes for more is asked again all the same
 
 
@@ -140,6 +142,14 @@ def printable(text: str | bytes, limit: int = 300) -> str:
     return shown + "…" if len(text) > limit else shown
 
 
+def _told(body: bytes) -> str:
+    """The words of an answer for the log; of a proxy's page its title, and not its HTML."""
+    if body.lstrip()[:1] != b"<":
+        return printable(body)
+    title = _TITLE.search(body, 0, _TITLE_WITHIN)
+    return f"a web page, {printable(title[1].strip())!r}" if title else "a web page"
+
+
 def is_umamis_own(reading: Reading) -> bool:
     """Whether a 500 came in Umami's own words, so that Umami has ended its work on the request."""
     return '"error"' in reading.words
@@ -245,7 +255,7 @@ def _raise_for_transport(raw: Raw, now: float) -> None:
     status = raw.status
     if status in {200, 400, 500}:
         return
-    words = printable(raw.body)
+    words = _told(raw.body)
     if 300 <= status < 400:  # noqa: PLR2004 - likewise
         msg = (
             f"Umami's URL redirects ({status}) to {printable(raw.location or 'nowhere')}: "

@@ -333,6 +333,15 @@ def test_a_web_page_in_umamis_place_is_told_with_what_the_url_should_be() -> Non
         read_fields(raw(200, b"\n<!DOCTYPE html>"), now=0)
 
 
+@pytest.mark.parametrize("status", [403, 429, 502, 503, 504])
+def test_of_a_proxys_page_the_title_is_told(status: int) -> None:
+    page = b"<html>\r\n<head><title>%d Too\x1b Bad </title></head>\r\n<body><hr></body>" % status
+    with pytest.raises(Exception, match=rf"with {status}|answered {status}") as caught:
+        read_batch(raw(status, page), 1, now=0)
+    assert f"a web page, '{status} Too  Bad'" in str(caught.value)
+    assert "<" not in str(caught.value)
+
+
 def test_a_400_that_is_not_umamis_is_an_outage() -> None:
     for read in (
         lambda answer: read_send(answer, now=0),
