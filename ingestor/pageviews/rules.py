@@ -495,6 +495,8 @@ def _is_subresource(hit: Hit) -> bool:
 
 
 def _methods(methods: Sequence[str]) -> frozenset[str]:
+    if not methods:
+        raise _nothing_counts("pageviews.methods", "[GET]")
     for i, method in enumerate(methods):
         if _METHOD.fullmatch(method) is None:
             key = f"pageviews.methods[{i}]"
@@ -517,4 +519,12 @@ def _statuses(texts: Sequence[str]) -> frozenset[int]:
                 key=key,
             )
         (unmeant if match[1] else meant).update(range(first, last + 1))
+    if not meant - unmeant:
+        raise _nothing_counts("pageviews.statuses", '["200-299", "304", "!204", "!206"]')
     return frozenset(meant - unmeant)
+
+
+def _nothing_counts(key: str, example: str) -> ConfigError:
+    return ConfigError(
+        f"{key}: so nothing would be a page view. Name what counts, such as {example}.", key=key
+    )

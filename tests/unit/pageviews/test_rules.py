@@ -178,6 +178,9 @@ def test_methods_statuses_and_extensions_are_settings(
     ("options", "key"),
     [
         ({"methods": ("GET", "G T")}, "methods[1]"),
+        ({"methods": ()}, "methods"),
+        ({"statuses": ()}, "statuses"),
+        ({"statuses": ("!404",)}, "statuses"),
         ({"statuses": ("200", "2xx")}, "statuses[1]"),
         ({"statuses": ("299-200",)}, "statuses[0]"),
         ({"exclude_paths": ("re:(",)}, "exclude_paths[0]"),
