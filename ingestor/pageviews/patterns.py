@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _SIMPLE = re.compile(r"(\*?)([^*?\[]*)(\*?)")
+_QUERY = re.compile(r"(?!re:)[^?]*\?[\w.*-]+=.*", re.DOTALL)  # "?" is any one character
 PREFIX = "re:"
 _SHOWN = 200  # characters of a pattern in an error
 
@@ -85,6 +86,12 @@ def path_patterns(patterns: Sequence[str], key: str) -> Patterns:
             raise ConfigError(
                 f"{key}[{i}]: {pattern[:_SHOWN]!r} matches no path: it stands for the whole path, "
                 "which begins with a slash. Write /private, /private/*, */private or re:private.",
+                key=f"{key}[{i}]",
+            )
+        if _QUERY.fullmatch(pattern) is not None:
+            raise ConfigError(
+                f"{key}[{i}]: {pattern[:_SHOWN]!r} matches no path: the query does not belong to "
+                "it. pageviews.exclude_parameters takes name or name=value.",
                 key=f"{key}[{i}]",
             )
     return Patterns(patterns, key)

@@ -187,6 +187,7 @@ def test_methods_statuses_and_extensions_are_settings(
         ({"exclude_paths": ("/a", "private/*")}, "exclude_paths[1]"),
         ({"include_paths": ("https://example.com/docs",)}, "include_paths[0]"),
         ({"exclude_paths": ("",)}, "exclude_paths[0]"),
+        ({"exclude_paths": ("/??/x", "re:\\?s=", "/?s=*")}, "exclude_paths[2]"),
         ({"include_referrers": ("re:[",)}, "include_referrers[0]"),
         ({"strip_query": ("re:*",)}, "strip_query[0]"),
         ({"secret_parameters": ("re:)",)}, "secret_parameters[0]"),
