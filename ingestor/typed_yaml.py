@@ -204,6 +204,9 @@ class Reader:
     def _require_known(self, node: yaml.Node, key: str, place: Place) -> None:
         """Raise ConfigError, without telling it, where a part of a secret looks like a variable."""
         text = node.value if isinstance(node, yaml.ScalarNode) else ""
+        meant = text.strip("${}").upper()  # $NAME, ${name}
+        if text.startswith("$") and meant in self.environment and not _VARIABLE.fullmatch(text):
+            raise ConfigError(f"{place}: {key} is no variable as it stands; write ${{{meant}}}.")
         names = _VARIABLE.findall(text)
         if _VARIABLE.fullmatch(text) is None and any(n not in self.environment for n in names):
             raise ConfigError(

@@ -214,6 +214,14 @@ def test_secrets_come_from_the_environment_or_a_file_and_never_show(
     assert "k-123" not in repr(config)
 
 
+@pytest.mark.parametrize("written", ["$PASS_WORD", "${pass_word}", "$pass_word"])
+def test_a_variable_that_is_none_as_it_is_written_is_no_secret(loaded: Any, written: str) -> None:
+    text = GOOD.replace("url:", f"username: me, password: '{written}', url:")
+    with pytest.raises(ConfigError, match=r"umami.password .*write \$\{PASS_WORD\}"):
+        loaded(text, {"PASS_WORD": "x"})
+    assert loaded(text, {}).umami.password == written
+
+
 @pytest.mark.parametrize(
     "written",
     ["password: *hunter2", "password: !hunter2 x", "password: !!hunter2 x",
