@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ingestor.checkpoint import forget, read
 from ingestor.errors import UsageError
 from ingestor.logfiles import END, readable
+from ingestor.observe import counted
 
 if TYPE_CHECKING:
     from ingestor.checkpoint import FileSnapshot
@@ -41,7 +42,8 @@ def as_text(snapshot: dict[str, Any]) -> str:
         )
     at_work = ", ".join(f"{role} (pid {pid})" for role, pid in snapshot["at_work"].items())
     rows.append(
-        f"{len(snapshot['files'])} files; {snapshot['in_flight']} page views in flight, "
+        f"{counted(len(snapshot['files']), 'file')}; "
+        f"{counted(snapshot['in_flight'], 'page view')} in flight, "
         f"{snapshot['in_doubt']} in doubt; at work: {at_work or 'nobody'}"
     )
     return "\n".join(rows)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from ingestor.observe import Progress, human_bytes
+from ingestor.observe import Progress, counted, human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -141,14 +141,14 @@ class Supervision:
         lag = self.lag()
         behind = "up to date" if lag < 1 else f"{lag:.0f} s behind"
         unread = sum(state.backlog for state in files)
-        parts = [behind, f"{rate:.1f} page views/s", f"{len(files)} files"]
+        parts = [behind, f"{rate:.1f} page views/s", counted(len(files), "file")]
         if unread:
             parts.insert(1, f"{human_bytes(unread)} unread")
         if self._ledger.away_since is not None:
             since = time.strftime("%H:%M:%S", time.localtime(self._ledger.away_since))
             parts.insert(0, f"Umami is away since {since}")
         if self._ledger.held:
-            parts.append(f"{len(self._ledger.held)} websites parked")
+            parts.append(f"{counted(len(self._ledger.held), 'website')} parked")
         return ", ".join(parts)
 
     def note(self, files: Sequence[FileState]) -> None:
