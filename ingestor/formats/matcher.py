@@ -231,9 +231,12 @@ class Matcher:
         open_to = [
             each
             for each in between
-            if not (after.startswith(each) or each.strip().startswith(after))
+            if not after or not (after.startswith(each) or each.strip().startswith(after))
         ]
-        return word + self._atomic(b"(?:(?:" + b"|".join(open_to) + b")" + word + b")*")
+        listed = word + self._atomic(b"(?:(?:" + b"|".join(open_to) + b")" + word + b")*")
+        if stop != b"-":
+            return listed
+        return b"(?:-(?=" + re.escape(after) + b")|" + listed + b")"  # a hyphen: there was none
 
     def _last(self, after: bytes) -> bytes:
         """Match up to the last such separator of the word: addresses and hosts hold colons."""

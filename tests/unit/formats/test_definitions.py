@@ -31,6 +31,8 @@ def hit(definition: str, line: str | bytes, **options: str) -> Hit:
     return verdict
 
 
+NGINX_SHORT = '$remote_addr [$time_local] "$request" $status'
+SHORT_LINE = f'192.0.2.1 [{TIME}] "GET / HTTP/1.1" 200'
 COMBINED = '%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"'
 
 
@@ -310,11 +312,29 @@ def test_lists_of_upstreams_are_one_value() -> None:
         f'[{TIME}] "GET / HTTP/1.1" 200',
     )
     assert found.status == 200
+    for upstreams in ("0.001", "-", "0.001, 0.002", "0.001 : -, 0.002"):
+        last = hit(f"{NGINX_SHORT} $upstream_response_time", f"{SHORT_LINE} {upstreams}")
+        assert last.status == 200
     typed = hit(
         '%h %t "%r" %>s %{Content-Type}o %D',
         f'192.0.2.1 [{TIME}] "GET / HTTP/1.1" 200 text/html; charset=utf-8 12',
     )
     assert typed.status == 200
+
+
+@pytest.mark.parametrize("forwarded", ["-", "198.51.100.7", "198.51.100.7, 203.0.113.9"])
+@pytest.mark.parametrize("around", ["%s", "-%s-", "xff=%s", "(%s)"])
+def test_addresses_without_quotes_at_the_end_are_read_whole(around: str, forwarded: str) -> None:
+    definition = f"{NGINX_SHORT} {around % '$http_x_forwarded_for'}"
+    found = hit(definition, f"{SHORT_LINE} {around % forwarded}")
+    assert found.forwarded_for == forwarded.removeprefix("-")
+    assert parsed(definition, f"{SHORT_LINE} {around % '198.51.100.7 x'}") is Malformed.NO_MATCH
+
+
+def test_nothing_between_hyphens_is_a_hyphen() -> None:
+    definition = '$remote_addr-$http_x_forwarded_for-[$time_local] "$request" $status'
+    found = hit(definition, f'192.0.2.1---[{TIME}] "GET / HTTP/1.1" 200')
+    assert (found.address, found.forwarded_for) == ("192.0.2.1", "")
 
 
 def test_environment_variables_tell_what_the_request_said() -> None:
