@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import logging
 from dataclasses import dataclass
+from datetime import UTC
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -105,6 +106,7 @@ class Recipe:
         Nothing of it would count: its lines would be malformed, or hits without an address.
         """
         foreign: bytes | None = None
+        untimed: bytes | None = None
         unaddressed: Hit | None = None
         for line in lines:
             verdict = line_format.parse(line, latest)
@@ -116,10 +118,29 @@ class Recipe:
                 unaddressed = unaddressed or verdict
             elif not _is_foreign(line_format, line, verdict):
                 return
+            elif verdict is Malformed.TIME:
+                untimed = untimed or line
             foreign = foreign or line
         if foreign is not None:
+            if untimed is not None and unaddressed is None:
+                raise FormatError(self._why_no_time(len(lines), untimed, latest))
             word = word_in_front(line_format, foreign, latest)
             raise FormatError(self._why_not_so(len(lines), unaddressed, word))
+
+    def _why_no_time(self, lines: int, line: bytes, latest: int) -> str:
+        """Say why no line's time can be read; JSON's may be written in any way."""
+        name, named = printable(self.name), printable(self.format)
+        if self.timezone is None:
+            in_utc = format_named(self.format, timezone=UTC).for_file([line])
+            if in_utc.parse(line, latest) is not Malformed.TIME:
+                return (
+                    f"the time in the lines of {name} names no time zone: set `timezone`, for "
+                    "example Europe/Berlin or UTC."
+                )
+        return (
+            f"no line of the first {lines} of {name} tells a time between 1995 and tomorrow where "
+            f"{named} has it. Correct --format, or format: in the configuration."
+        )
 
     def _why_not_so(self, lines: int, unaddressed: Hit | None, word: str) -> str:
         """Say why the format that was named is the wrong one, or the log the wrong log."""
@@ -157,7 +178,7 @@ def _is_foreign(line_format: Format, line: bytes, verdict: Malformed | Reason) -
     """Tell whether a line that is no hit speaks against the format: the client's fault does not."""
     if verdict is Malformed.REQUEST:
         return was_served(line_format, line)
-    return verdict in {Malformed.NO_MATCH, Malformed.JSON}
+    return isinstance(verdict, Malformed)
 
 
 def is_utf16(head: bytes) -> bool:

@@ -75,6 +75,34 @@ def test_a_log_in_utf_16_is_called_that(name: str, encoding: str) -> None:
         recipe.scanner(Rules(PageViewOptions(), (SITE,)), lambda: NOW)
 
 
+@pytest.mark.parametrize("name", ["json", "caddy", '{"time":"$t","ip":"$i","request":"$request"}'])
+def test_times_without_a_zone_do_not_use_a_log_up(name: str) -> None:
+    """Only its lines tell how JSON's times are written, so the name alone cannot be refused."""
+    sample = PRESETS["caddy" if name == "caddy" else "json"].sample
+    sample = sample.replace("2026-11-22T10:11:12+01:00", "2026-11-22 10:11:12")
+    sample = sample.replace("1795338672.6825173", '"2026/11/22 10:11:12"')
+    log = sample.replace("time_iso8601", "time").replace("remote_addr", "ip") + "\n"
+    with pytest.raises(FormatError, match="names no time zone: set `timezone`"):
+        scanner(log * 3, name)
+    recipe = Recipe("access.log", name, "Europe/Berlin", SITE, log.encode(), log.encode())
+    assert recipe.scanner(Rules(PageViewOptions(), (SITE,)), lambda: NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("22/Nov/2026", "22/Nov/1986"),
+        ("22/Nov/2026", "22/nov./2026"),
+        ("200 5316", "5316 200"),  # a definition with the two the wrong way round
+    ],
+)
+def test_values_that_are_none_do_not_use_a_log_up(text: str, other: str) -> None:
+    log = COMBINED.replace(text, other) + "\n"
+    with pytest.raises(FormatError, match=r"no line of the first 3 of access\.log"):
+        scanner(log * 3, "combined")
+    assert scanner(log * 3 + COMBINED + "\n", "combined")
+
+
 def test_one_address_among_names_is_enough() -> None:
     named = COMBINED.replace("192.0.2.10", "host.example.org")
     assert scanner(f"{named}\n{named}\n{COMBINED}\n", "combined").format.name == "combined"
