@@ -39,6 +39,11 @@ _NAMED = {
     "HQ": "args",
     "HV": "server_protocol",
     "ST": "status",
+    "H": "hostname",
+    "s": "proxy_host",
+    "bi": "server_addr",
+    "fi": "server_addr",
+    "si": "server_addr",
 }
 # Numbers, times and flags, which HAProxy never quotes.
 _BARE = frozenset(

@@ -23,7 +23,7 @@ from ingestor.formats.hits import builder, encoded_path, hit_fields, time_reader
 from ingestor.formats.keys import KEYS
 from ingestor.formats.layouts import layout_of
 from ingestor.formats.matcher import Matcher, captured_groups
-from ingestor.formats.nginx import nginx_parts
+from ingestor.formats.nginx import OF_THE_SERVER, nginx_parts
 from ingestor.formats.shapes import pieces_like, shape_of
 from ingestor.model import Hit, Malformed, Reason
 
@@ -60,7 +60,8 @@ _COLUMNS = (
 
 _HANDLED = ("handled request", "NOP")  # Caddy's notes on requests, the second if nobody answered
 _NO_OTHER = (None, *_HANDLED)
-_LAST = 100  # a rank behind all others
+_GUESSED = 50  # a rank behind the variables that are known
+_LAST = 100  # … and one behind all others
 _DEEP = 8  # objects in objects that ordinary logs have at most
 _KEPT = 256  # readers, each for one set of keys
 _SHAPES = 4  # shapes of lines that are looked for first
@@ -351,14 +352,16 @@ def _sources(values: dict[str, object]) -> list[tuple[Role, _Source]]:
         if "$" not in text:
             continue
         parts = merged(nginx_parts(text))
-        if len(parts) == 1 and not _tells(parts[0]) and path[-1] in KEYS:
+        by_key = len(parts) == 1 and _is_unknown(parts[0]) and path[-1] in KEYS
+        if by_key:
             parts = nginx_parts(f"${KEYS[str(path[-1])]}")  # a variable of a map: its key tells
         fields = [part for part in parts if isinstance(part, Field) and part.meaning.role]
         alone = len(parts) == 1
         pattern = None if alone else Matcher(parts, Escape.NONE).compile(fields)
         groups = [1] if pattern is None else captured_groups(pattern)
         for group, field in zip(groups, fields, strict=False):  # alone it may have no role
-            rank, role = field.meaning.rank * 2 + (not alone), field.meaning.role
+            role = field.meaning.role
+            rank = field.meaning.rank * 2 + (not alone) + by_key * _GUESSED
             joined = role is Role.FORWARDED_FOR and isinstance(path[-1], int)
             source = _Source(path, pattern, group, joined)
             ranked.append((rank, role, source))
@@ -368,8 +371,11 @@ def _sources(values: dict[str, object]) -> list[tuple[Role, _Source]]:
     return [(role, source) for _, role, source in ranked]
 
 
-def _tells(part: Part) -> bool:
-    return isinstance(part, Field) and bool(part.meaning.role)
+def _is_unknown(part: Part) -> bool:
+    """Tell whether nobody but the configuration knows what a variable holds."""
+    if not isinstance(part, Field) or part.meaning.role:
+        return False
+    return part.text.removeprefix("$") not in OF_THE_SERVER
 
 
 def _leaves(value: object, path: Path) -> Iterator[tuple[Path, str]]:

@@ -18,7 +18,8 @@ _NAMES = {
     "server_protocol": "server_protocol protocol request_protocol http_version proto",
     "status": "status status_code statusCode response_status http_status response_code response "
     "code",
-    "host": "host http_host server_name vhost virtual_host domain request_host serverName "
+    # "host" is the machine's name or address in many a log that has one of those before it.
+    "host": "http_host request_host vhost virtual_host domain host server_name serverName "
     "authority",
     "http_referer": "http_referer http_referrer referer referrer request_referer",
     "http_user_agent": "http_user_agent user_agent useragent userAgent agent http_agent ua "

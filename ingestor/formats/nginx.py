@@ -76,6 +76,12 @@ VARIABLES: dict[str, Meaning] = {
     "bare_time": moment("bare", 3),  # ours: $time_local without its zone
 }
 
+# nginx's own, and nothing of the request, whatever a JSON log calls them: "host" for the machine's.
+OF_THE_SERVER = frozenset(
+    "server_addr server_port hostname proxy_host upstream_addr remote_port remote_user "
+    "request_filename document_root realpath_root request_time request_length request_id".split()
+)
+
 
 def nginx_parts(definition: str) -> list[Part]:
     """Take a definition apart. Raises FormatError where it has no variables."""

@@ -63,6 +63,43 @@ def test_a_definition_may_be_pasted_as_it_stands(text: str, latest: int) -> None
     assert found.user_agent.startswith("Mozilla/5.0")
 
 
+_JSON = (
+    'log_format access_json \'{"@timestamp":"$time_iso8601","host":"$server_addr",\'\n'
+    '  \'"clientip":"$remote_addr","request":"$request","status":"$status",\'\n'
+    '  \'"http_host":"$host","agent":"$http_user_agent"}\';'
+)
+_JSON_LINE = (
+    b'{"@timestamp":"2026-11-22T10:11:12+01:00","host":"10.0.0.8","clientip":"192.0.2.1",'
+    b'"request":"GET /a HTTP/1.1","status":"200","http_host":"www.example.com","agent":"x"}'
+)
+
+
+@pytest.mark.parametrize("name", ["json", _JSON, _JSON.replace("$server_addr", "$from_a_map")])
+def test_the_machine_that_a_log_calls_host_is_not_the_vhost(name: str, latest: int) -> None:
+    found = format_named(name).parse(_JSON_LINE, latest)
+    assert isinstance(found, Hit)
+    assert found.host == "www.example.com"
+
+
+def test_the_key_of_a_server_s_own_variable_tells_nothing(latest: int) -> None:
+    for variable in ("$server_addr", "$hostname"):
+        definition = _JSON.replace("$server_addr", variable).replace("http_host", "site")
+        assert "host" in format_named(definition).fields
+        alone = format_named(definition.replace('"$host"', '"$from_a_map"'))
+        assert "host" not in alone.fields
+    haproxy = format_named(
+        'log-format \'{"host":"%H","time":"%Tl","client_ip":"%ci","request":"%r",'
+        '"server_name":"%s","status":%ST,"site":"%[var(txn.host)]"}\''
+    )
+    found = haproxy.parse(
+        b'{"host":"lb1","time":"22/Nov/2026:10:11:12 +0100","client_ip":"192.0.2.1",'
+        b'"request":"GET /a HTTP/1.1","server_name":"web1","status":200,"site":"www.example.com"}',
+        latest,
+    )
+    assert isinstance(found, Hit)
+    assert found.host == "www.example.com"
+
+
 def test_control_characters_in_definitions_are_read_as_the_server_reads_them() -> None:
     assert pasted('log_format l "time:$time_local\\thost:$remote_addr";') == (
         "time:$time_local\thost:$remote_addr",
