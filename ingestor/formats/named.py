@@ -37,7 +37,13 @@ _NAME = re.compile(r"[A-Za-z][\w.+-]*")
 _NGINX = re.compile(r"\$\{?[A-Za-z_]")
 _APACHE = re.compile(r"%(?:!?\d{3}|[,<>]|\{[^}]*\})*\^?[a-zA-Z]")
 _LOG_FORMAT = re.compile(r"\s*log_format\s+", re.IGNORECASE)
-_APACHE_DIRECTIVE = re.compile(r"\s*(?:LogFormat|CustomLog\s+\S+|TransferLog)\s+", re.IGNORECASE)
+_PLACE = r'(?:"(?:[^"\\]|\\.)*"|[^"\s]\S*)'  # a file, or a program with its arguments
+_APACHE_DIRECTIVE = re.compile(
+    rf"\s*(?:LogFormat|CustomLog\s+{_PLACE}|TransferLog)\s+", re.IGNORECASE
+)
+_BY_NAME = re.compile(
+    rf"\s*(?:(access_log)|CustomLog)\s+{_PLACE}\s+([A-Za-z_][\w-]*)(?![=\w])", re.IGNORECASE
+)
 _ESCAPE = re.compile(r"\s*escape=(\w+)\s*")
 _TOKEN = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s;'"]+))""", re.DOTALL)
 _NO_TOKEN = re.compile(r"\s*(?:(;)|#[^\n]*)")
@@ -137,6 +143,13 @@ def pasted(text: str) -> tuple[str, str | None]:
     Raises FormatError where quotes do not close.
     """
     text = _COMMENTS.sub("", _JOIN.sub("", text.strip()))
+    named = _BY_NAME.match(text)
+    if named is not None:
+        directive_of_it = "log_format" if named[1] else "LogFormat"
+        raise FormatError(
+            f"{text!r} says which format is used and not what stands in it: paste the "
+            f"{directive_of_it} that defines {named[2]!r}"
+        )
     directive = _LOG_FORMAT.match(text)
     if directive is not None:
         tokens = _tokens(text[directive.end() :])

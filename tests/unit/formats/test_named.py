@@ -53,6 +53,10 @@ SAMPLE = PRESETS["combined"].sample.encode()
         '"' + APACHE.replace('"', '\\"') + '" combined',
         '"' + APACHE.replace('"', '\\"') + '"',
         'CustomLog /var/log/apache2/access.log "' + APACHE.replace('"', '\\"') + '"',
+        'CustomLog "/var/log/my site/access.log" "' + APACHE.replace('"', '\\"') + '"',
+        'CustomLog "|/usr/sbin/rotatelogs -l /var/log/access.%Y%m%d 86400" "'
+        + APACHE.replace('"', '\\"')
+        + '" env=!dontlog',
         "LogFormat '" + APACHE + "' combined",
     ],
 )
@@ -61,6 +65,24 @@ def test_a_definition_may_be_pasted_as_it_stands(text: str, latest: int) -> None
     assert isinstance(found, Hit)
     assert found.user_agent is not None
     assert found.user_agent.startswith("Mozilla/5.0")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "CustomLog ${APACHE_LOG_DIR}/access.log combined",
+            "paste the LogFormat that defines 'combined'",
+        ),
+        ('CustomLog "|/bin/x -l" my-format env=!y', "paste the LogFormat that defines 'my-format'"),
+        ("access_log /var/log/nginx/access.log main;", "paste the log_format that defines 'main'"),
+    ],
+)
+def test_a_line_that_only_names_its_format_is_told_from_one_that_defines_it(
+    text: str, line: str
+) -> None:
+    with pytest.raises(FormatError, match=line):
+        format_named(text)
 
 
 _JSON = (
