@@ -15,7 +15,7 @@ from ingestor.formats.adaptive import is_explained, is_plausible
 from ingestor.formats.detect import is_text
 from ingestor.logfiles import Unsupported, discover
 from ingestor.logfiles.reader import LogFile
-from ingestor.model import Hit
+from ingestor.model import Hit, Reason
 from ingestor.pipeline.job import places
 from ingestor.scan import sample_lines
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ingestor.config import Source
-    from ingestor.model import Malformed, Reason
+    from ingestor.model import Malformed
 
 _SHORT = 20  # lines; a log with more of them speaks for itself
 _LOOKED_AT = 8  # logs of a source, the largest: 0.2 s
@@ -51,8 +51,8 @@ class Siblings:
     def format_of(self, source_index: int, lines: Sequence[bytes]) -> Format | None:
         """Give the format for a short log of this source, ready for its lines; or None.
 
-        It explains at least half of the lines that are text, the format of the largest log
-        first. Where none is text, all logs of the source have to be written alike.
+        It explains at least half of the lines that are text and no directives, the format of the
+        largest log first. Where none is text, all logs of the source have to be written alike.
         """
         if not 0 < len(lines) < _SHORT:
             return None
@@ -61,9 +61,9 @@ class Siblings:
         if not text:
             return formats[0] if len(formats) == 1 else None
         latest = int(self._clock()) + _DAY
-        scores = [sum(_fits(f.parse(line, latest)) for line in text) for f in formats]
+        scores = [_score(each, text, latest) for each in formats]
         best = max(scores, default=0)
-        return formats[scores.index(best)] if best and best * 2 >= len(text) else None
+        return formats[scores.index(best)] if best else None
 
     def _formats(self, source_index: int) -> tuple[Format, ...]:
         now = self._clock()
@@ -87,6 +87,17 @@ class Siblings:
             if line_format is not None:
                 found.setdefault(line_format.name, line_format)
         return tuple(found.values())
+
+
+def _score(line_format: Format, lines: Sequence[bytes], latest: int) -> int:
+    """Count the lines that a format explains; 0 where it leaves most requests unexplained.
+
+    A header of its own explains itself and nothing of what follows it.
+    """
+    verdicts = [line_format.parse(line, latest) for line in lines]
+    requests = [verdict for verdict in verdicts if verdict is not Reason.DIRECTIVE]
+    explained = sum(map(_fits, requests))
+    return len(verdicts) - len(requests) + explained if explained * 2 >= len(requests) else 0
 
 
 def _fits(verdict: Hit | Malformed | Reason) -> bool:

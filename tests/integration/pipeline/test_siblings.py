@@ -31,3 +31,16 @@ def test_a_short_log_is_read_as_the_long_one_beside_it(siblings: Siblings) -> No
 def test_a_short_log_whose_fields_would_be_mixed_up_is_not(siblings: Siblings) -> None:
     line = f'{FRONT}"{AGENT}" "https://www.example.org/"'.encode()
     assert siblings.format_of(0, [line]) is None
+
+
+def test_a_header_says_nothing_of_the_lines_behind_it(tmp_path: Path) -> None:
+    """A list of fields that cannot be read (its times name no zone) is a matter of timezone."""
+    fields = "#Fields: date time c-ip cs-method cs-uri-stem sc-status"
+    header = ["#Software: IIS Advanced Logging Module", "#Version: 1.0", fields]
+    line = "2026-11-22 09:11:12 192.0.2.10 GET /pricing 200"
+    (tmp_path / "access.log").write_text("\n".join([*header, *[line] * 60, ""]))
+    siblings = Siblings([Source(path=str(tmp_path))], lambda: NOW)
+    others = [each.replace("date time", "date-local time-local") for each in [*header, line, line]]
+    assert siblings.format_of(0, [each.encode() for each in others]) is None
+    assert siblings.format_of(0, [each.encode() for each in header]) is not None
+    assert siblings.format_of(0, [each.encode() for each in [*header, line, "half a li"]])
