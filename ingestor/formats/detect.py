@@ -333,6 +333,8 @@ def _nearest(
         verdict = found.parse(line, latest)
         a_request = verdict is Reason.DIRECTIVE or verdict is Malformed.REQUEST
         expected = "a request" if a_request else f"other values ({verdict})"
+        if verdict is Malformed.NO_MATCH:  # of a header, which not every request has
+            expected = "a client's address instead of a hyphen"
     return found.name, column, expected
 
 

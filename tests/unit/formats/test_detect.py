@@ -101,6 +101,14 @@ def test_lines_that_are_shaped_right_and_hold_wrong_values_do_not_fit() -> None:
     assert "other values (time)" in found.explanation
 
 
+def test_a_hyphen_in_place_of_the_address_is_told() -> None:
+    """With X-Forwarded-For there, requests that came without a proxy have none."""
+    line = PRESETS["combined"].sample.encode()
+    found = detect([line] * 20 + [line.replace(b"192.0.2.10", b"-")] * 4, latest=LATEST)
+    assert found.format is None
+    assert "expects a client's address instead of a hyphen" in found.explanation
+
+
 def test_a_zone_that_is_missing_is_asked_for() -> None:
     found = detect([PRESETS["haproxy"].sample.encode()], latest=LATEST)
     assert found.format is None
