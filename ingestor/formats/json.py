@@ -367,6 +367,9 @@ def _sources(values: dict[str, object]) -> list[tuple[Role, _Source]]:
             ranked.append((rank, role, source))
             if role is Role.REAL_IP:  # stands in where nothing else tells an address
                 ranked.append((rank + _LAST, Role.ADDRESS, source))
+    if any(role is Role.ADDRESS for _, role, _ in ranked):  # … and last X-Forwarded-For
+        lists = [each for each in ranked if each[1] is Role.FORWARDED_FOR]
+        ranked += [(rank + 2 * _LAST, Role.ADDRESS, source) for rank, _, source in lists]
     ranked.sort(key=lambda each: each[0])
     return [(role, source) for _, role, source in ranked]
 

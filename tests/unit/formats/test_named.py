@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ingestor.errors import FormatError
@@ -101,6 +103,34 @@ def test_the_machine_that_a_log_calls_host_is_not_the_vhost(name: str, latest: i
     found = format_named(name).parse(_JSON_LINE, latest)
     assert isinstance(found, Hit)
     assert found.host == "www.example.com"
+
+
+@pytest.mark.parametrize("proxied", ["", "192.0.2.9"])
+@pytest.mark.parametrize("name", ["json", "pasted"])
+def test_json_of_ingress_nginx_is_read_with_and_without_proxy_protocol(
+    name: str, proxied: str, latest: int
+) -> None:
+    """As its documentation has it: the address is empty where there is no PROXY protocol."""
+    pairs = {
+        "time": ("$time_iso8601", "2026-11-22T10:11:12+01:00"),
+        "remote_addr": ("$proxy_protocol_addr", proxied),
+        "x_forwarded_for": ("$proxy_add_x_forwarded_for", "203.0.113.9, 198.51.100.7"),
+        "status": ("$status", "200"),
+        "vhost": ("$host", "www.example.com"),
+        "request_proto": ("$server_protocol", "HTTP/2.0"),
+        "path": ("$uri", "/pricing"),
+        "request_query": ("$args", "utm_source=x"),
+        "method": ("$request_method", "GET"),
+    }
+    definition = json.dumps({key: variable for key, (variable, _) in pairs.items()})
+    line_format = format_named("json" if name == "json" else definition)
+    line = json.dumps({key: value for key, (_, value) in pairs.items()}).encode()
+    found = line_format.parse(line, latest)
+    assert isinstance(found, Hit)
+    assert found.address == (proxied or "203.0.113.9, 198.51.100.7")
+    assert (found.target, found.protocol) == ("/pricing?utm_source=x", "HTTP/2.0")
+    columns = line_format.split(line)
+    assert columns is None or line_format.hit(columns, latest) == found
 
 
 def test_the_key_of_a_server_s_own_variable_tells_nothing(latest: int) -> None:
