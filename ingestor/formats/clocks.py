@@ -167,6 +167,8 @@ def _any_clock(zone: tzinfo | None) -> Clock:
             return iso(raw)
         if raw[4:5] == b"/":  # Caddy's wall clock
             return iso(raw.replace(b"/", b"-", 2))
+        if raw[:1] == b"[" and raw[-1:] == b"]":  # Apache's %t
+            return local(raw[1:-1])
         return _epoch(raw)
 
     return clock

@@ -34,6 +34,7 @@ NOON = int(datetime(2026, 11, 22, 12, 0, 5, tzinfo=UTC).timestamp())
         ("ms", b"%d655" % NOON),
         ("us", b"%d655000" % NOON),
         ("any", b"22/Nov/2026:13:00:05 +0100"),
+        ("any", b"[22/Nov/2026:13:00:05 +0100]"),  # Apache's %t
         ("any", b"2026-11-22T12:00:05Z"),
         ("any", b"%d.6825173" % NOON),
         ("strftime:%d/%b/%Y:%H:%M:%S %z", b"22/Nov/2026:13:00:05 +0100"),
@@ -79,6 +80,9 @@ def test_every_kind_of_time_gives_the_right_second(kind: str, raw: bytes) -> Non
         ("ms", b"-1"),
         ("ms", b"9" * 30),
         ("any", b"yesterday"),
+        ("any", b"[22/Nov/2026:13:00:05 +0100"),
+        ("any", b"[[22/Nov/2026:13:00:05 +0100]]"),
+        ("any", b"[]"),
         ("strftime:%F %T", b"2026-11-22 12:00:05"),
         ("strftime:%F %T %z", b"2026-02-30 12:00:05 +0000"),
         ("strftime:%F %T %Z", b"2026-02-20 12:00:05 IST"),
