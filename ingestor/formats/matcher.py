@@ -117,7 +117,7 @@ class Matcher:
             return self._list(at, field, after)
         if field.meaning.role is Role.HOST and after[:1] == b":":
             return self._last(after)
-        return self._until(after, b" ")
+        return _or_hyphen(self._until(after, b" "), after[:1], after)
 
     def _adjacent(self, at: int, field: Field) -> bytes:
         """Match a field right before another one: only where the next one's start is known."""
@@ -148,7 +148,8 @@ class Matcher:
             return self._until(after)
         natural = field.meaning.natural
         if not all(byte in natural or byte in b" " for byte in after):
-            return self._until(after, self._foreign(at, natural))
+            foreign = self._foreign(at, natural)
+            return _or_hyphen(self._until(after, foreign), foreign, after)
         others = self._sent_beside(at)
         if not others:
             # A name that begins with a lone dash is the next field of a format with one more.
@@ -157,7 +158,8 @@ class Matcher:
                 more = b"(?!-" + re.escape(after[:1]) + b"(?!" + re.escape(after[1:]) + b"))"
             return more + self._anchored(at, after)
         if field.meaning.role is Role.NONE or after[0] not in natural:
-            return self._until(after, self._separators(at))
+            separators = self._separators(at)
+            return _or_hyphen(self._until(after, separators), separators, after)
         for other in others:
             self._check_apart(at, other, after)
         return self._anchored(at, after)
@@ -234,9 +236,7 @@ class Matcher:
             if not after or not (after.startswith(each) or each.strip().startswith(after))
         ]
         listed = word + self._atomic(b"(?:(?:" + b"|".join(open_to) + b")" + word + b")*")
-        if stop != b"-":
-            return listed
-        return b"(?:-(?=" + re.escape(after) + b")|" + listed + b")"  # a hyphen: there was none
+        return _or_hyphen(listed, stop, after)
 
     def _last(self, after: bytes) -> bytes:
         """Match up to the last such separator of the word: addresses and hosts hold colons."""
@@ -336,6 +336,14 @@ class Matcher:
         return bytes(
             {b for b in others if not chr(b).isalnum() and b not in natural and b not in own}
         )
+
+
+def _or_hyphen(pattern: bytes, excluded: bytes, after: bytes) -> bytes:
+    """Let a value be a hyphen, for there was none, where hyphens separate it from others."""
+    if b"-" not in excluded:
+        return pattern
+    end = re.escape(after)
+    return b"(?:-(?=" + end + b")|(?!-" + end + b")" + pattern + b")"  # only one of them fits
 
 
 def field_is_word(field: Field) -> bool:

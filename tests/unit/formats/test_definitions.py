@@ -332,9 +332,15 @@ def test_addresses_without_quotes_at_the_end_are_read_whole(around: str, forward
 
 
 def test_nothing_between_hyphens_is_a_hyphen() -> None:
+    for value in ("-", "HIT"):
+        assert hit(f"{NGINX_SHORT} -$upstream_cache_status-", f"{SHORT_LINE} -{value}-")
     definition = '$remote_addr-$http_x_forwarded_for-[$time_local] "$request" $status'
     found = hit(definition, f'192.0.2.1---[{TIME}] "GET / HTTP/1.1" 200')
     assert (found.address, found.forwarded_for) == ("192.0.2.1", "")
+    definition = '-$http_x_forwarded_for- $remote_user [$time_local] "$request" $remote_addr'
+    for user in ("-", "bob"):
+        found = hit(definition, f'-198.51.100.7- {user} [{TIME}] "GET / HTTP/1.1" 192.0.2.1')
+        assert (found.address, found.forwarded_for) == ("192.0.2.1", "198.51.100.7")
 
 
 def test_environment_variables_tell_what_the_request_said() -> None:
