@@ -28,6 +28,7 @@ _TRAILING = (
     rb'(?=(?P<atom>(?: (?:[^ "]*+"[^"\\]*+(?:\\.[^"\\]*+)*"|[^ "]++))+))(?P=atom)'
 )
 _USER = re.compile(r"%[<>]?u")  # of an empty name, Apache writes two quotes
+_OF_HOSTS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.:-_[]%"
 _LOCAL = rb"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d"
 
 
@@ -116,7 +117,7 @@ class Matcher:
         if shape in {Shape.ADDRESSES, Shape.LIST} and ends:
             return self._list(at, field, after)
         if field.meaning.role is Role.HOST and after[:1] == b":":
-            return self._last(after)
+            return self._last(at, after)
         return _or_hyphen(self._until(after, b" "), after[:1], after)
 
     def _adjacent(self, at: int, field: Field) -> bytes:
@@ -220,7 +221,7 @@ class Matcher:
     def _list(self, at: int, field: Field, after: bytes) -> bytes:
         shape, role = field.meaning.shape, field.meaning.role
         if shape is Shape.ADDRESSES and after[:1] == b":":
-            return self._last(after)
+            return self._last(at, after)
         if role in {Role.ADDRESS, Role.REAL_IP} and min(self._sent_beside(at), default=at) < at:
             # The peer beside a list that visitors write: it must not take words from that.
             return self._until(after, b" ,")
@@ -238,11 +239,15 @@ class Matcher:
         listed = word + self._atomic(b"(?:(?:" + b"|".join(open_to) + b")" + word + b")*")
         return _or_hyphen(listed, stop, after)
 
-    def _last(self, after: bytes) -> bytes:
-        """Match up to the last such separator of the word: addresses and hosts hold colons."""
+    def _last(self, at: int, after: bytes) -> bytes:
+        """Match up to the last such separator of the word: addresses and hosts hold colons.
+
+        The word ends with a space, or with what ends the field behind the separator: the port.
+        """
         hard = _HARD.search(after)
         stop = after[: hard.end()] if hard else after
-        return self._atomic(self._set(b" ") + b"*(?=" + re.escape(stop) + b")")
+        ends = b" " + self._literal(at + 3)[:1].strip(_OF_HOSTS)
+        return self._atomic(self._set(ends) + b"*(?=" + re.escape(stop) + b")")
 
     def _atomic(self, pattern: bytes) -> bytes:
         """Match a piece once and for all, without a way back into it.

@@ -331,6 +331,21 @@ def test_addresses_without_quotes_at_the_end_are_read_whole(around: str, forward
     assert parsed(definition, f"{SHORT_LINE} {around % '198.51.100.7 x'}") is Malformed.NO_MATCH
 
 
+@pytest.mark.parametrize("separator", ["|", "\t", ";", " | ", ") (", "] ["])
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
+def test_a_port_behind_an_address_or_a_host_ends_with_its_field(
+    separator: str, address: str
+) -> None:
+    """Colons of later fields are theirs."""
+    fields = ["$host:$server_port", "$remote_addr:$remote_port", "$upstream_addr", '"$request"']
+    values = ["www.example.com:443", f"{address}:55123", "10.0.0.1:80", '"GET / HTTP/1.1"']
+    found = hit(
+        separator.join(["$msec", *fields, "$status"]),
+        separator.join(["1795338672.123", *values, "200"]),
+    )
+    assert (found.host, found.address) == ("www.example.com", address)
+
+
 def test_nothing_between_hyphens_is_a_hyphen() -> None:
     for value in ("-", "HIT"):
         assert hit(f"{NGINX_SHORT} -$upstream_cache_status-", f"{SHORT_LINE} -{value}-")
