@@ -94,6 +94,7 @@ def compile_format(
     ``escape`` is nginx's: ``default``, ``json`` or ``none``; None stands for what the definition
     looks like. Raises FormatError.
     """
+    definition = definition.rstrip("\r\n")  # '…\n' in a log_format: a blank line behind each
     if fields_of(definition.encode("utf-8", "surrogateescape")) is not None:
         return W3cFormat(definition, name=name, zone=timezone)
     if escape not in {None, *Escape}:

@@ -29,6 +29,7 @@ SAMPLE = PRESETS["combined"].sample.encode()
         f"'{COMBINED}'",
         f"log_format main '{COMBINED}';",
         f"log_format main escape=default '{COMBINED}';",
+        f"log_format main '{COMBINED}\\n';",
         (
             "log_format  main  '$remote_addr - $remote_user [$time_local] \"$request\" '\n"
             "                  '$status $body_bytes_sent \"$http_referer\" '\n"
