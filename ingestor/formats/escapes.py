@@ -28,6 +28,7 @@ _LETTERS = {
 }
 _BYTES = {f"{n:02x}".encode(): bytes([n]) for n in range(256)}
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
+_PERCENT_SIGN = re.compile(rb"%25(?=[0-9A-Fa-f]{2})")
 
 
 def unescape(value: bytes) -> bytes:
@@ -66,6 +67,11 @@ def percent_twice_text(value: bytes) -> str:
     """Decode a user agent that CloudFront may have encoded twice, as it did until 2019."""
     once = _decoded(value)
     return text(_decoded(once) if b"%20" in once and b" " not in once else once)
+
+
+def percent_signs(target: bytes) -> bytes:
+    """Undo what CloudFront does to the percent signs of a target, which is encoded already."""
+    return _PERCENT_SIGN.sub(b"%", target)
 
 
 def _decoded(value: bytes) -> bytes:

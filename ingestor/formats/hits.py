@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ingestor.formats.clocks import EARLIEST, Clock
 from ingestor.formats.escapes import (
     escaped_text,
+    percent_signs,
     percent_text,
     percent_twice_text,
     plus_text,
@@ -87,8 +88,8 @@ def builder(
     plain = escaped_text if escaped else text
     raw = unescape if escaped else _as_is
     time_of = time_reader(columns, clock)
-    plus = (decodings or {}).get(Role.PATH) is Decoding.PLUS
-    request_of = _request_of(columns, raw, decoded=decoded_path, plus=plus)
+    of_path = (decodings or {}).get(Role.PATH, Decoding.NONE)
+    request_of = _request_of(columns, raw, decoded=decoded_path, decoding=of_path)
     address_of = _address_of(columns, plain, always=always_address)
     status_at = columns.get(Role.STATUS)
     rest_of = _rest_of(columns, plain, decodings or {})
@@ -125,7 +126,11 @@ def time_reader(columns: Mapping[str, int], clock: Clock) -> Callable[[Columns],
 
 
 def _request_of(
-    columns: Mapping[str, int], raw: Callable[[bytes], bytes], *, decoded: bool, plus: bool
+    columns: Mapping[str, int],
+    raw: Callable[[bytes], bytes],
+    *,
+    decoded: bool,
+    decoding: Decoding,
 ) -> Callable[[Columns], RequestLine | None]:
     if Role.REQUEST in columns:
         request_at = columns[Role.REQUEST]
@@ -136,6 +141,7 @@ def _request_of(
         target_at = columns[Role.PATH]
     else:
         query_at, decoded = None, False
+    plus, percent = decoding is Decoding.PLUS, decoding is Decoding.PERCENT
 
     def request_of(values: Columns) -> RequestLine | None:
         method = b"GET" if method_at is None else raw(values[method_at])
@@ -148,6 +154,8 @@ def _request_of(
             query = raw(values[query_at])
             if query not in {b"", b"-"}:
                 target += query if query[:1] == b"?" else b"?" + query
+        if percent:
+            target = percent_signs(target)
         if not is_method(method) or not is_target(method, target):
             return None
         protocol = b"" if protocol_at is None else raw(values[protocol_at])

@@ -155,8 +155,8 @@ def _field(name: str, at: int, *, percent: bool, plus: bool) -> Field:
         decoding = Decoding.PERCENT if percent else Decoding.PLUS
         if meaning.role in {Role.USER_AGENT, Role.FORWARDED_FOR} or percent:
             meaning = Meaning(meaning.role, meaning.rank, meaning.shape, decoding=decoding)
-    if meaning.role is Role.PATH and plus:
-        meaning = replace(meaning, decoding=Decoding.PLUS)
+    if meaning.role is Role.PATH and (plus or percent):
+        meaning = replace(meaning, decoding=Decoding.PERCENT if percent else Decoding.PLUS)
     return Field(name, at, meaning)
 
 

@@ -110,6 +110,22 @@ def test_files_with_the_same_header_share_what_was_made_of_it() -> None:
     assert shared.for_file([]).columns is shared.columns
 
 
+@pytest.mark.parametrize(
+    ("stem", "query", "target"),
+    [
+        (b"/caf%25C3%25A9", b"utm_source=a%2520b", "/caf%C3%A9?utm_source=a%20b"),
+        (b"/100%2525", b"-", "/100%25"),
+        (b"/a%252520", b"q=%22%25zz", "/a%2520?q=%22%25zz"),
+        (b"/caf%C3%A9", b"a=b", "/caf%C3%A9?a=b"),
+    ],
+)
+def test_cloudfront_encodes_what_is_encoded_already(stem: bytes, query: bytes, target: str) -> None:
+    line_format = opened(FIELDS.replace(b"c-ip", b"x-edge-location c-ip"))
+    line = LINE.replace(b"192.0.2.1", b"FRA 192.0.2.1")
+    line = line.replace(b" /a b=c ", b" %b %b " % (stem, query))
+    assert hit(line_format, line).target == target
+
+
 def test_each_file_learns_for_itself() -> None:
     shared = format_named("w3c")
     one, other = shared.for_file([FIELDS]), shared.for_file([])
