@@ -194,7 +194,8 @@ def named_fields(parts: Sequence[Part], definition: str) -> list[Field]:
             best.pop(role, None)
     if Role.TARGET in best:
         best.pop(Role.PATH, None)
-    if Role.PATH not in best:
+    target = best.get(Role.TARGET) or best.get(Role.PATH)
+    if target is None or target.meaning == TARGET:  # which has it, as it was sent
         best.pop(Role.QUERY, None)
     _require(best, definition)
     times = [best[Role.TIME]]

@@ -32,8 +32,8 @@ _NAMED = {
     "Ts": "msec",
     "r": "request",
     "HM": "request_method",
-    "HP": "uri",
-    "HPO": "uri",
+    "HP": "any_target",  # as it was sent: nginx's $uri is decoded
+    "HPO": "any_target",
     "HPOQ": "request_uri",
     "HU": "request_uri",
     "HQ": "args",
@@ -53,7 +53,7 @@ _BARE = frozenset(
 _SAMPLES = {
     "src": "remote_addr",
     "method": "request_method",
-    "path": "uri",
+    "path": "any_target",
     "pathq": "request_uri",
     "url": "request_uri",
     "query": "args",

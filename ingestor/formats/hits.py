@@ -140,7 +140,8 @@ def _request_of(
     if target_at is None:
         target_at = columns[Role.PATH]
     else:
-        query_at, decoded = None, False
+        decoded = False
+    undivided = Role.TARGET in columns  # perhaps: then it has its query
     plus, percent = decoding is Decoding.PLUS, decoding is Decoding.PERCENT
 
     def request_of(values: Columns) -> RequestLine | None:
@@ -152,7 +153,7 @@ def _request_of(
             target = target.replace(b"+", b"%20")
         if query_at is not None:
             query = raw(values[query_at])
-            if query not in {b"", b"-"}:
+            if query not in {b"", b"-"} and not (undivided and b"?" in target):
                 target += query if query[:1] == b"?" else b"?" + query
         if percent:
             target = percent_signs(target)

@@ -17,7 +17,7 @@ from ingestor.errors import FormatError
 from ingestor.formats.clocks import clock_named
 from ingestor.formats.compiler import TextFormat, merged
 from ingestor.formats.extractor import Extract, Path, Source, extractor, is_status
-from ingestor.formats.fields import Escape, Field, Part, Role
+from ingestor.formats.fields import TARGET, Escape, Field, Part, Role
 from ingestor.formats.format import END, Extent, Format
 from ingestor.formats.hits import builder, encoded_path, hit_fields, time_reader
 from ingestor.formats.keys import KEYS
@@ -84,6 +84,7 @@ class _Source(NamedTuple):
     pattern: re.Pattern[bytes] | None  # the value holds more than this role
     group: int
     joined: bool  # in a list of several, all count
+    whole: bool  # a target with its query
 
     @property
     def plain(self) -> Source:
@@ -307,12 +308,16 @@ class JsonFormat(Format):
         is_path = whole[:1] == b"/" and bool(self._find(values, Role.METHOD))
         if whole and not is_path:
             return whole
-        target = whole or self._find(values, Role.TARGET)  # a widespread LogFormat calls %U so
+        target, has_query = whole, False  # a widespread LogFormat calls %U so
+        for source in () if target else self._plan[Role.TARGET]:
+            target, has_query = _value_of(values, source), source.whole
+            if target:
+                break
         if not target:
-            target = encoded_path(self._find(values, Role.PATH))
+            target, has_query = encoded_path(self._find(values, Role.PATH)), False
         if not target:
             return b""
-        query = self._find(values, Role.QUERY)
+        query = b"" if has_query else self._find(values, Role.QUERY)
         if query and query != b"-" and b"?" not in target:
             target += query if query[:1] == b"?" else b"?" + query
         method = self._find(values, Role.METHOD) or b"GET"
@@ -363,7 +368,8 @@ def _sources(values: dict[str, object]) -> list[tuple[Role, _Source]]:
             role = field.meaning.role
             rank = field.meaning.rank * 2 + (not alone) + by_key * _GUESSED
             joined = role is Role.FORWARDED_FOR and isinstance(path[-1], int)
-            source = _Source(path, pattern, group, joined)
+            whole = field.meaning == TARGET
+            source = _Source(path, pattern, group, joined, whole)
             ranked.append((rank, role, source))
             if role is Role.REAL_IP:  # stands in where nothing else tells an address
                 ranked.append((rank + _LAST, Role.ADDRESS, source))

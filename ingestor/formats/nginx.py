@@ -12,6 +12,7 @@ from ingestor.formats.fields import (
     FORWARDED_FOR,
     FREE_TEXT,
     METHOD,
+    PART_OF_TARGET,
     PATH,
     PROTOCOL,
     QUERY,
@@ -72,6 +73,7 @@ VARIABLES: dict[str, Meaning] = {
     "upstream_http_content_type": UPSTREAM,
     "trailing_fields": TRAILING,  # ours: any number of further fields
     "any_time": moment("any", 3),  # ours: any way to write a time
+    "any_target": PART_OF_TARGET,  # ours: $request_uri, or only its path
     "handled_request": Meaning(Role.HANDLED),  # ours: other words there are no request
     "bare_time": moment("bare", 3),  # ours: $time_local without its zone
 }

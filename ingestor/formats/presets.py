@@ -1,8 +1,9 @@
 """Formats by name, as data: who writes them, the definition, and a line of each.
 
 A definition is written in the server's own language, the same that stands in its configuration:
-nginx (``$…``), Apache (``%…``), JSON with nginx variables, or W3C's ``#Fields:``. Four variables
+nginx (``$…``), Apache (``%…``), JSON with nginx variables, or W3C's ``#Fields:``. Five variables
 are ours: ``$trailing_fields`` (any further fields), ``$any_time`` (a time of any kind),
+``$any_target`` (a target, or only its path, and the query elsewhere),
 ``$bare_time`` (a local time without its zone) and ``$handled_request`` (Caddy's words for a
 request that was handled; a line with others is no request).
 """

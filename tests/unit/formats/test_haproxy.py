@@ -56,6 +56,32 @@ def test_the_request_in_parts_and_headers_kept_in_variables_are_known() -> None:
     assert (hit.user_agent, hit.referrer) == (AGENT, "https://a.example/")
 
 
+@pytest.mark.parametrize(
+    ("parts", "line"),
+    [
+        ("%HM %HP %HQ", "GET /caf%C3%A9 ?a=%20b"),
+        ("%HM %HP%HQ", "GET /caf%C3%A9?a=%20b"),
+        ('%HM "%[path]" "%HQ"', 'GET "/caf%C3%A9" "?a=%20b"'),
+    ],
+)
+def test_a_path_is_as_it_was_sent(parts: str, line: str) -> None:
+    """nginx's $uri is decoded, and what is encoded in it was encoded twice."""
+    text = format_named(f'log-format "%ci %trg {parts} %ST"')
+    hit = text.parse(f"192.0.2.10 22/Nov/2026:09:11:12 +0000 {line} 200".encode(), LATEST)
+    assert isinstance(hit, Hit), hit
+    assert hit.target == "/caf%C3%A9?a=%20b"
+    in_json = format_named(
+        'log-format \'{"ip":"%ci","time":"%trg","path":"%HP","query":"%HQ","status":%ST}\''
+    )
+    hit = in_json.parse(
+        b'{"ip":"192.0.2.10","time":"22/Nov/2026:09:11:12 +0000","path":"/caf%C3%A9",'
+        b'"query":"?a=%20b","status":200}',
+        LATEST,
+    )
+    assert isinstance(hit, Hit), hit
+    assert hit.target == "/caf%C3%A9?a=%20b"
+
+
 def test_quotes_for_all_that_follows_are_understood() -> None:
     definition = "%{+Q}o %{-Q}ci %{-Q}trg %r %{-Q}ST %[req.hdr(user-agent)]"
     line = f'192.0.2.10 22/Nov/2026:09:11:12 +0000 "GET / HTTP/1.1" 200 "{AGENT}"'.encode()

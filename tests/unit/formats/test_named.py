@@ -134,6 +134,32 @@ def test_json_of_ingress_nginx_is_read_with_and_without_proxy_protocol(
     assert columns is None or line_format.hit(columns, latest) == found
 
 
+@pytest.mark.parametrize(
+    ("uri", "target"), [("/about", "/about"), ("/about?a=b", "/about?a=b"), ("", "")]
+)
+@pytest.mark.parametrize("name", ["json", "pasted"])
+def test_what_a_rewrite_made_of_the_query_is_no_part_of_a_whole_target(
+    name: str, uri: str, target: str, latest: int
+) -> None:
+    """nginx's $args are those of the last rewrite: try_files $uri /index.php?q=$uri."""
+    pairs = {
+        "time": ("$time_iso8601", "2026-11-22T10:11:12+01:00"),
+        "remote_addr": ("$remote_addr", "192.0.2.1"),
+        "status": ("$status", "200"),
+        "request_uri": ("$request_uri", uri),
+        "uri": ("$uri", "/index.php"),
+        "args": ("$args", "q=/about&"),
+    }
+    definition = json.dumps({key: variable for key, (variable, _) in pairs.items()})
+    line_format = format_named("json" if name == "json" else definition)
+    line = json.dumps({key: value for key, (_, value) in pairs.items()}).encode()
+    found = line_format.parse(line, latest)
+    assert isinstance(found, Hit)
+    assert found.target == (target or "/index.php?q=/about&")
+    columns = line_format.split(line)
+    assert columns is None or line_format.hit(columns, latest) == found
+
+
 def test_the_key_of_a_server_s_own_variable_tells_nothing(latest: int) -> None:
     for variable in ("$server_addr", "$hostname"):
         definition = _JSON.replace("$server_addr", variable).replace("http_host", "site")
