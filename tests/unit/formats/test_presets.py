@@ -52,3 +52,42 @@ def test_the_table_in_the_documentation_is_the_presets_own(root: Path) -> None:
     script = runpy.run_path(str(root / "docs" / "formats.py"))
     page = (root / "docs" / "formats.md").read_text("utf-8")
     assert script["with_table"](page) == page, "run: python docs/formats.py"
+
+
+_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+OTHERS = {
+    "AWS Classic Load Balancer": (
+        "2026-11-22T09:11:12.945958Z web 192.0.2.10:2817 10.0.0.1:80 0.000086 0.001 0.0013 200 200 "
+        f'0 57 "GET https://www.example.com:443/pricing HTTP/1.1" "{_AGENT}" ECDHE-RSA TLSv1.2'
+    ),
+    "AWS S3 (website hosting)": (
+        "79a59df900b9 www.example.com [22/Nov/2026:09:11:12 +0000] 192.0.2.10 - 3E57427F3EXAMPLE "
+        'WEBSITE.GET.OBJECT pricing "GET /pricing HTTP/1.1" 200 - 113 113 7 6 "-" '
+        f'"{_AGENT}" - s9lzHYrFp76ZVxRcpX9+5c= - - - www.example.com - -'
+    ),
+    "Cloudflare Logpush": (
+        '{"ClientIP":"192.0.2.10","ClientRequestHost":"www.example.com","ClientRequestMethod":'
+        f'"GET","ClientRequestURI":"/pricing","ClientRequestUserAgent":"{_AGENT}",'
+        '"EdgeStartTimestamp":1795338672000000000,"EdgeResponseStatus":200,"RayID":"8f3c"}'
+    ),
+    "Istio's default": (
+        '[2026-11-22T09:11:12.310Z] "GET /pricing HTTP/1.1" 200 - via_upstream - "-" 0 5316 226 '
+        f'100 "192.0.2.10" "{_AGENT}" "cc21d9b0" "www.example.com" "10.0.2.1:80" inbound|80|| '
+        "127.0.0.6:1 10.0.0.1:80 10.0.0.2:1 outbound_.80_._.web default"
+    ),
+}
+
+
+def test_the_definitions_of_others_in_the_documentation_read_their_lines(
+    root: Path, latest: int
+) -> None:
+    page = (root / "docs" / "formats.md").read_text("utf-8")
+    _, _, section = page.partition("## Others, by their definition")
+    rows = [row.strip("|").split(" | ") for row in section.partition("\n## ")[0].splitlines()]
+    found = {row[0].strip(): row[1].strip(" `") for row in rows if row[0].strip() in OTHERS}
+    assert found.keys() == OTHERS.keys()
+    for name, definition in found.items():
+        hit = format_named(definition).parse(OTHERS[name].encode(), latest)
+        assert isinstance(hit, Hit), name
+        assert (hit.time, hit.address, hit.user_agent) == (TIME, "192.0.2.10", _AGENT)
+        assert hit.target.endswith("/pricing")
