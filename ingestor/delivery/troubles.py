@@ -28,6 +28,11 @@ def words_of(error: Exception) -> str:
         return "nobody answers there"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the server hung up"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the answer broke off, or cannot be decoded"
+    if isinstance(error, aiohttp.ClientResponseError):  # its status is not the server's
+        words = error.message.partition("\n")[0].rstrip(":")
+        return printable(f"no answer that can be read ({words}): is umami.url right?")
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return _of_system(error.certificate_error)
     return _of_system(error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error)
