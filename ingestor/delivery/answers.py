@@ -155,21 +155,29 @@ def is_umamis_own(reading: Reading) -> bool:
     return '"error"' in reading.words
 
 
-def retry_after(value: str | None, now: float) -> float | None:
+def retry_after(value: str | None, now: float, date: str | None = None) -> float | None:
     """Seconds to wait from a Retry-After header (seconds or an HTTP date), capped; or None.
 
-    ``now`` is the Unix time that a date is measured against.
+    A date is measured against the server's own ``date``, for clocks differ, and against ``now``
+    (Unix time) where it has none.
     """
     if value is None:
         return None
     value = value.strip()
     if value.isascii() and value.isdigit():
         return min(float(value[:9]), RETRY_AFTER_MAX)
+    moment = _moment(value)
+    if moment is None:
+        return None
+    its_now = _moment(date or "")
+    return min(max(moment - (now if its_now is None else its_now), 0.0), RETRY_AFTER_MAX)
+
+
+def _moment(http_date: str) -> float | None:
     try:
-        seconds = parsedate_to_datetime(value).timestamp() - now
+        return parsedate_to_datetime(http_date).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(seconds, 0.0), RETRY_AFTER_MAX)
 
 
 def read_send(raw: Raw, *, now: float) -> tuple[Reading, str | None]:
@@ -276,7 +284,9 @@ def _raise_for_transport(raw: Raw, now: float) -> None:
         raise NoSuchRoute(f"no Umami answers there ({status}); {_WHICH_URL}")
     if status == 413:  # noqa: PLR2004 - likewise
         raise TooLarge(f"answered 413: {words or 'Content Too Large'}", by_size=True)
-    wait = retry_after(raw.retry_after, now) if status in {408, 425, 429} or status > 500 else None  # noqa: PLR2004 - likewise
+    wait = None
+    if status in {408, 425, 429} or status > 500:  # noqa: PLR2004 - likewise
+        wait = retry_after(raw.retry_after, now, raw.date)
     # 429 and 503 come from a limiter that let nothing through; of the others nobody knows.
     raise TryAgain(
         f"answered {status}: {words}", retry_after=wait, in_doubt=status not in {425, 429, 503}

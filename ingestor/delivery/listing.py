@@ -48,7 +48,7 @@ def read_login(raw: Raw, *, now: float) -> str:
     body = _parsed(raw.body) if raw.status == _OK else None
     token = body.get("token") if isinstance(body, dict) else None
     if not isinstance(token, str) or not token or not (token.isascii() and token.isprintable()):
-        wait = retry_after(raw.retry_after, now)
+        wait = retry_after(raw.retry_after, now, raw.date)
         raise TryAgain(f"the login was answered {raw.status}, without a token", retry_after=wait)
     return token
 
@@ -135,7 +135,7 @@ def believed(raw: Raw, now: float) -> object:
         raise NoSuchRoute(f"no page views can be read back ({raw.status})")
     if raw.status == _BAD_REQUEST and isinstance(_parsed(raw.body), dict):
         raise CannotTell(f"it refuses to list page views: {words}")
-    wait = retry_after(raw.retry_after, now)
+    wait = retry_after(raw.retry_after, now, raw.date)
     raise TryAgain(f"reading back was answered {raw.status}: {words}", retry_after=wait)
 
 

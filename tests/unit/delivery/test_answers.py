@@ -385,6 +385,13 @@ def test_retry_after_is_seconds_or_a_date_and_capped(
         assert caught.value.retry_after == seconds
 
 
+@pytest.mark.parametrize("now", [0.0, 1000.0, 9e9])
+def test_a_date_is_measured_by_the_clock_of_who_gave_it(now: float) -> None:
+    dates = "Thu, 01 Jan 1970 00:16:45 GMT", "Thu, 01 Jan 1970 00:16:40 GMT"
+    assert retry_after(dates[0], now, dates[1]) == 5.0
+    assert retry_after(dates[0], 1000.0, "noon") == 5.0
+
+
 def test_the_probe_of_fields_lists_what_the_server_knows() -> None:
     assert read_fields(recorded("probe of fields"), now=0) == {"timestamp", "userAgent", "ip", "id"}
     assert read_fields(recorded("website unknown"), now=0) == frozenset()
