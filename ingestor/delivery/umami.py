@@ -58,6 +58,7 @@ _NOBODY = "11111111-1111-4111-8111-111111111111"
 _WRONG: dict[str, object] = {"timestamp": "abc", "ip": 5, "userAgent": 5, "id": 5}
 # What a session is made of.
 _VISITOR = frozenset({"website", "ip", "userAgent", "timestamp", "hostname", "language", "screen"})
+_SINCE_2_18 = "id"  # by which 2.17 is known, whose fields lack nothing else
 _NO_BOT = ('"forbidden"', '"Data required')
 # Seconds that no JavaScript Date holds. A bot's visit is dropped before they count; where the bot
 # check is off (DISABLE_BOT_CHECK), it fails over them and is no page view all the same.
@@ -135,6 +136,12 @@ class Umami:
             msg = (
                 f"the Umami at {self.shown} ignores the time or the browser of a page view, so "
                 "that a log would count as visits of this moment: upgrade Umami to 2.18 or later"
+            )
+            raise UmamiTooOld(msg)
+        if _SINCE_2_18 not in fields:
+            msg = (
+                f"the Umami at {self.shown} does not tell bots by a page view's own browser: "
+                "upgrade Umami to 2.18 or later"
             )
             raise UmamiTooOld(msg)
         return ServerFacts(await self._has_batch(), fields)

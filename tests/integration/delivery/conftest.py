@@ -163,7 +163,7 @@ class ScriptedUmami:
     def _send(self, entry: dict[str, Any], headers: dict[str, str]) -> Reply:
         payload = entry["payload"]
         if not isinstance(payload.get("timestamp", 0), int):
-            wrong = {name: {"errors": ["Invalid"]} for name in ("timestamp", "userAgent", "ip")}
+            wrong = {name: {"errors": ["Invalid"]} for name in ("timestamp", "userAgent", "id")}
             properties = {"payload": {"properties": wrong}}
             return Reply(400, refusal("bad-request", 400, properties=properties))
         if payload["website"] not in self.websites:

@@ -125,7 +125,8 @@ async def test_whether_a_website_exists_is_asked_without_a_page_view(judge):
         assert sandbox.count(sandbox.websites[0]) == 0
 
 
-async def test_an_umami_before_2_17_is_too_old(deliver):
-    async with Sandbox(SandboxOptions(version="2.16.1")) as sandbox:
+@pytest.mark.parametrize("version", ["2.9.0", "2.16.1", "2.17.0"])
+async def test_an_umami_before_2_18_is_too_old(version, deliver):
+    async with Sandbox(SandboxOptions(version=version)) as sandbox:
         with pytest.raises(UmamiTooOld):
             await deliver(sandbox.url)
