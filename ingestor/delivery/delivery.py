@@ -155,6 +155,7 @@ class Delivery:
             settling=settling,
             suspects=self._suspects,
             report=report,
+            kept=kept,
             between=min(_BETWEEN, options.settle / 4),
             clock=clock,
             sleep=sleep,

@@ -89,7 +89,10 @@ class _Later(Exception):
 
 
 class Resolver:
-    """Looks batches up. ``between``: seconds between two readings that have to agree."""
+    """Looks batches up. ``between``: seconds between two readings that have to agree.
+
+    ``kept``: the page views are dead letters already, and may be rejected again.
+    """
 
     def __init__(  # noqa: PLR0913 - the room's parts meet here
         self,
@@ -103,6 +106,7 @@ class Resolver:
         settling: Settling,
         suspects: Suspects,
         report: Report,
+        kept: bool,
         between: float,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
@@ -116,6 +120,7 @@ class Resolver:
         self._settling = settling
         self._suspects = suspects
         self._report = report
+        self._kept = kept
         self._between = between
         self._clock = clock
         self._sleep = sleep
@@ -308,7 +313,9 @@ class Resolver:
         proved = doubt.mark is not None and self._books.stored > doubt.mark
         doubt.failures[place] += 1
         if await self._suspects.umami_works(doubt.batch.website):
-            doubt.points[place] = points_after(doubt.points[place], proved=proved, alone=True)
+            doubt.points[place] = points_after(
+                doubt.points[place], proved=proved, alone=True, known=self._kept
+            )
         doubt.mark = self._books.stored
         return doubt.points[place] >= ENOUGH
 

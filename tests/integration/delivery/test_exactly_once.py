@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections import Counter
@@ -125,6 +126,21 @@ async def test_page_views_that_look_alike_are_told_apart_by_their_number(
         assert await delivery.drain(None)
         assert paths(sandbox) == {"/same": 40}
         assert ledger.outcomes == {Outcome.ACCEPTED: 40}
+
+
+async def test_what_was_a_dead_letter_before_ends_as_one_where_nothing_else_is_sent(
+    umami, ledger, views, deliver, reply, refused
+):
+    umami.script = lambda request: (
+        reply(500, refused("server-error", 500))
+        if request.number >= 0 and request.path in {"/api/send", "/api/batch"}
+        else None
+    )
+    delivery = await deliver(umami.url, exactly_once=True, login=LOGIN, kept=True)
+    await delivery.submit(views(3))
+    async with asyncio.timeout(20):
+        assert await delivery.drain(None)
+    assert ledger.outcomes == {Outcome.REJECTED: 3}
 
 
 @pytest.mark.parametrize("without_slash", [True, False])
