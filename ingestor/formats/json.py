@@ -65,6 +65,7 @@ _LAST = 100  # … and one behind all others
 _DEEP = 8  # objects in objects that ordinary logs have at most
 _KEPT = 256  # readers, each for one set of keys
 _SHAPES = 4  # shapes of lines that are looked for first
+_TRIED = 64  # lines without a shape, one after the other, until fewer are looked at
 _PATIENCE = 4096  # lines of other shapes until one of them takes a place
 _SEEN = 4096  # orders of keys that are remembered
 
@@ -123,6 +124,7 @@ class JsonFormat(Format):
         self._extractors: dict[tuple[str, ...], Extract] = {}
         self._shapes: list[Shape] = []
         self._misses = 0
+        self._shapeless = 0
         self.columns = MappingProxyType({role.value: at for at, role in enumerate(self._roles)})
         self.fields = hit_fields(self.columns)
         if Role.REQUEST not in found:  # in parts, and these may be missing
@@ -168,12 +170,16 @@ class JsonFormat(Format):
     def _learn(self, line: bytes, columns: Columns) -> None:
         """Let a line tell the shape of those that follow, if there is room or it is time."""
         self._misses += 1
-        if len(self._shapes) >= _SHAPES and self._misses % _PATIENCE:
+        settled = len(self._shapes) >= _SHAPES or self._shapeless >= _TRIED
+        if settled and self._misses % _PATIENCE:
             return
         shape = self._shape_of(line, columns)
-        if shape is not None:
-            del self._shapes[_SHAPES - 1 :]
-            self._shapes.append(shape)
+        if shape is None:
+            self._shapeless += 1
+            return
+        self._shapeless = 0
+        del self._shapes[_SHAPES - 1 :]
+        self._shapes.append(shape)
 
     def _shape_of(self, line: bytes, columns: Columns) -> Shape | None:
         """Make the reader for lines like this one, if it reads its own columns likewise."""

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ingestor.errors import FormatError
 from ingestor.formats import PRESETS, compile_format, format_named
 from ingestor.formats.format import Format
+from ingestor.formats.shapes import shape_of
 from ingestor.model import Hit, Malformed, Reason
 
 LATEST = 1_800_000_000
@@ -437,3 +440,24 @@ def test_parts_of_a_request_that_a_definition_lacks_are_not_among_its_fields() -
     raw = b'{"t":"1795338672.5","ip":"192.0.2.1","u":"http://example.com/a?b"}'
     found = hit(raw, line_format)
     assert (found.method, found.target, found.protocol) == ("GET", "http://example.com/a?b", "")
+
+
+def test_lines_with_too_many_values_for_a_shape_are_soon_left_to_the_parser(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To look for one takes three times as long as to read such a line."""
+    looked: list[bytes] = []
+
+    def look(raw: bytes, *rest: Any) -> Any:
+        looked.append(raw)
+        return shape_of(raw, *rest)
+
+    monkeypatch.setattr("ingestor.formats.json.shape_of", look)
+    line_format = compile_format(NGINX + " ")  # one that no other test has
+    wide = line(**{f"key{number}": "1" for number in range(300)})
+    for _ in range(1_000):
+        assert line_format.split(wide) is not None
+    assert 0 < len(looked) < 100
+    for _ in range(10_000):
+        assert line_format.split(line()) is not None
+    assert len(looked) < 200  # lines that have a shape get theirs all the same
