@@ -320,6 +320,20 @@ def test_of_a_log_that_was_restored_only_what_is_new_is_read(
     assert run(backfill(registry, log), registry) == b""
 
 
+def test_a_copy_cut_in_its_first_line_is_found_among_many_generations(
+    tmp_path: Path, registry: Any
+) -> None:
+    for number in range(1, 200):
+        put(tmp_path / f"access.log.{number}", lines(number * 1_000, number * 1_000 + 5), number)
+    assert run(backfill(registry, tmp_path), registry).count(b"\n") == 199 * 5
+    for number in (7, 77, 177):
+        half = (tmp_path / f"access.log.{number}").read_bytes()[:20]
+        put(tmp_path / f"access.log.{number + 300}", half, number)
+    put(tmp_path / "access.log.900", b"line 7", 1)
+    put(tmp_path / "access.log.901", b"line 6x", 1)
+    assert run(backfill(registry, tmp_path), registry) == b"line 6x"
+
+
 def test_half_of_a_line_whose_beginning_is_out_of_reach_is_let_be(
     tmp_path: Path, registry: Any
 ) -> None:
