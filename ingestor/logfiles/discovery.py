@@ -93,13 +93,17 @@ def id_at(path: bytes) -> tuple[int, int] | None:
 
 
 def discover(
-    sources: Sequence[FollowSource], *, generations: bool = True, required: bool = False
+    sources: Sequence[FollowSource],
+    *,
+    generations: bool = True,
+    once: bool = False,
+    required: bool = False,
 ) -> Discovered:
     """Find the files of all sources, oldest first, each physical file once.
 
     With ``generations``, rotated siblings of a named file, or of one that a glob matches, belong
-    to it; without, this is the only look that is taken, and findings say so. With ``required``,
-    a source that names nothing is an error.
+    to it. With ``once``, this is the only look that is taken, and findings say so. With
+    ``required``, a source that names nothing is an error.
 
     Raises:
         UsageError: ``required``, and a path does not exist or a glob matches nothing.
@@ -109,7 +113,7 @@ def discover(
     seen: dict[tuple[int, int], Found] = {}
     for index, source in enumerate(sources):
         before = len(seen)
-        for found in _Look(source, index, result, generations=generations).files():
+        for found in _Look(source, index, result, generations=generations, once=once).files():
             seen.setdefault(found.id, found)
         if required and before == len(seen):
             _require(source)
@@ -181,12 +185,19 @@ class _Look:
     """One source, looked at once."""
 
     def __init__(
-        self, source: FollowSource, index: int, result: Discovered, *, generations: bool
+        self,
+        source: FollowSource,
+        index: int,
+        result: Discovered,
+        *,
+        generations: bool,
+        once: bool,
     ) -> None:
         self._source = source
         self._index = index
         self._result = result
         self._generations = generations
+        self._once = once
         self._visited: set[tuple[int, int]] = set()  # directories: symlink loops end here
         self._targets: set[bytes] = set()  # of symbolic links
 
@@ -219,11 +230,11 @@ class _Look:
     def _say(self, path: bytes, error: OSError) -> None:
         if isinstance(error, FileNotFoundError):
             again = "it is looked for again every few seconds"
-            advice = again if self._generations else "check the path, or the link"
+            advice = "check the path, or the link" if self._once else again
         elif isinstance(error, PermissionError):
             advice = "give the program's user the right to read it (group adm on Debian)"
         else:
-            advice = "it is tried again" if self._generations else ""
+            advice = "" if self._once else "it is tried again"
         what = os.strerror(error.errno) if error.errno else str(error)
         self._result.findings.append(Finding(path, what, advice))
 

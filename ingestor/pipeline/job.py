@@ -166,6 +166,15 @@ def places(sources: Sequence[Source]) -> list[FollowSource]:
     ]
 
 
+def look(job: Job, *, required: bool = False) -> Discovered:
+    """Find the files of a job once: a configured source's with generations, as it is followed.
+
+    Raises UsageError where one is ``required`` and names nothing.
+    """
+    generations = not job.named
+    return discover(places(job.sources), generations=generations, once=True, required=required)
+
+
 def lines_of(config: Config, job: Job, registry: Registry | None) -> Lines:
     """Find the files of a job; without a registry, nothing is remembered.
 
@@ -176,7 +185,7 @@ def lines_of(config: Config, job: Job, registry: Registry | None) -> Lines:
     if job.is_stdin:
         return StandardInput(options)
     options = replace(options, chunk_bytes=max(options.chunk_bytes, CHUNK))
-    found = discover(places(job.sources), generations=False, required=job.named)
+    found = look(job, required=job.named)
     final = True if registry is None else None
 
     def in_sources(files: list[Found]) -> list[Found]:
@@ -185,7 +194,7 @@ def lines_of(config: Config, job: Job, registry: Registry | None) -> Lines:
         return owned(files, places(job.configured), len(job.sources))
 
     def again() -> list[Found]:
-        return in_sources(discover(places(job.sources), generations=False).files)
+        return in_sources(look(job).files)
 
     files = in_sources(found.files)
     lines = Backfill(files, registry or MemoryRegistry(), options, final=final, again=again)
@@ -215,7 +224,7 @@ def unread_bytes(job: Job, registry: Registry) -> int:
     """Guess how many bytes of content a job has to read; archives are taken to be a tenth."""
     known = {(file.identity.device, file.identity.inode): file for file in registry.known()}
     total = 0
-    for found in discover(places(job.sources), generations=False).files:
+    for found in look(job).files:
         if found.path.endswith((b".gz", b".bz2", b".xz", b".zst")):
             total += found.size * _SQUEEZED
         elif (file := known.get(found.id)) is not None:

@@ -395,6 +395,25 @@ def test_a_configured_source_that_is_not_there_does_not_stop_the_others(
     ingestor("backfill", "-c", "config.yaml", tmp_path / "gone.log", code=2)
 
 
+def test_a_configured_log_is_read_with_its_generations_and_a_typed_one_alone(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    log = tmp_path / "access.log"
+    (tmp_path / "access.log.2.gz").write_bytes(gzip.compress(line("/a")))
+    (tmp_path / "access.log.1").write_bytes(line("/b", 1))
+    log.write_bytes(line("/c", 2))
+    (tmp_path / "config.yaml").write_text(
+        f"umami: {{url: {sandbox.url}}}\n"
+        f"sites: [{{website: {WEBSITE}, hostname: example.com}}]\n"
+        f"sources: [{{path: {log}}}]\n"
+        f"checkpoint: {{path: {tmp_path}/checkpoint.db}}\n"
+    )
+    ingestor("backfill", "-c", "config.yaml", log)
+    assert sandbox.rows() == ["/c"]
+    ingestor("backfill", "-c", "config.yaml")
+    assert sorted(sandbox.rows()) == ["/a", "/b", "/c"]
+
+
 def test_a_wrong_format_does_not_use_a_log_up(
     ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
 ) -> None:
