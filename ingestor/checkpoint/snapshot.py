@@ -56,6 +56,8 @@ class Snapshot:
     totals: dict[Role, dict[str, dict[str, int]]]  # role → source → outcome or reason → lines
     notes: dict[str, Any]
     alive: dict[Role, int] = field(default_factory=dict)  # role → pid, 0 where it hides
+    # Other files with the content of one of these, acked whole: device, inode, size, mtime in ns.
+    copies: frozenset[tuple[int, int, int, int]] = frozenset()
 
     @property
     def in_flight(self) -> int:
@@ -102,7 +104,15 @@ def read(path: Path) -> Snapshot:
             name: json.loads(value)
             for name, value in connection.execute("SELECT name, value FROM notes")
         }
-        return Snapshot(path, seen, tuple(load_journal(connection)), totals, notes, alive)
+        copies = frozenset(
+            (files.unsigned(device), files.unsigned(inode), size, mtime_ns)
+            for device, inode, size, mtime_ns in connection.execute(
+                "SELECT device, inode, size, mtime_ns FROM copies"
+                " WHERE file IN (SELECT key FROM files)"
+            )
+        )
+        journal = tuple(load_journal(connection))
+        return Snapshot(path, seen, journal, totals, notes, alive, copies)
 
 
 def examine(path: Path) -> None:

@@ -222,6 +222,7 @@ class _Look:
             (file.identity.device, file.identity.inode): file for file in snapshot.files
         }
         self._files = snapshot.files
+        self._copies = snapshot.copies
         self._newest = newest
         self._began = STARTED in snapshot.notes  # from then on, new files are the daemon's
         self._now = wall()
@@ -275,6 +276,8 @@ class _Look:
         self, name: str, file: LogFile, size: int, known: FileSnapshot | None, source: Source | None
     ) -> FileStatus:
         offset, backlog = self._progress(known, size)
+        if (*file.id, size, os.fstat(file.fd).st_mtime_ns) in self._copies:
+            offset, backlog = size, 0
         newest = None if known is None else self._newest.get(known.key)
         age = self._age(file, offset, source) if backlog else None
         left = 0

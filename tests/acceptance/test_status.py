@@ -191,6 +191,27 @@ def test_a_log_that_was_rotated_while_the_daemon_was_down_is_found(
     assert seen["checkpoint"] == str(tmp_path / "checkpoint.db")
 
 
+def test_a_copy_of_what_was_read_is_no_backlog(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
+) -> None:
+    configure(tmp_path, sandbox.url)
+    log = tmp_path / "logs" / "access.log"
+    append(log, recent("/1"))
+    daemon = ingestor.start("run", "-c", "config.yaml")
+    until(lambda: sandbox.count() == 1)
+    copy = tmp_path / "logs" / "access.log.bak"
+    copy.write_bytes(log.read_bytes())
+    until(lambda: look(ingestor)["backlog"] == 0)
+    append(log, recent("/2"))
+    until(lambda: sandbox.count() == 2)
+    assert daemon.stop() == 0
+    look(ingestor, 0, "--max-lag", "1s")
+    files = {file["path"]: file for file in look(ingestor)["sources"][0]["files"]}
+    assert (files[str(copy)]["offset"], files[str(copy)]["backlog"]) == (len(recent("/1")), 0)
+    append(copy, recent("/3"))
+    assert look(ingestor, 1, "--max-lag", "1s")["backlog"] == copy.stat().st_size
+
+
 def test_without_a_checkpoint_the_error_says_so(ingestor: Command, tmp_path: Path) -> None:
     configure(tmp_path, "http://127.0.0.1:9")
     assert "there is no checkpoint" in ingestor("status", "-c", "config.yaml", code=2).stderr
