@@ -63,6 +63,9 @@ class Sites:
             patterns = host_patterns(site.match or (site.hostname,), f"sites[{i}].match")
             self._sites.append((site, patterns))
         self._own = _OwnHosts(sites)
+        # Scanners ask for any host: of a thousand sites each would be asked about each of them.
+        names = [name for site in sites for name in site.match or (site.hostname,)]
+        self._any = host_patterns(names, "sites")
         self._only = sites[0] if len(sites) == 1 else None
 
     def place(self, vhost: str, default: Site | None) -> Place | None:
@@ -74,6 +77,8 @@ class Sites:
         """
         if not vhost:
             site = default or self._only
+        elif self._sites and not self._any.match(vhost):
+            return None
         elif self._sites:
             site = next((site for site, patterns in self._sites if patterns.match(vhost)), None)
         else:

@@ -238,3 +238,16 @@ def test_many_sites_cost_hardly_more_than_one_where_others_pages_are_asked_for(
         assert ours.decide(hit(target=f"http://www.{number}.test/", host="")) is Reason.TARGET
     assert ours.decide(hit(target="http://a.shop-7.example/", host="")) is not Reason.TARGET
     assert time.process_time() - began < 20
+
+
+def test_many_sites_cost_hardly_more_than_one_where_a_vhost_is_none_of_theirs(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    """Visitors write the host name: half a minute where each site is asked about each of them."""
+    names = [f"shop-{number}.example" for number in range(3_000)]
+    ours = rules(sites=tuple(Site(A.website, name, (name, f"*.{name}")) for name in names))
+    began = time.process_time()
+    for number in range(40_000):
+        assert ours.decide(hit(host=f"www.{number}.test")) is Reason.NO_SITE
+    assert website_and_host(ours.decide(hit(host="a.shop-7.example")))[1] == "a.shop-7.example"
+    assert time.process_time() - began < 20
