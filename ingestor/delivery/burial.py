@@ -79,14 +79,17 @@ class Burial:
         self._untold += count
         if self._clock() < self._tell_at:
             return
+        place = kept = ""  # where dead letters are sent again, they are in their file already
+        if self._letters is not None:
+            place = f", such as the one at offset {letter.offset} of {printable(letter.file)}"
+            kept = f" They are kept in {self._letters.path}."
         logger.warning(
-            "%d page views were rejected, such as the one at offset %d of %s: %s: %s. %s",
+            "%d page views were rejected%s: %s: %s.%s",
             self._untold,
-            letter.offset,
-            printable(letter.file),
+            place,
             letter.reason,
             printable(letter.answer, 200),
-            "" if self._letters is None else f"They are kept in {self._letters.path}.",
+            kept,
         )
         self._untold, self._tell_at = 0, self._clock() + _TELL_EVERY
 
