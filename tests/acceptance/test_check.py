@@ -52,7 +52,8 @@ class Setup:
         extra: str = "",
     ) -> None:
         config = self.directory / "config.yaml"
-        config.touch(mode=0o640)
+        config.touch()
+        config.chmod(0o640 if "password" in umami else 0o644)
         config.write_text(
             f"umami: {{url: {self.url}{umami}}}\n"
             f"sites: {sites}\n"
