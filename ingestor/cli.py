@@ -8,13 +8,10 @@ configuration, 3 stopped by Umami. Imports of the rooms wait until a command nee
 from __future__ import annotations
 
 import asyncio
-import errno
-import glob
 import io
 import logging
 import os
 import sys
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,113 +19,26 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from ingestor import __version__
-from ingestor.errors import ConfigError, IngestorError, UsageError
-from ingestor.observe import printable, set_up
+from ingestor.errors import ConfigError, UsageError
+from ingestor.flags import (
+    as_service_user,
+    check_proxy,
+    job_of,
+    path_of,
+    prepare,
+    settings_of,
+    sites_of,
+)
+from ingestor.observe import set_up
+from ingestor.terminal import Commands, as_json, finish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
-    from ingestor.config import Config, Source
-    from ingestor.pipeline.job import Job
-
-log = logging.getLogger("ingestor")
-
-_VERBOSE = {"-v", "--verbose"}
-_GONE = "the directory it was started in is gone; cd first"
-_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO}
+    from ingestor.config import Config
 
 
-class _Commands(click.Group):
-    """Turns our errors into one line on standard error and their exit code."""
-
-    _code = 1  # to leave with where not even the error can be written
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run it; what cannot be written, --help and click's own errors too, is no traceback."""
-        try:
-            return super().main(*args, **kwargs)
-        except OSError as error:
-            if error.errno not in _UNWRITABLE:
-                raise
-            _write_nowhere()
-            _tell(f"the output cannot be written: {error.strerror}")
-            sys.exit(self._code)
-        finally:
-            _leave_errors_unwritten()
-
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        try:
-            return super().make_context(*args, **kwargs)
-        except click.ClickException as error:
-            self._code = error.exit_code
-            raise
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except IngestorError as error:
-            _tell(printable(str(error)))
-            ctx.exit(error.exit_code)
-        except BrokenPipeError:  # the reader of our output went away: head, less
-            _write_nowhere()
-            ctx.exit(1)
-        except click.ClickException as error:
-            self._code = error.exit_code
-            if isinstance(error, click.NoSuchOption) and error.option_name in _VERBOSE:
-                text = f"{error.message} It goes before the command: ingestor --verbose …"
-                raise click.UsageError(text, ctx=error.ctx) from None
-            raise
-        except (click.exceptions.Exit, click.Abort):
-            raise
-        except Exception as error:  # the last resort; nothing is lost by it
-            if isinstance(error, OSError) and error.errno in _UNWRITABLE:
-                raise
-            if isinstance(error, FileNotFoundError) and not _has_directory():
-                _tell(_GONE)
-                ctx.exit(2)
-            log.debug("where it happened", exc_info=error)
-            _tell(
-                f"an error of the program itself: {printable(repr(error)[:300])}. Nothing is lost. "
-                "Please report it with what `ingestor --verbose …` says."
-            )
-            ctx.exit(1)
-
-
-def _tell(text: str) -> None:
-    """Say it on standard error, if that can be written."""
-    with suppress(OSError):
-        click.echo(f"ingestor: {text}", err=True)
-
-
-def _has_directory() -> bool:
-    """Whether the working directory is still there, to which relative paths belong."""
-    try:
-        return bool(Path.cwd())
-    except OSError:
-        return False
-
-
-def _write_nowhere() -> None:
-    """Let what is printed from now on, and what still waits to be, go nowhere."""
-    _lead_nowhere(1)
-
-
-def _lead_nowhere(descriptor: int) -> None:
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)
-
-
-def _leave_errors_unwritten() -> None:
-    """Forget what standard error does not take: Python would try again, and exit with 120."""
-    try:
-        if sys.stderr is not None:
-            sys.stderr.flush()
-    except OSError:
-        _lead_nowhere(2)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="ingestor %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Say more: one line a file and a decision.")
 def main(*, verbose: bool) -> None:
@@ -189,21 +99,21 @@ def run(*, config: Path | None, checkpoint: str | None, poll: bool) -> None:
     """
     from ingestor.pipeline.daemon import run as do  # noqa: PLC0415 - start-up time
 
-    flags = {"checkpoint.path": _path(checkpoint), "follow.watchdog": False if poll else None}
+    flags = {"checkpoint.path": path_of(checkpoint), "follow.watchdog": False if poll else None}
 
     def load() -> Config:
-        settings = _load(config, flags, needs_file=True)
+        settings = settings_of(config, flags, needs_file=True)
         if not settings.sources:
             raise ConfigError("run: there are no sources; name the logs to follow under sources:.")
         if not settings.sites:
             raise ConfigError("run: there are no sites; name at least one website under sites:.")
         if settings.umami is None:
             raise ConfigError("run: where is Umami? Set umami.url in the configuration.")
-        _check_proxy(settings.umami.url)
+        check_proxy(settings.umami.url)
         return settings
 
     settings = load()
-    _as_service_user(settings)
+    as_service_user(settings)
     sys.exit(asyncio.run(do(settings, reload=load)))
 
 
@@ -249,26 +159,26 @@ def backfill(  # noqa: PLR0913 - an argument a flag
     """
     flags = {
         "umami.url": url,
-        "sites": _sites(website, hostname),
-        "checkpoint.path": _path(checkpoint),
+        "sites": sites_of(website, hostname),
+        "checkpoint.path": path_of(checkpoint),
     }
     suffices = url is not None and website is not None
-    settings = _load(config, flags, needs_file=not suffices, own_state=suffices, says=True)
+    settings = settings_of(config, flags, needs_file=not suffices, own_state=suffices, says=True)
     if settings.umami is None:
         raise ConfigError("backfill: where is Umami? Give --url, or umami.url in a configuration.")
     if not settings.sites:
         raise ConfigError("backfill: which website? Give --website, or sites: in a configuration.")
-    _check_proxy(settings.umami.url)
-    job = _job(settings, paths, format_, timezone, since, until)
+    check_proxy(settings.umami.url)
+    job = job_of(settings, paths, format_, timezone, since, until)
     jobs = jobs or len(os.sched_getaffinity(0))
     job = replace(job, jobs=jobs, allow_hidden=allow_hidden, allow_overlap=allow_overlap)
     own = suffices and checkpoint is None
     work = "ingestor.pipeline.backfill"
-    _as_service_user(settings, own=own, later=[work, "ingestor.formats.blocks"])
-    _prepare(job)
+    as_service_user(settings, own=own, later=[work, "ingestor.formats.blocks"])
+    prepare(job)
     from ingestor.pipeline.backfill import backfill as do  # noqa: PLC0415 - start-up time
 
-    _finish(asyncio.run(do(settings, job)), json_=json_)
+    finish(asyncio.run(do(settings, job)), json_=json_)
 
 
 @main.command()
@@ -304,14 +214,14 @@ def preview(  # noqa: PLR0913 - an argument a flag
     if lines + payloads + json_ > 1:
         raise UsageError("--lines, --payloads and --json exclude each other; give one.")
     sites = sites_of_flags(website or (hostname and NO_WEBSITE), hostname)
-    settings = _load(config, {"sites": sites}, own_state=True, says=True)
+    settings = settings_of(config, {"sites": sites}, own_state=True, says=True)
     if not settings.sites:
         settings = replace(settings, sites=sites_of_flags(NO_WEBSITE, hostname) or ())
-    job = _job(settings, paths, format_, timezone, since, until)
+    job = job_of(settings, paths, format_, timezone, since, until)
     show: Literal["lines", "payloads"] | None = (
         "lines" if lines else "payloads" if payloads else None
     )
-    _finish(do(settings, job, show=show), json_=json_, quiet=show is not None)
+    finish(do(settings, job, show=show), json_=json_, quiet=show is not None)
 
 
 @main.command()
@@ -342,12 +252,12 @@ def check(*, config: Path | None, checkpoint: str | None, logrotate: Path, json_
     if _is_given("logrotate") and not logrotate.exists():
         raise UsageError(f"--logrotate: there is no {logrotate}; check the path.")
     try:
-        settings = _load(config, {"checkpoint.path": _path(checkpoint)}, needs_file=True)
+        settings = settings_of(config, {"checkpoint.path": path_of(checkpoint)}, needs_file=True)
         found = do(settings, name=str(config or DEFAULT_PATH), rotation=logrotate)
     except UsageError as error:
         found = Remarks()
         found.fail("configuration", "", str(error), exit_code=error.exit_code)
-    _finish(found, json_=json_)
+    finish(found, json_=json_)
 
 
 @main.command()
@@ -372,10 +282,10 @@ def status(
         longest = None if max_lag is None else seconds(max_lag)
     except ValueError:
         raise UsageError(f"--max-lag: {max_lag!r} is no time; write 90s, 5m or 2h.") from None
-    flags = {"checkpoint.path": _path(checkpoint)}
-    settings = _load(config, flags, own_state=not DEFAULT_PATH.exists())
-    _as_service_user(settings)
-    _finish(do(settings, max_lag=longest), json_=json_)
+    flags = {"checkpoint.path": path_of(checkpoint)}
+    settings = settings_of(config, flags, own_state=not DEFAULT_PATH.exists())
+    as_service_user(settings)
+    finish(do(settings, max_lag=longest), json_=json_)
 
 
 @main.command("retry-rejected")
@@ -396,13 +306,13 @@ def retry_rejected(
     """
     from ingestor.pipeline.retry import retry_rejected as do  # noqa: PLC0415 - start-up time
 
-    flags = {"umami.url": url, "checkpoint.path": _path(checkpoint)}
-    settings = _load(config, flags, needs_file=url is None, own_state=url is not None)
+    flags = {"umami.url": url, "checkpoint.path": path_of(checkpoint)}
+    settings = settings_of(config, flags, needs_file=url is None, own_state=url is not None)
     if settings.umami is None:
         raise ConfigError("retry-rejected: where is Umami? Give --url, or umami.url.")
-    _check_proxy(settings.umami.url)
-    _as_service_user(settings)
-    _finish(asyncio.run(do(settings)), json_=json_)
+    check_proxy(settings.umami.url)
+    as_service_user(settings)
+    finish(asyncio.run(do(settings)), json_=json_)
 
 
 @main.group()
@@ -424,7 +334,7 @@ def show(*, config: Path | None, file: str | None, json_: bool) -> None:
     from ingestor.pipeline import checkpoints  # noqa: PLC0415 - start-up time
 
     snapshot = checkpoints.shown(_checkpointed(config, file))
-    click.echo(_json(snapshot) if json_ else checkpoints.as_text(snapshot))
+    click.echo(as_json(snapshot) if json_ else checkpoints.as_text(snapshot))
 
 
 @checkpoint.command()
@@ -452,9 +362,9 @@ def forget(*, config: Path | None, log: str, file: str | None) -> None:
 def _checkpointed(config: Path | None, file: str | None) -> Config:
     from ingestor.config import DEFAULT_PATH  # noqa: PLC0415 - start-up time
 
-    flags = {"checkpoint.path": _path(file)}
-    settings = _load(config, flags, own_state=not DEFAULT_PATH.exists())
-    _as_service_user(settings)
+    flags = {"checkpoint.path": path_of(file)}
+    settings = settings_of(config, flags, own_state=not DEFAULT_PATH.exists())
+    as_service_user(settings)
     return settings
 
 
@@ -498,202 +408,7 @@ async def _serve(receiver: Any) -> None:
         await until_stopped()
 
 
-def _load(
-    path: Path | None,
-    flags: dict[str, Any],
-    *,
-    needs_file: bool = False,
-    own_state: bool = False,
-    says: bool = False,
-) -> Config:
-    """Load the configuration: the named one, else the one in /etc, else defaults and flags.
-
-    ``own_state``: the command works without one, and a person has a checkpoint of their own.
-    ``says``: tell whose settings hold where nobody named a file.
-    """
-    from ingestor import config  # noqa: PLC0415 - start-up time
-
-    is_named = path is not None
-    if path is None and os.path.exists(config.DEFAULT_PATH):  # noqa: PTH110 - no error where it may not be seen
-        if os.access(config.DEFAULT_PATH, os.R_OK) or not own_state:
-            path = config.DEFAULT_PATH
-        if says:
-            words = "The settings are those of %s." if path else "%s is not readable: defaults."
-            log.info(words, config.DEFAULT_PATH)
-    if path is None and needs_file:
-        given = [key for key in ("umami.url", "sites") if flags.get(key) is not None]
-        if len(given) == 1:
-            raise ConfigError(
-                "--url and --website go together: give both, or a configuration (-c)."
-            )
-        if "sites" in flags:
-            raise ConfigError(
-                f"where to? Give --url and --website, or a configuration with -c FILE; there is "
-                f"none at {config.DEFAULT_PATH}."
-            )
-        path = config.DEFAULT_PATH  # its absence is the error to tell
-    if not is_named and own_state and flags.get("checkpoint.path") is None:
-        flags = flags | {"checkpoint.path": _own_checkpoint()}
-    return config.load(path, environment=os.environ, flags=flags)
-
-
 def _is_given(name: str) -> bool:
     """Whether the command line has this option."""
     source = click.get_current_context().get_parameter_source(name)
     return source is click.core.ParameterSource.COMMANDLINE
-
-
-def _as_service_user(settings: Config, *, own: bool = False, later: Sequence[str] = ()) -> None:
-    """Leave root's rights behind where the checkpoint is another user's."""
-    from ingestor.checkpoint import CheckpointOptions  # noqa: PLC0415 - start-up time
-    from ingestor.pipeline.service_user import become_service_user  # noqa: PLC0415 - start-up time
-
-    path = settings.checkpoint.path
-    become_service_user(path, own=own or path == CheckpointOptions().path, later=later)
-
-
-def _check_proxy(url: str) -> None:
-    """Raise ConfigError where the environment names a proxy that cannot be used."""
-    from yarl import URL  # noqa: PLC0415 - start-up time
-
-    from ingestor.delivery.proxy import proxy_of  # noqa: PLC0415 - start-up time
-
-    proxy_of(URL(url))
-
-
-def _prepare(job: Job) -> None:
-    """Start the server of processes where a backfill may want some, before the rest is read."""
-    from ingestor.pipeline.job import is_worth_processes  # noqa: PLC0415 - start-up time
-    from ingestor.pipeline.server import obstacle, start_server  # noqa: PLC0415 - start-up time
-
-    if is_worth_processes(job) and not obstacle():
-        with suppress(OSError, ImportError, NotImplementedError):  # the backfill says it
-            start_server()
-
-
-def _whole(path: str) -> str:
-    """A path as it is called from anywhere: the checkpoint is looked at from elsewhere too."""
-    if path == "-":
-        return path
-    try:
-        here = os.getcwd()  # noqa: PTH109 - as the next two, of text
-    except OSError:  # it was removed
-        return path
-    if not os.path.lexists(path):  # a glob, perhaps: the directory is none
-        here = glob.escape(here)
-    return os.path.join(here, path)  # noqa: PTH118
-
-
-def _path(text: str | None) -> Path | None:
-    if text is None:
-        return None
-    if not os.path.isabs(text) and not _has_directory():  # noqa: PTH117 - of text
-        raise UsageError(_GONE)
-    return Path(text)
-
-
-def _own_checkpoint() -> Path | None:
-    """Choose where a person without a configuration keeps the checkpoint.
-
-    None, the default: for root, and for who has no home.
-    """
-    if os.geteuid() == 0 or "INGESTOR_CHECKPOINT_PATH" in os.environ:
-        return None
-    try:
-        base = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
-    except RuntimeError:  # neither HOME nor an entry in /etc/passwd: as in a container
-        return None
-    return Path(base) / "ingestor" / "checkpoint.db"
-
-
-def _sites(website: str | None, hostname: str | None) -> Any:
-    from ingestor.config import sites_of_flags  # noqa: PLC0415 - start-up time
-
-    if hostname is not None and website is None:
-        raise UsageError("--hostname goes with --website; a configuration names it under sites:.")
-    return sites_of_flags(website, hostname)
-
-
-def _job(
-    settings: Config,
-    paths: tuple[str, ...],
-    format_: str | None,
-    timezone: str | None,
-    since: str | None,
-    until: str | None,
-) -> Any:
-    """Put together what to read: the paths given, or the configured sources."""
-    from ingestor.config import Source, parse_date  # noqa: PLC0415 - start-up time
-    from ingestor.pipeline.job import Job  # noqa: PLC0415 - start-up time
-
-    def moment(flag: str, text: str | None) -> int | None:
-        try:
-            return None if text is None else parse_date(text)
-        except ValueError:
-            raise UsageError(f"{flag}: {text!r} is no date; write 2026-01-31.") from None
-
-    if any(not path.strip() for path in paths):
-        raise UsageError(
-            "a path is empty (an unset variable?); name a file, a directory or a glob."
-        )
-    # A directory named by hand: all that is in it, but for the error logs.
-    named = [Source(path=_whole(p), include=("*",)) for p in paths]
-    if not named and not settings.sources:
-        raise UsageError("which logs? Name files, directories or globs, or `-`.")
-    changes = {"format": format_, "timezone": timezone}
-    configured = _changed(settings, settings.sources, changes)
-    begin, end = moment("--since", since), moment("--until", until)
-    if begin is not None and end is not None and begin >= end:
-        raise UsageError(f"--since {since} is not before --until {until}: nothing lies between.")
-    if not named:
-        return Job(configured, begin, end)
-    return Job(_changed(settings, named, changes), begin, end, named=True, configured=configured)
-
-
-def _changed(
-    settings: Config, sources: Sequence[Source], changes: Mapping[str, str | None]
-) -> tuple[Source, ...]:
-    """Give sources with what flags say of them."""
-    from ingestor.config import check_format, replace_source  # noqa: PLC0415 - start-up time
-
-    found = tuple(replace_source(source, **changes) for source in sources)
-    for i, source in enumerate(found):
-        try:
-            check_format(settings, i, source)
-        except ConfigError as error:
-            text = str(error)
-            for flag, value in changes.items():
-                if value is not None:
-                    text = text.replace(f"sources[{i}].{flag}", f"--{flag}")
-            raise UsageError(text) from None
-    return found
-
-
-def _finish(result: Any, *, json_: bool, quiet: bool = False) -> None:
-    """Print the summary and leave with the run's exit code."""
-    if json_:
-        click.echo(_json(result.as_json()))
-    else:
-        sys.stdout.flush()  # lines and payloads: whether they can be written is told by the code
-        click.echo(result.as_text(), err=quiet)
-    if result.error is not None:
-        _tell(printable(str(result.error)))
-    sys.exit(result.exit_code)
-
-
-def _json(value: Any) -> str:
-    import orjson  # noqa: PLC0415 - start-up time
-
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # a path that is no UTF-8
-        return orjson.dumps(_escaped(value)).decode()
-
-
-def _escaped(value: Any) -> Any:
-    r"""Give the same with bytes that are no text as ``\udcff``: JSON cannot hold them."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, dict):
-        return {_escaped(key): _escaped(each) for key, each in value.items()}
-    return [_escaped(each) for each in value] if isinstance(value, list | tuple) else value

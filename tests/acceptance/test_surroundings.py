@@ -89,7 +89,7 @@ def test_a_directory_that_is_gone_is_told(tmp_path: Path) -> None:
 
 
 def test_who_has_no_home_can_look_at_logs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from ingestor import cli  # noqa: PLC0415
+    from ingestor import flags  # noqa: PLC0415
 
     def nowhere(_path: Path) -> Path:
         raise RuntimeError("Could not determine home directory.")
@@ -98,9 +98,9 @@ def test_who_has_no_home_can_look_at_logs(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(Path, "expanduser", nowhere)
     for name in ("XDG_STATE_HOME", "INGESTOR_CHECKPOINT_PATH"):
         monkeypatch.delenv(name, raising=False)
-    assert cli._own_checkpoint() is None
+    assert flags._own_checkpoint() is None
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert cli._own_checkpoint() == tmp_path / "ingestor" / "checkpoint.db"
+    assert flags._own_checkpoint() == tmp_path / "ingestor" / "checkpoint.db"
 
 
 def test_a_configuration_of_others_says_who_may_read_it(

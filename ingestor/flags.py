@@ -1,0 +1,188 @@
+"""Flags become settings and jobs: what the command line says wins over file and environment."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ingestor.errors import ConfigError, UsageError
+from ingestor.terminal import GONE, has_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ingestor.config import Config, Source
+    from ingestor.pipeline.job import Job
+
+log = logging.getLogger("ingestor")
+
+
+def settings_of(
+    path: Path | None,
+    flags: dict[str, Any],
+    *,
+    needs_file: bool = False,
+    own_state: bool = False,
+    says: bool = False,
+) -> Config:
+    """Load the configuration: the named one, else the one in /etc, else defaults and flags.
+
+    ``own_state``: the command works without one, and a person has a checkpoint of their own.
+    ``says``: tell whose settings hold where nobody named a file.
+    """
+    from ingestor import config  # noqa: PLC0415 - start-up time
+
+    is_named = path is not None
+    if path is None and os.path.exists(config.DEFAULT_PATH):  # noqa: PTH110 - no error where it may not be seen
+        if os.access(config.DEFAULT_PATH, os.R_OK) or not own_state:
+            path = config.DEFAULT_PATH
+        if says:
+            words = "The settings are those of %s." if path else "%s is not readable: defaults."
+            log.info(words, config.DEFAULT_PATH)
+    if path is None and needs_file:
+        given = [key for key in ("umami.url", "sites") if flags.get(key) is not None]
+        if len(given) == 1:
+            raise ConfigError(
+                "--url and --website go together: give both, or a configuration (-c)."
+            )
+        if "sites" in flags:
+            raise ConfigError(
+                f"where to? Give --url and --website, or a configuration with -c FILE; there is "
+                f"none at {config.DEFAULT_PATH}."
+            )
+        path = config.DEFAULT_PATH  # its absence is the error to tell
+    if not is_named and own_state and flags.get("checkpoint.path") is None:
+        flags = flags | {"checkpoint.path": _own_checkpoint()}
+    return config.load(path, environment=os.environ, flags=flags)
+
+
+def as_service_user(settings: Config, *, own: bool = False, later: Sequence[str] = ()) -> None:
+    """Leave root's rights behind where the checkpoint is another user's."""
+    from ingestor.checkpoint import CheckpointOptions  # noqa: PLC0415 - start-up time
+    from ingestor.pipeline.service_user import become_service_user  # noqa: PLC0415 - start-up time
+
+    path = settings.checkpoint.path
+    become_service_user(path, own=own or path == CheckpointOptions().path, later=later)
+
+
+def check_proxy(url: str) -> None:
+    """Raise ConfigError where the environment names a proxy that cannot be used."""
+    from yarl import URL  # noqa: PLC0415 - start-up time
+
+    from ingestor.delivery.proxy import proxy_of  # noqa: PLC0415 - start-up time
+
+    proxy_of(URL(url))
+
+
+def prepare(job: Job) -> None:
+    """Start the server of processes where a backfill may want some, before the rest is read."""
+    from ingestor.pipeline.job import is_worth_processes  # noqa: PLC0415 - start-up time
+    from ingestor.pipeline.server import obstacle, start_server  # noqa: PLC0415 - start-up time
+
+    if is_worth_processes(job) and not obstacle():
+        with suppress(OSError, ImportError, NotImplementedError):  # the backfill says it
+            start_server()
+
+
+def job_of(
+    settings: Config,
+    paths: tuple[str, ...],
+    format_: str | None,
+    timezone: str | None,
+    since: str | None,
+    until: str | None,
+) -> Job:
+    """Put together what to read: the paths given, or the configured sources."""
+    from ingestor.config import Source, parse_date  # noqa: PLC0415 - start-up time
+    from ingestor.pipeline.job import Job  # noqa: PLC0415 - start-up time
+
+    def moment(flag: str, text: str | None) -> int | None:
+        try:
+            return None if text is None else parse_date(text)
+        except ValueError:
+            raise UsageError(f"{flag}: {text!r} is no date; write 2026-01-31.") from None
+
+    if any(not path.strip() for path in paths):
+        raise UsageError(
+            "a path is empty (an unset variable?); name a file, a directory or a glob."
+        )
+    # A directory named by hand: all that is in it, but for the error logs.
+    named = [Source(path=_whole(p), include=("*",)) for p in paths]
+    if not named and not settings.sources:
+        raise UsageError("which logs? Name files, directories or globs, or `-`.")
+    changes = {"format": format_, "timezone": timezone}
+    configured = _changed(settings, settings.sources, changes)
+    begin, end = moment("--since", since), moment("--until", until)
+    if begin is not None and end is not None and begin >= end:
+        raise UsageError(f"--since {since} is not before --until {until}: nothing lies between.")
+    if not named:
+        return Job(configured, begin, end)
+    return Job(_changed(settings, named, changes), begin, end, named=True, configured=configured)
+
+
+def _changed(
+    settings: Config, sources: Sequence[Source], changes: Mapping[str, str | None]
+) -> tuple[Source, ...]:
+    """Give sources with what flags say of them."""
+    from ingestor.config import check_format, replace_source  # noqa: PLC0415 - start-up time
+
+    found = tuple(replace_source(source, **changes) for source in sources)
+    for i, source in enumerate(found):
+        try:
+            check_format(settings, i, source)
+        except ConfigError as error:
+            text = str(error)
+            for flag, value in changes.items():
+                if value is not None:
+                    text = text.replace(f"sources[{i}].{flag}", f"--{flag}")
+            raise UsageError(text) from None
+    return found
+
+
+def sites_of(website: str | None, hostname: str | None) -> Any:
+    """Make the one site of --website and --hostname; None without. Raises UsageError."""
+    from ingestor.config import sites_of_flags  # noqa: PLC0415 - start-up time
+
+    if hostname is not None and website is None:
+        raise UsageError("--hostname goes with --website; a configuration names it under sites:.")
+    return sites_of_flags(website, hostname)
+
+
+def _whole(path: str) -> str:
+    """A path as it is called from anywhere: the checkpoint is looked at from elsewhere too."""
+    if path == "-":
+        return path
+    try:
+        here = os.getcwd()  # noqa: PTH109 - as the next two, of text
+    except OSError:  # it was removed
+        return path
+    if not os.path.lexists(path):  # a glob, perhaps: the directory is none
+        here = glob.escape(here)
+    return os.path.join(here, path)  # noqa: PTH118
+
+
+def path_of(text: str | None) -> Path | None:
+    """Make a path of a flag's text. Raises UsageError where it counts from nowhere."""
+    if text is None:
+        return None
+    if not os.path.isabs(text) and not has_directory():  # noqa: PTH117 - of text
+        raise UsageError(GONE)
+    return Path(text)
+
+
+def _own_checkpoint() -> Path | None:
+    """Choose where a person without a configuration keeps the checkpoint.
+
+    None, the default: for root, and for who has no home.
+    """
+    if os.geteuid() == 0 or "INGESTOR_CHECKPOINT_PATH" in os.environ:
+        return None
+    try:
+        base = os.environ.get("XDG_STATE_HOME") or str(Path("~/.local/state").expanduser())
+    except RuntimeError:  # neither HOME nor an entry in /etc/passwd: as in a container
+        return None
+    return Path(base) / "ingestor" / "checkpoint.db"
