@@ -115,11 +115,6 @@ class Batcher:
         """How many page views there is room for. What waits aside has room of its own, bounded."""
         return self._room - self.held + min(self.aside, _ASIDE * self._room)
 
-    @property
-    def crowded(self) -> bool:
-        """Whether somebody waits for room: there are more than those held."""
-        return bool(self._entrance) or self._granted
-
     def put(self, page_views: Sequence[PageView]) -> None:
         """Queue page views that there is room for, and wake workers."""
         if not self._queues:

@@ -139,7 +139,6 @@ class Delivery:
             books,
             shortest=shortest,
             longest=longest,
-            ends=not park,
             kept=kept,
             sleep=sleep,
             draw=draw,
@@ -236,6 +235,7 @@ class Delivery:
         """
         loop = asyncio.get_running_loop()
         end = None if timeout is None else loop.time() + timeout
+        self._suspects.all_came = not self._park
         try:
             async with asyncio.timeout_at(end):
                 if timeout is None or not self.looks_up:

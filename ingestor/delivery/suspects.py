@@ -33,8 +33,9 @@ def points_after(points: int, *, proved: bool, alone: bool, known: bool = False)
     """The points of a page view that failed once more, while Umami's database can be read.
 
     ``proved``: others were stored since it failed last. ``alone``: nothing is left to compare it
-    with; then a failure counts half, and only after one beside stored ones: without any, all of
-    Umami's storing may be what fails, unless it is ``known`` that it does not.
+    with, but others like it at the end of a backfill; then a failure counts half, and only after
+    one beside stored ones: without any, all of Umami's storing may be what fails, unless it is
+    ``known`` that it does not.
     """
     if proved:
         return points + _BESIDE_STORED
@@ -44,12 +45,10 @@ def points_after(points: int, *, proved: bool, alone: bool, known: bool = False)
 class Suspects:
     """Who waits aside, and what their failures prove.
 
-    ``ends``: no visitor comes any more whose page view could prove something, so that several may
-    be left at the end, alone with each other. ``kept``: they are dead letters already, and lose
-    nothing by being rejected again.
+    ``kept``: they are dead letters already, and lose nothing by being rejected again.
     """
 
-    def __init__(  # noqa: PLR0913 - clocks are injected one by one
+    def __init__(
         self,
         umami: Umami,
         batcher: Batcher,
@@ -57,7 +56,6 @@ class Suspects:
         *,
         shortest: float,
         longest: float,
-        ends: bool,
         kept: bool,
         sleep: Callable[[float], Awaitable[None]],
         draw: Callable[[], float] = random.random,
@@ -67,12 +65,13 @@ class Suspects:
         self._books = books
         self._shortest = shortest
         self._longest = longest
-        self._ends = ends
         self._kept = kept
         self._sleep = sleep
         self._draw = draw
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0  # page views aside
+        self._pointed = 0  # page views with points, aside and tried again
+        self.all_came = False  # no page view follows that could prove something
 
     def set_aside(self, parcel: Parcel, *, seconds: float | None = None) -> None:
         """Give a parcel back to the batcher after a while (by default, one that grows)."""
@@ -81,8 +80,15 @@ class Suspects:
             seconds = min(whole, self._longest, _LONGEST) * (0.5 + 0.5 * self._draw())
         task = asyncio.create_task(self._wait(parcel, seconds))
         self._waiting += len(parcel.page_views)
+        if parcel.points:
+            self._pointed += len(parcel.page_views)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def tried(self, parcel: Parcel) -> None:
+        """Note that a parcel came to its end, or waits aside once more."""
+        if parcel.points:
+            self._pointed -= len(parcel.page_views)
 
     def failed_beside_others(self, parcel: Parcel) -> None:
         """Some of one batch failed while Umami stored the others: each is tried alone."""
@@ -103,7 +109,7 @@ class Suspects:
 
     def proves_nothing(self, parcel: Parcel) -> bool:
         """Whether a page view was refused often enough, and nothing was stored beside it."""
-        tried = self._ends and not self._kept and parcel.tries >= ENOUGH
+        tried = not self._kept and parcel.tries >= ENOUGH
         return tried and not parcel.points and self._books.stored <= parcel.mark
 
     async def failed_alone(self, parcel: Parcel, *, refused: bool = False) -> tuple[bool, bool]:
@@ -116,14 +122,20 @@ class Suspects:
         last = self._waiting == 0 and self._batcher.held == 1
         points = parcel.points
         if works:
-            known = self._kept or (refused and self._books.stored > 0 and not self._batcher.crowded)
-            points = points_after(points, proved=proved, alone=last or self._ends, known=known)
+            known = self._kept or (refused and last and self.all_came and self._books.stored > 0)
+            alone = last or self._kept or self._are_all_pointed
+            points = points_after(points, proved=proved, alone=alone, known=known)
         if points >= ENOUGH:
             return True, False
         self.set_aside(
             replace(parcel, tries=parcel.tries + 1, points=points, mark=self._books.stored)
         )
         return False, not works or points == parcel.points
+
+    @property
+    def _are_all_pointed(self) -> bool:
+        """Whether all that is left failed beside stored ones: alone with each other, at the end."""
+        return self.all_came and self._pointed == self._batcher.held
 
     async def umami_works(self, website: str) -> bool:
         """Say whether Umami answers, with its database, to a request that is known to be good."""

@@ -145,6 +145,8 @@ class Workers:
         todo = [parcel] if parcel else []
         while todo and self._batcher.error is None:
             todo.extend(reversed(await self._deliver(todo.pop())))
+        if parcel:
+            self._suspects.tried(parcel)
         if parcel and len(parcel.page_views) == 1:
             self._settling.came_back(parcel.page_views[0])
 
@@ -186,11 +188,14 @@ class Workers:
         self, parcel: Parcel, batch: Batch, body: bytes, *, as_array: bool
     ) -> list[Parcel]:
         """Ask until there is an answer, and act on it."""
+        stored = self._books.stored
         try:
             exchange = await self._ask(batch, body, as_array=as_array)
         except TooLarge as refusal:
             return await self._halve(parcel, batch, body, refusal)
         except StoppedByUmami as error:
+            if not parcel.tries:  # what is stored meanwhile proves something already
+                parcel = replace(parcel, tries=1, mark=stored)
             return await self._refused(parcel, batch, error)
         except _MakeWay:
             self._journal.answered(batch, {})
@@ -347,14 +352,17 @@ class Workers:
         """What asks for nothing passes the firewall: find out which page view does not."""
         if len(parcel.page_views) > 1:
             return self._suspects.refused_together(parcel)
+        nothing_passes = self._suspects.proves_nothing(parcel)
         if refusal.before_3:
             why = "Umami refuses it for ever"
-        elif self._suspects.proves_nothing(parcel):
+        elif nothing_passes and not self._park:
             self._stopped(refusal, parcel)
             return []
         else:
             guilty, _ = await self._suspects.failed_alone(parcel, refused=True)
             if not guilty:
+                if nothing_passes:
+                    self._failed(TryAgain(str(refusal)), self._outage.round)
                 return []
             why = "it is refused each time, and what else is asked passes"
         await self._books.reject(parcel.page_views[0], why, str(refusal))

@@ -284,6 +284,32 @@ async def test_several_that_failed_beside_stored_ones_end_a_backfill_by_themselv
     assert ledger.outcomes == {Outcome.ACCEPTED: 7, Outcome.REJECTED: 3}
 
 
+async def test_an_outage_that_begins_amid_a_backfills_batch_convicts_none_of_it(
+    umami, ledger, views, deliver, refused, reply, tmp_path
+):
+    """Others are left that no request was answered for: their being stored can prove something."""
+    words = refused("server-error", 500)
+    asked = []
+
+    def script(request):
+        if request.number < 0 or len(asked) > 400:
+            return None
+        asked.append(request)
+        if len(asked) == 1:
+            return umami.batch_failing(request, dict.fromkeys(["/7", "/8", "/9"], words))
+        if request.path == "/api/batch":
+            return umami.batch_failing(request, dict.fromkeys(request.urls, words))
+        return reply(500, words)
+
+    umami.script = script
+    delivery = await deliver(
+        umami.url, workers=2, batch_size=10, dead_letters=tmp_path / "dead.jsonl"
+    )
+    await delivery.submit(views(40))
+    assert await delivery.drain(20)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 40}
+
+
 @pytest.mark.parametrize("status", [403, 413, 500])
 async def test_what_was_a_dead_letter_before_ends_as_one_where_nothing_else_is_sent(
     status, umami, ledger, views, deliver, reply
@@ -390,16 +416,38 @@ async def test_a_firewall_that_dislikes_every_page_view_makes_no_dead_letter(
     assert not letters.exists()
 
 
+@pytest.mark.parametrize("count", [40, 10])
 async def test_a_firewall_that_begins_to_dislike_every_page_view_ends_a_backfill(
-    umami, ledger, views, deliver, reply, tmp_path
+    count, umami, ledger, views, deliver, reply, tmp_path
 ):
     umami.script = lambda request: reply(403, b"<html>blocked") if request.number >= 3 else None
     letters = tmp_path / "dead.jsonl"
     delivery = await deliver(umami.url, workers=1, batch_size=2, dead_letters=letters)
+
+    async def backfill():
+        await delivery.submit(views(count))
+        await delivery.drain(20)
+
     with pytest.raises(BadCredentials, match="403: a web page"):
-        await delivery.submit(views(40))
+        await backfill()
     assert ledger.outcomes == {Outcome.ACCEPTED: 6}
     assert not letters.exists()
+
+
+async def test_a_firewall_that_dislikes_every_page_view_for_a_while_convicts_none_of_a_quiet_site(
+    umami, ledger, views, deliver, reply, tmp_path
+):
+    umami.script = lambda request: (
+        reply(403, b"<html>blocked") if 1 <= request.number < 60 else None
+    )
+    letters = tmp_path / "dead.jsonl"
+    delivery = await deliver(umami.url, park=True, dead_letters=letters)
+    for number in range(3):
+        await delivery.submit(views(1, start=number))
+        assert await delivery.drain(20)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 3}
+    assert not letters.exists()
+    assert ledger.is_away[-1] is None, "it was told of, and is over"
 
 
 async def test_a_fatal_answer_lets_the_requests_under_way_come_back(
