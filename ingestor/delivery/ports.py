@@ -96,8 +96,11 @@ class Report(Protocol):
         """
         ...
 
-    def doubted(self, website: str, count: int) -> None:
-        """``count`` page views are sent again although Umami may have stored them."""
+    def doubted(self, website: str, count: int, *, answered: bool = False) -> None:
+        """``count`` page views are sent again although Umami may have stored them.
+
+        Of those under way it is said with each try; of ``answered`` ones, which are not, once.
+        """
         ...
 
     def away(self, since: float | None) -> None:

@@ -241,7 +241,7 @@ class Resolver:
         more = found.surplus - doubt.doubled
         if more > 0:
             doubt.doubled += more
-            self._report.doubted(doubt.batch.website, more)
+            self._report.doubted(doubt.batch.website, more, answered=True)
             logger.warning(
                 "%d page views of website %s are double: Umami stored them later than it could "
                 "be waited for (tag %s)",

@@ -286,7 +286,7 @@ class Workers:
     def _doubted(self, parcel: Parcel) -> Parcel:
         """Report, once, that a 500 may have come after page views were stored."""
         if not parcel.doubted:
-            self._report.doubted(parcel.website, len(parcel.page_views))
+            self._report.doubted(parcel.website, len(parcel.page_views), answered=True)
         return replace(parcel, doubted=True)
 
     def _took(self, parcel: Parcel, rest: Rest, exchange: _Exchange) -> None:

@@ -63,7 +63,7 @@ class Ledger:
         self._proved: set[int] = set()  # files with a marker of this run
         self._websites: Collection[str] = ()  # that this process sends for, once it said so
         self._told: set[int] = set()  # batches that earlier runs left in doubt …
-        self._handed_on: dict[int, JournalEntry] = {}  # … and delivery has taken up
+        self._handed_on: dict[int, tuple[str, int]] = {}  # … and delivery has taken up: how many
 
     # What the reading side tells.
 
@@ -263,7 +263,7 @@ class Ledger:
         if self._store is None:
             return []
         entries = [entry for entry in self._store.in_doubt() if entry.id not in self._handed_on]
-        self._handed_on.update((entry.id, entry) for entry in entries)
+        self._handed_on.update((entry.id, (entry.website, entry.count)) for entry in entries)
         count = sum(entry.count for entry in entries)
         self.counts.lines += count
         self.counts.page_views += count
@@ -336,16 +336,16 @@ class Ledger:
             if self.totals is not None:
                 self.totals.resettled(count)
 
-    def doubted(self, website: str, count: int) -> None:
+    def doubted(self, website: str, count: int, *, answered: bool = False) -> None:
         """Count page views that are sent again although Umami may have stored them."""
         log.debug("%d page views of website %s may be double", count, website)
+        if answered:  # by a 500, or found to be double when all is over
+            self._note_doubted(website, count)
+            return
         # A day of retries makes no more double than is under way.
         sizes = [(batch.website, len(batch.page_views)) for batch in self._open.values()]
-        sizes += [(entry.website, entry.count) for entry in self._handed_on.values()]
+        sizes += self._handed_on.values()
         under_way = sum(size for where, size in sizes if where == website)
-        if not under_way:  # answered already: by a 500, or found to be double when all is over
-            self.counts.doubted += count
-            return
         self._doubtful[website] = min(self._doubtful.get(website, 0) + count, under_way)
 
     def _note_doubted(self, website: str, count: int) -> None:

@@ -68,8 +68,9 @@ class Retried:
 
     def as_json(self) -> dict[str, Any]:
         """The object of ``--json``."""
-        names = ("letters", "accepted", "refused_as_bot", "rejected", "filtered", "unreadable")
-        return {"path": str(self.path)} | {n: getattr(self, n) for n in names} | {"left": self.left}
+        names = ["letters", "accepted", "refused_as_bot", "rejected", "filtered", "unreadable"]
+        counts = {name: getattr(self, name) for name in [*names, "left", "doubted"]}
+        return {"path": str(self.path)} | counts
 
     def as_text(self) -> str:
         """One line for people."""
@@ -140,12 +141,14 @@ class _Books(Ledger):
         kept: set[bytes] = set()
         doubtful = 0
         for sent in self._under_way.left():
+            count = len(self._resending.open_among(sent.letters.values()))
             if sent.bodies is None:
                 self._under_way.strike(sent.id)
-            else:
+                self.counts.doubted += count
+            else:  # delivery reports them as it sends them
                 kept.update(sent.letters.values())
             if sent.bodies is None or not looked_up:
-                doubtful += len(self._resending.open_among(sent.letters.values()))
+                doubtful += count
         if doubtful:
             log.warning(
                 "The last run was killed with %d dead letters sent and not answered; they are "
@@ -157,11 +160,12 @@ class _Books(Ledger):
 
     def left_in_doubt(self) -> list[Left]:
         """Give what a killed run sent with exactly-once."""
-        return [
-            Left(sent.id, sent.website, sent.tag or "", sent.bodies)
-            for sent in self._under_way.left()
-            if sent.bodies is not None
-        ]
+        kept: list[Left] = []
+        for sent in self._under_way.left():
+            if sent.bodies is not None:
+                self._handed_on[sent.id] = sent.website, len(sent.letters)
+                kept.append(Left(sent.id, sent.website, sent.tag or "", sent.bodies))
+        return kept
 
     def strays(self) -> set[str]:
         """Give the websites under way that are in no site."""

@@ -250,7 +250,7 @@ def test_killed_in_the_middle_the_next_run_says_how_much_may_be_double(
     until(lambda: umami.count() == 22)  # one alone, and ten twice: it works on without its client
     again = ingestor("retry-rejected", "-c", "config.yaml")
     assert "up to 10 may be double" in again.stderr
-    assert "19 accepted" in again.stdout
+    assert "19 accepted, of them up to 10 double;" in again.stdout
     assert umami.count() == 1 + 30 + 10
     assert not list(tmp_path.glob("dead-letters.jsonl*[!k]"))
 

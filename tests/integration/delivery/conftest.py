@@ -307,8 +307,9 @@ class Ledger:
         self.outcomes[Outcome.ACCEPTED] -= count
         self.outcomes[outcome] += count
 
-    def doubted(self, website: str, count: int) -> None:
-        assert website
+    def doubted(self, website: str, count: int, *, answered: bool = False) -> None:
+        under_way = [batch for batch in self.in_flight.values() if batch.website == website]
+        assert answered or sum(len(batch.page_views) for batch in under_way) >= count
         self.doubts += count
 
     def away(self, since: float | None) -> None:

@@ -146,6 +146,22 @@ def test_without_a_look_up_it_is_sent_again_from_the_journal_and_may_be_double(
     assert ledger.counts.doubted == 3
 
 
+async def test_what_was_answered_is_counted_whole_though_little_is_under_way(
+    opened: Callable[..., Store],
+) -> None:
+    store = opened()
+    ledger = ledger_of(store)
+    batch = batch_of(ledger, register(store), tagged=False)
+    store.journal(batch)
+    await ledger.before_send(batch)
+    ledger.doubted(SITE, 50, answered=True)  # another batch, by a 500
+    assert ledger.counts.doubted == 50
+    ledger.doubted(SITE, 3)
+    ledger.answered(batch, {Outcome.ACCEPTED: batch.page_views})
+    assert ledger.counts.doubted == 50 + 3
+    assert sum(accepted_by_day([store.totals()], SITE).values()) == 3 + 50 + 3
+
+
 def test_without_bodies_it_is_read_again_and_may_be_double(
     opened: Callable[..., Store], caplog: pytest.LogCaptureFixture
 ) -> None:
