@@ -92,6 +92,7 @@ class Umami:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.shown = options.shown
+        self.is_before_3 = False  # by the words of its refusals, once `facts` has asked
         base = URL(options.url)
         self._root = base.with_query(None).with_fragment(None)
         self._send = self.route("/api/send")
@@ -186,6 +187,7 @@ class Umami:
     async def _fields(self) -> frozenset[str]:
         """Ask for all at once, and one by one where a refusal names none of them."""
         known = await self._probe(self._send, _body({"website": _NOBODY, **_WRONG}), read_fields)
+        self.is_before_3 = known is None
         if known is not None:
             return known
         found: set[str] = set()

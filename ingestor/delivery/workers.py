@@ -353,7 +353,7 @@ class Workers:
         if len(parcel.page_views) > 1:
             return self._suspects.refused_together(parcel)
         nothing_passes = self._suspects.proves_nothing(parcel)
-        if refusal.before_3:
+        if refusal.before_3 and self._umami.is_before_3:
             why = "Umami refuses it for ever"
         elif nothing_passes and not self._park:
             self._stopped(refusal, parcel)

@@ -375,6 +375,21 @@ async def test_a_firewall_that_dislikes_one_url_rejects_that_one_alone(
     assert ledger.parked_websites == set()
 
 
+async def test_a_gateway_that_says_forbidden_for_a_while_is_not_taken_for_umami_2(
+    umami, ledger, views, deliver, reply, tmp_path
+):
+    """Umami 2 says no more where it blocks an address; this one is no Umami 2."""
+    umami.script = lambda request: (
+        reply(403, {"error": "Forbidden"}) if 0 <= request.number < 8 else None
+    )
+    letters = tmp_path / "dead.jsonl"
+    delivery = await deliver(umami.url, batch_size=4, dead_letters=letters)
+    await delivery.submit(views(8))
+    assert await delivery.drain(20)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 8}
+    assert not letters.exists()
+
+
 @pytest.mark.parametrize("mode", ["auto", "send", "batch"])
 @pytest.mark.parametrize("disliked", [{"/0": 403}, {"/9": 406}, {"/3": 403, "/7": 403, "/8": 403}])
 async def test_a_firewalls_dislikes_are_found_out_where_a_backfill_ends_with_them(
