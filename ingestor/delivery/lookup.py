@@ -95,7 +95,7 @@ class Lookup:
         return await self.get(f"/api/websites/{website}", {}, read_reset)
 
     async def stored(self, tagged: Tagged) -> Counter[Stored]:
-        """List the stored page views of a tag, `bare`."""
+        """List the stored page views of a tag."""
         path = f"/api/websites/{tagged.website}"
         span = {
             "startAt": str(tagged.first * 1000),
@@ -116,7 +116,7 @@ class Lookup:
             rows.update(page.rows)
         if len(rows) != count and count > 0:
             raise TryAgain("the list of page views changes while it is read")
-        return Counter(row.bare for row in rows.values())
+        return Counter(rows.values())
 
     async def get(
         self, path: str, query: Mapping[str, str], read: Callable[..., T], *, again: bool = True

@@ -207,8 +207,9 @@ class Resolver:
         """
         views = doubt.batch.page_views
         people = [p for p in taken if self._settling.verdict_on(views[p]) is False]
-        expected = Counter(self._keys(doubt, people).values())
-        if all(key is None or listed[key] >= count for key, count in expected.items()):
+        missing = Counter(key.bare for key in self._keys(doubt, people).values() if key)
+        missing.subtract(row.bare for row in listed.elements())
+        if all(count <= 0 for count in missing.values()):
             return
         doubt.lags += 1
         if doubt.lags > _LAGS_MAX:
@@ -224,10 +225,9 @@ class Resolver:
     def _keys(self, doubt: Doubt, places: Iterable[int]) -> dict[int, Stored | None]:
         views = doubt.batch.page_views
         return {
-            place: stored and stored.bare
+            place: as_stored(views[place].payload)
             for place in places
             if self._settling.verdict_on(views[place]) is not True
-            for stored in (as_stored(views[place].payload),)
         }
 
     async def _settle(self, doubt: Doubt, unclear: Iterable[int]) -> None:

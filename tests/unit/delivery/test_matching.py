@@ -36,6 +36,16 @@ def test_what_can_never_be_stored_is_missing():
     assert match({A: 1}, {0: None, 1: A}, {}).missing == [0]
 
 
+def test_a_row_is_taken_for_the_page_view_of_its_very_path_before_one_with_another_slash():
+    slash = A._replace(path="/a/")
+    assert match({A: 1}, {0: slash, 1: A}, {}).found == [1]
+    assert match({slash: 1}, {0: A, 1: slash}, {}).found == [1]
+    removed = match({A: 2}, {0: slash, 1: A}, {})
+    assert (removed.found, removed.surplus) == ([0, 1], 0)
+    known = match({A: 1}, {0: A}, {1: slash})
+    assert (known.found, known.unclear) == ([], [0, 1]), "which of them is there?"
+
+
 KEYS = st.sampled_from([A, B, C])
 
 
