@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import orjson
 
+from ingestor.delivery.failures import will_pass
 from ingestor.errors import BadCredentials, TryAgain
 
 WORDS_MAX = 2_000  # characters of Umami's words that are kept
@@ -92,36 +93,6 @@ class NoSuchRoute(TryAgain):
 
 COUNTED = Reading(Verdict.COUNTED)
 
-# An outage by what Prisma, PostgreSQL or Node call it. Passing wins over permanent, so that an
-# outage never makes a dead letter.
-_PASSING_CODES = frozenset(
-    {"P2024", "P2028", "P2034", "P2037"}  # pool timeout, transaction trouble, too many connections
-    | {"ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EPIPE", "EAI_AGAIN", "ENOTFOUND"}
-    | {"EHOSTUNREACH", "ENETUNREACH", "ENOSPC", "EMFILE"}
-    | {"DatabaseNotReachable", "ConnectionClosed", "SocketTimeout", "TooManyConnections"}
-    | {"TransactionWriteConflict", "TransactionAlreadyClosed", "DatabaseAccessDenied"}
-    | {"AuthenticationFailed", "TlsConnectionError", "DatabaseDoesNotExist"}
-    | {"PrismaClientInitializationError", "PrismaClientRustPanicError"}
-)
-_PASSING_PRISMA = re.compile(r"P10\d\d\Z")  # P1000-P1017: cannot reach or use the database
-# SQLSTATE classes: connection, transaction state, authorization, catalog, rollback, resources,
-# object state, operator intervention, system error.
-_PASSING_STATES = frozenset({"08", "25", "28", "3D", "40", "53", "55", "57", "58"})
-_PERMANENT_CODES = frozenset(
-    {"P2000", "P2005", "P2006", "P2007", "P2020", "P2033"}
-    | {"ERR_INVALID_URL", "PrismaClientValidationError"}
-    | {"LengthMismatch", "ValueOutOfRange", "InvalidInputValue"}
-)
-_SQLSTATE = re.compile(r"[0-9][0-9A-Z]{4}\Z")
-# Prisma 6, in Umami 2, tells the database's own code in its text alone; what stands before it
-# there is Prisma's, what visitors sent comes after.
-_UNKNOWN = "PrismaClientUnknownRequestError"
-_IN_WORDS = re.compile(
-    r'(?:PostgresError \{ code|MysqlError \{.{1,300}? state): "(\w{5})"', re.DOTALL
-)
-_CODE_KEYS = ("code", "originalCode", "kind", "name")
-_NESTED_KEYS = ("errorObject", "cause", "meta", "driverAdapterError")
-_DEPTH_MAX = 6
 _NOT_FOUND = "website not found"
 # What Umami never says and no time mends. Firewalls choose among them: 403, ModSecurity 406, naxsi
 # 418; 431 is theirs, too, where a page view's headers are all the same.
@@ -197,7 +168,7 @@ def read_send(raw: Raw, *, now: float) -> tuple[Reading, str | None]:
                 return Reading(Verdict.STORED), token
         raise _disbelieved(raw)
     if raw.status == 500:  # noqa: PLR2004 - likewise
-        return Reading(_classify(body), words), None
+        return Reading(_verdict_on(body), words), None
     return _refused(raw, body, words), None
 
 
@@ -213,7 +184,7 @@ def read_batch(raw: Raw, size: int, *, now: float) -> Readings:
         return _counted(raw, body, size)
     words = printable(raw.body, WORDS_MAX)
     if raw.status == 500:  # noqa: PLR2004 - likewise
-        return Readings([Reading(_classify(body), words)] * size, whole=True)
+        return Readings([Reading(_verdict_on(body), words)] * size, whole=True)
     reading = _refused(raw, body, words)
     if reading.verdict is Verdict.UNKNOWN_WEBSITE:
         return Readings([reading] * size, whole=True)
@@ -336,7 +307,7 @@ def _detail(response: dict[str, object]) -> Reading:
         return Reading(Verdict.REJECTED, words)
     if isinstance(status, int) and (status > 500 or status in {408, 429}):  # noqa: PLR2004 - likewise
         return Reading(Verdict.AGAIN, words)
-    return Reading(_classify(response), words)
+    return Reading(_verdict_on(response), words)
 
 
 def _refused(raw: Raw, body: object, words: str) -> Reading:
@@ -384,39 +355,12 @@ def _error_code(body: object) -> object:
     return error.get("code") if isinstance(error, dict) else None
 
 
-def _classify(body: object) -> Verdict:
-    """Tell an outage from a page view that can never be stored, or say that it cannot be told.
-
-    `P2010` alone proves nothing: it is what Prisma says of any raw query.
-    """
-    codes = set(_codes(body.get("error") if isinstance(body, dict) else None))
-    if any(_passes(code) for code in codes):
-        return Verdict.AGAIN
-    if any(
-        code in _PERMANENT_CODES or (code[:2] == "22" and _SQLSTATE.match(code)) for code in codes
-    ):
-        return Verdict.REJECTED
-    return Verdict.SUSPECT
-
-
-def _passes(code: str) -> bool:
-    return (
-        code in _PASSING_CODES
-        or _PASSING_PRISMA.match(code) is not None
-        or (code[:2] in _PASSING_STATES and _SQLSTATE.match(code) is not None)
-    )
-
-
-def _codes(node: object, depth: int = 0) -> list[str]:
-    """All codes, kinds and names of an error, in every place where Prisma's layers put them."""
-    if not isinstance(node, dict) or depth > _DEPTH_MAX:
-        return []
-    found = [node[key] for key in _CODE_KEYS if isinstance(node.get(key), str)]
-    if node.get("name") == _UNKNOWN and (said := _IN_WORDS.search(str(node.get("message", "")))):
-        found.append(said[1])
-    for key in _NESTED_KEYS:
-        found.extend(_codes(node.get(key), depth + 1))
-    return found
+def _verdict_on(failure: object) -> Verdict:
+    """Tell an outage from a page view that can never be stored, or say that it cannot be told."""
+    passes = will_pass(failure.get("error") if isinstance(failure, dict) else None)
+    if passes is None:
+        return Verdict.SUSPECT
+    return Verdict.AGAIN if passes else Verdict.REJECTED
 
 
 def _json(body: bytes) -> object:
