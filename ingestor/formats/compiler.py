@@ -152,10 +152,8 @@ def merged(parts: Sequence[Part]) -> list[Part]:
 
 def _together(first: Meaning, second: Meaning) -> Meaning | None:
     """Give what two fields without anything between them tell together, or None."""
-    if first.role is Role.PATH and second.role is Role.QUERY:
+    if first.role in {Role.PATH, Role.TARGET} and second.role is Role.QUERY:
         return TARGET
-    if first.role is Role.TARGET and second.role is Role.QUERY:
-        return first
     if first.role is second.role is Role.NONE and Shape.TRAILING not in {
         first.shape,
         second.shape,

@@ -131,8 +131,8 @@ def header(name: str) -> Meaning:
 FORWARDED_FOR = Meaning(Role.FORWARDED_FOR, shape=Shape.ADDRESSES, sent=True)
 REQUEST = Meaning(Role.REQUEST, shape=Shape.TEXT, natural=URL_CHARACTERS + b" ", sent=True)
 TARGET = Meaning(Role.TARGET, shape=Shape.TEXT, natural=URL_CHARACTERS, sent=True)
-PART_OF_TARGET = replace(TARGET, rank=1)  # its query may stand elsewhere
 PATH = Meaning(Role.PATH, shape=Shape.TEXT, natural=URL_CHARACTERS.replace(b"?", b""), sent=True)
+PART_OF_TARGET = replace(TARGET, rank=1, natural=PATH.natural)  # its query may stand elsewhere
 QUERY = Meaning(Role.QUERY, shape=Shape.TEXT, natural=URL_CHARACTERS, sent=True)
 METHOD = Meaning(Role.METHOD)
 PROTOCOL = Meaning(Role.PROTOCOL)

@@ -62,6 +62,8 @@ def test_the_request_in_parts_and_headers_kept_in_variables_are_known() -> None:
         ("%HM %HP %HQ", "GET /caf%C3%A9 ?a=%20b"),
         ("%HM %HP%HQ", "GET /caf%C3%A9?a=%20b"),
         ('%HM "%[path]" "%HQ"', 'GET "/caf%C3%A9" "?a=%20b"'),
+        ("%HM %[path]?%[query]", "GET /caf%C3%A9?a=%20b"),
+        ('"%HM %[path]?%[query] %HV"', '"GET /caf%C3%A9?a=%20b HTTP/1.1"'),
     ],
 )
 def test_a_path_is_as_it_was_sent(parts: str, line: str) -> None:
@@ -70,16 +72,17 @@ def test_a_path_is_as_it_was_sent(parts: str, line: str) -> None:
     hit = text.parse(f"192.0.2.10 22/Nov/2026:09:11:12 +0000 {line} 200".encode(), LATEST)
     assert isinstance(hit, Hit), hit
     assert hit.target == "/caf%C3%A9?a=%20b"
-    in_json = format_named(
-        'log-format \'{"ip":"%ci","time":"%trg","path":"%HP","query":"%HQ","status":%ST}\''
-    )
-    hit = in_json.parse(
-        b'{"ip":"192.0.2.10","time":"22/Nov/2026:09:11:12 +0000","path":"/caf%C3%A9",'
-        b'"query":"?a=%20b","status":200}',
-        LATEST,
-    )
-    assert isinstance(hit, Hit), hit
-    assert hit.target == "/caf%C3%A9?a=%20b"
+    for keys, values in [
+        ('"path":"%HP","query":"%HQ"', b'"path":"/caf%C3%A9","query":"?a=%20b"'),
+        ('"url":"%[path]?%[query]"', b'"url":"/caf%C3%A9?a=%20b"'),
+    ]:
+        in_json = format_named(f'log-format \'{{"ip":"%ci","time":"%trg",{keys},"status":%ST}}\'')
+        hit = in_json.parse(
+            b'{"ip":"192.0.2.10","time":"22/Nov/2026:09:11:12 +0000",' + values + b',"status":200}',
+            LATEST,
+        )
+        assert isinstance(hit, Hit), hit
+        assert hit.target == "/caf%C3%A9?a=%20b"
 
 
 def test_quotes_for_all_that_follows_are_understood() -> None:
