@@ -26,8 +26,10 @@ Columns = Sequence[bytes]
 Build = Callable[[Columns, int], Hit | Malformed]
 Decode = Callable[[bytes], str]
 
-# A connection that was closed before an answer is logged as 0, 000 (nginx) or - (Traefik).
-_STATUSES = {f"{status:03d}".encode(): status for status in range(1000)} | {b"0": 0, b"-": 0}
+# A connection that was closed before an answer is logged as 0, 000 (nginx), - (Traefik) or -1
+# (HAProxy).
+_STATUSES = {f"{status:03d}".encode(): status for status in range(1000)}
+_STATUSES |= dict.fromkeys((b"0", b"-", b"-1"), 0)
 _SCHEMES = {
     "http": "http",
     "https": "https",

@@ -41,6 +41,14 @@ def test_its_default_is_read_however_it_is_quoted(written: str, captured: str) -
     assert (hit.method, hit.target, hit.protocol) == ("GET", "/pricing?a=b", "HTTP/1.1")
 
 
+def test_a_request_that_got_no_answer_is_one() -> None:
+    """HAProxy writes -1 where a client gave up in the queue: no such line speaks against a log."""
+    line = (FRONT.replace(" 200 2750 ", " -1 0 ") + REST.format("")).encode()
+    hit = format_named(HTTPLOG, timezone=BERLIN).parse(line, LATEST)
+    assert isinstance(hit, Hit), hit
+    assert (hit.target, hit.status) == ("/pricing?a=b", 0)
+
+
 def test_the_request_in_parts_and_headers_kept_in_variables_are_known() -> None:
     definition = (
         'log-format "%[src] %trg %HM %HP%HQ %HV %ST %{+Q}[var(txn.host)] '
