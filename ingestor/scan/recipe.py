@@ -131,7 +131,7 @@ class Recipe:
         """Say why no line's time can be read; JSON's may be written in any way."""
         name, named = printable(self.name), printable(self.format)
         if self.timezone is None:
-            in_utc = format_named(self.format, timezone=UTC).for_file([line])
+            in_utc = format_named(self.format, timezone=UTC).for_file(sample_lines(self.head))
             if in_utc.parse(line, latest) is not Malformed.TIME:
                 return (
                     f"the time in the lines of {name} names no time zone: set `timezone`, for "

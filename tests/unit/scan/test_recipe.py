@@ -88,6 +88,15 @@ def test_times_without_a_zone_do_not_use_a_log_up(name: str) -> None:
     assert recipe.scanner(Rules(PageViewOptions(), (SITE,)), lambda: NOW)
 
 
+@pytest.mark.parametrize("name", ["w3c", "iis"])
+def test_a_clock_that_was_wrong_is_no_lack_of_a_zone(name: str) -> None:
+    """A log's own header says how its lines are read."""
+    header = "#Fields: date time s-sitename c-ip cs-method cs-uri-stem sc-status cs(User-Agent)\n"
+    log = f"{header}1970-01-01 00:11:12 W3SVC1 192.0.2.10 GET /pricing 200 Mozilla/5.0\n"
+    with pytest.raises(FormatError, match="tells a time between 1995 and tomorrow"):
+        scanner(log, name)
+
+
 @pytest.mark.parametrize(
     ("text", "other"),
     [
