@@ -31,6 +31,7 @@ if typing.TYPE_CHECKING:
 _LOADER = yaml.SafeLoader  # not libyaml's: a deeply nested file would overrun its stack
 # Upper case only: nginx's own ${variables} in a log format are lower case.
 _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
+_LIKE_A_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")  # $NAME, ${name}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.ASCII)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.ASCII | re.IGNORECASE)
@@ -204,9 +205,13 @@ class Reader:
     def _require_known(self, node: yaml.Node, key: str, place: Place) -> None:
         """Raise ConfigError, without telling it, where a part of a secret looks like a variable."""
         text = node.value if isinstance(node, yaml.ScalarNode) else ""
-        meant = text.strip("${}").upper()  # $NAME, ${name}
-        if text.startswith("$") and meant in self.environment and not _VARIABLE.fullmatch(text):
-            raise ConfigError(f"{place}: {key} is no variable as it stands; write ${{{meant}}}.")
+        like = _LIKE_A_VARIABLE.fullmatch(text)
+        meant = (like[1] or like[2]).upper() if like else ""
+        if meant in self.environment and not _VARIABLE.fullmatch(text):
+            raise ConfigError(
+                f"{place}: {key} is no variable as it stands; write ${{{meant}}}. Where it is the "
+                f"secret itself, write it into a file: {key}_file."
+            )
         names = _VARIABLE.findall(text)
         if _VARIABLE.fullmatch(text) is None and any(n not in self.environment for n in names):
             raise ConfigError(

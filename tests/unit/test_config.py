@@ -222,6 +222,20 @@ def test_a_variable_that_is_none_as_it_is_written_is_no_secret(loaded: Any, writ
     assert loaded(text, {}).umami.password == written
 
 
+def test_a_secret_that_looks_like_a_variable_may_stand_in_a_file(loaded: Any) -> None:
+    text = GOOD.replace("url:", "username: me, password: $ecret, url:")
+    with pytest.raises(ConfigError, match=r"write it into a file: umami\.password_file"):
+        loaded(text, {"ECRET": "x"})
+
+
+@pytest.mark.parametrize("written", ["$A$", "${A", "$A}}", "$${A-B}", "$A-1"])
+def test_a_secret_that_is_no_variable_however_it_is_written_is_one(
+    loaded: Any, written: str
+) -> None:
+    text = GOOD.replace("url:", f"username: me, password: '{written}', url:")
+    assert loaded(text, {"A": "x"}).umami.password == written
+
+
 @pytest.mark.parametrize(
     "written",
     ["password: *hunter2", "password: !hunter2 x", "password: !!hunter2 x",
