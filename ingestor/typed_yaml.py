@@ -177,9 +177,10 @@ class Reader:
                 self.value(inner, hint, f"{key}[{i}]", source) for i, inner in enumerate(node.value)
             )
         place = Place(source, node.start_mark.line + 1)
-        if isinstance(node, yaml.ScalarNode) and node.value and not dataclasses.is_dataclass(hint):
+        told = isinstance(node, yaml.ScalarNode) and node.value and node.tag != _NULL
+        if told and not dataclasses.is_dataclass(hint):
             parts = [node.value] if "re:" in node.value else re.split(r",\s*", node.value)
-            listed = ", ".join(f'"{part}"' for part in parts)
+            listed = ", ".join(f'"{part}"' for part in (each.strip("\"'") for each in parts))
             raise ConfigError(f"{place}: {key} has to be a list: write [{listed}].")
         raise ConfigError(f"{place}: {key} has to be a list, not {_kind(node)}.")
 

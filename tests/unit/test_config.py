@@ -92,6 +92,8 @@ def test_zero_false_and_empty_survive(loaded: Any) -> None:
         ("delivery: [1]", 6, ["delivery", "mapping"]),
         ("pageviews: {methods: GET}", 6, ["pageviews.methods", '["GET"]']),
         ("pageviews: {methods: 'GET, POST'}", 6, ["pageviews.methods", '["GET", "POST"]']),
+        ("pageviews: {methods: 'GET, \"POST\"'}", 6, ["pageviews.methods", '["GET", "POST"]']),
+        ("pageviews: {methods: ~}", 6, ["pageviews.methods has to be a list, not"]),
         ("pageviews: {exclude_hosts: 're:a{1,2}'}", 6, ['["re:a{1,2}"]']),
         ("pageviews: {methods: [GET, ~]}", 6, ["pageviews.methods[1] is empty", "a text"]),
         ("pageviews: {filter_bots: perhaps}", 6, ["pageviews.filter_bots", "true or false"]),
