@@ -13,8 +13,8 @@ _NAMES = {
     "http_true_client_ip": "http_true_client_ip true_client_ip",
     "request": "request request_line",
     "request_method": "request_method method verb http_method requestMethod",
-    "request_uri": "request_uri requestUri",
-    "any_target": "request_url uri url path request_path http_uri",
+    "request_uri": "request_uri",
+    "any_target": "requestUri request_url uri url path request_path http_uri",
     "args": "args query_string query request_query",
     "server_protocol": "server_protocol protocol request_protocol request_proto http_version proto",
     "status": "status status_code statusCode response_status http_status response_code response "

@@ -160,6 +160,17 @@ def test_what_a_rewrite_made_of_the_query_is_no_part_of_a_whole_target(
     assert columns is None or line_format.hit(columns, latest) == found
 
 
+def test_the_request_uri_of_java_has_no_query_of_its_own(latest: int) -> None:
+    """HttpServletRequest.getRequestURI() is the path alone."""
+    line = (
+        b'{"time":"2026-11-22T10:11:12+01:00","remoteAddr":"192.0.2.1","method":"GET",'
+        b'"requestUri":"/pricing","query":"utm_source=x","status":200}'
+    )
+    found = format_named("json").parse(line, latest)
+    assert isinstance(found, Hit)
+    assert found.target == "/pricing?utm_source=x"
+
+
 def test_the_key_of_a_server_s_own_variable_tells_nothing(latest: int) -> None:
     for variable in ("$server_addr", "$hostname"):
         definition = _JSON.replace("$server_addr", variable).replace("http_host", "site")
