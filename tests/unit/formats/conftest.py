@@ -57,6 +57,18 @@ DEFINITIONS = {
         '${remote_addr}, [${time_local}] "${request}" ${status} "${http_referer}" '
         '"${http_user_agent}"ms'
     ),
+    "nginx, values between hyphens": (
+        '$remote_addr -$http_x_forwarded_for- [$time_local] "$request" $status "$http_referer" '
+        '"$http_user_agent" -$upstream_cache_status-'
+    ),
+    "nginx, ports without spaces and a list at the end": (
+        '$msec|$host:$server_port|$remote_addr:$remote_port|"$request"|$status|"$http_referer"|'
+        '"$http_user_agent"|$upstream_addr|$http_x_forwarded_for'
+    ),
+    "HAProxy's path with its query": (
+        '$remote_addr [$time_local] "$request_method $any_target?$args $server_protocol" $status '
+        '"$http_user_agent" $upstream_response_time'
+    ),
     "Apache, every modifier": (
         '%{X-Forwarded-For}i %v:%p %h %l %u %t "%r" %>s %O %D %{ms}T %X "%!200,304,302{Referer}i" '
         '"%400,501{User-agent}i" "%{Accept-Language}i" %{PHPSESSID}C'

@@ -14,6 +14,7 @@ from ingestor.formats import PRESETS, compile_format, format_named
 from ingestor.formats.compiler import TextFormat
 from ingestor.formats.fields import Escape
 from ingestor.formats.format import Format
+from ingestor.formats.hits import encoded_path
 from ingestor.model import Hit, Malformed, Reason
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -64,7 +65,11 @@ def hits(draw: Any, fields: frozenset[str], *, bare: bool) -> Hit:
 
 
 def as_read(hit: Hit, line_format: Format) -> Hit:
-    """Without a field for the peer, the list of X-Forwarded-For stands in for it."""
+    """What a hit becomes: a list stands in for an address, and a path was decoded."""
+    if "path" in line_format.columns:
+        path, *query = hit.target.partition("?")
+        encoded = encoded_path(path.encode("utf-8", "surrogateescape"))
+        hit = hit._replace(target=encoded.decode("utf-8", "surrogateescape") + "".join(query))
     if "address" in line_format.columns:
         return hit
     return hit._replace(address=hit.forwarded_for or "")
@@ -112,6 +117,8 @@ def test_what_a_server_writes_by_a_preset_is_read_back(
         "nginx, labelled and tabs",
         "nginx, user agent without quotes at the end",
         "nginx, braces and a literal at the end",
+        "nginx, values between hyphens",
+        "nginx, ports without spaces and a list at the end",
         "Apache, every modifier",
         "Apache, request in parts and strftime",
         "Apache, epoch in ms",
@@ -197,7 +204,7 @@ def test_no_format_raises_on_any_bytes(name: str, line: bytes, latest: int) -> N
     same(format_named(name, timezone=BERLIN).for_file([]), line, latest)
 
 
-@pytest.mark.parametrize("definition", range(12))
+@pytest.mark.parametrize("definition", range(15))
 @given(data=st.data())
 def test_splitter_and_matcher_agree_on_broken_lines_of_any_definition(
     definition: int, data: st.DataObject, writer: Any, definitions: dict[str, str], latest: int
