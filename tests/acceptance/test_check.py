@@ -268,6 +268,7 @@ def test_11_logs_that_the_daemons_user_cannot_read(
 ) -> None:
     setup = Setup(ingestor, nobodys, sandbox.url)
     setup.configure()
+    os.chown(nobodys / "config.yaml", -1, pwd.getpwnam("nobody").pw_gid)
     log = setup.logs / "access.log"
     log.write_bytes(line("/1"))
     log.chmod(0o640)
