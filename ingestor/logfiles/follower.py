@@ -39,9 +39,11 @@ class Follower:
     ``start`` says from where files are read that are there when their source is new: all are with
     ``first_start``, else those of ``new_sources`` (indexes), but for logs that are known already.
     ``goes_on``: what a backfill has read of such a file, it goes on with where that ended.
+    ``more_told``: an earlier version that told fewer names as generations made the registry; what
+    it passed over is to be treated as if its source were new.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that the first look has to know
         self,
         sources: Sequence[FollowSource],
         registry: Registry,
@@ -52,6 +54,7 @@ class Follower:
         first_start: bool = False,
         new_sources: Collection[int] = (),
         goes_on: bool = True,
+        more_told: bool = False,
     ) -> None:
         self._sources = sources
         self._options = options
@@ -60,6 +63,7 @@ class Follower:
         self._intake = Intake(self._roster, start, goes_on=goes_on)
         self._first_start = first_start
         self._new_sources = new_sources
+        self._more_told = more_told
         self._turns = Turns(self._roster)
         self._closing = Closing(self._roster)
         self._rereads = Rereads(options.read, self._roster.locate, self._miss)
@@ -121,8 +125,11 @@ class Follower:
         roster.present = set(roster.ages)
         self._order += len(discovered.files)
         self._intake.note_present(discovered)
+        for found in self._passed_over(discovered.files):
+            roster.first_ids.add(found.id)
+            self._intake.look_at_all([found])
         roster.first_ids |= self._first_of(discovered.files)
-        self._first_start, self._new_sources = False, ()
+        self._first_start, self._new_sources, self._more_told = False, (), False
         self._intake.look_at_all(discovered.files)
         self._closing.report_lost()
         self._closing.forget_vanished()
@@ -156,6 +163,24 @@ class Follower:
         covered = {found.id for found in discover(old).files}
         known = {lineage_of(file.path) for file in self._roster.registry.known()}
         return {one.id for one in new if one.id not in covered and one.lineage not in known}
+
+    def _passed_over(self, files: Sequence[Found]) -> list[Found]:
+        """Choose what an earlier version did not tell: what is older than all known of its log.
+
+        The newest first, for what is taken in is known, should the program be killed amid them.
+        """
+        oldest: dict[bytes, int] = {}  # by lineage
+        if self._more_told:
+            for i, found in enumerate(files):
+                if found.lineage not in oldest and self._is_known(found):
+                    oldest[found.lineage] = i
+        older = [found for i, found in enumerate(files) if i < oldest.get(found.lineage, 0)]
+        return older[::-1]
+
+    def _is_known(self, found: Found) -> bool:
+        head, known = self._roster.read_head(found.path), self._roster.known()
+        candidates = known.candidates(found.device, found.inode, head)
+        return bool(candidates or known.beginning_with(head))
 
     def poll(self) -> bool:
         """Look at the open files; cheap. Gives whether there is something to read."""

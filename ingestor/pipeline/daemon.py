@@ -33,6 +33,7 @@ from ingestor.pipeline.leftover import (
     new_sources,
     note_sources,
     say_left,
+    tells_more,
 )
 from ingestor.pipeline.misfits import Misfits
 from ingestor.pipeline.precedence import Precedence
@@ -118,6 +119,7 @@ class _Daemon:
             first_start=is_first_start(self._store),
             new_sources=new_sources(self._store, config.sources),
             goes_on=goes_on(self._store),
+            more_told=tells_more(self._store),
         )
 
     def _begin_life(self, config: Config) -> None:
@@ -167,7 +169,7 @@ class _Daemon:
         loop = asyncio.get_running_loop()
         if self._config.follow.watchdog:
             self._watcher = Watcher(partial(_wake_from_thread, loop, self._hinted))
-        is_new = bool(new_sources(self._store, self._config.sources))
+        is_new = bool(new_sources(self._store, self._config.sources)) or tells_more(self._store)
         before = left_files(self._store) if is_new else set()
         self._look_once()
         live = [state for state in self._follower.files() if state.state == "live"]

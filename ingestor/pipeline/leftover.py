@@ -27,6 +27,8 @@ log = logging.getLogger("ingestor")
 STARTED = "run.started"  # the checkpoint's note that the very first start is behind us
 DATED = "backfill.dated"  # … and that a backfill left lines for their date
 _SOURCES = "run.sources"  # … and of which sources there were then and since
+_NAMES = "run.names"  # … and of which names were told as generations then
+_NAMES_TOLD = 2  # … by this version: to be counted up with every name or place more
 
 
 def is_first_start(store: Store) -> bool:
@@ -47,6 +49,11 @@ def new_sources(store: Store, sources: Sequence[Source]) -> set[int]:
     return {i for i, source in enumerate(sources) if _mark(source) not in known}
 
 
+def tells_more(store: Store) -> bool:
+    """Whether this version finds generations that the one before it passed over."""
+    return not is_first_start(store) and store.noted(_NAMES) != _NAMES_TOLD
+
+
 def goes_on(store: Store) -> bool:
     """Whether the daemon may go on in a log where backfills ended: not where they left a part."""
     return store.noted(DATED) is None
@@ -58,6 +65,8 @@ def note_sources(store: Store, sources: Sequence[Source]) -> None:
     text = " ".join(marks)
     if text != store.noted(_SOURCES):
         store.note(_SOURCES, text)
+    if store.noted(_NAMES) != _NAMES_TOLD:
+        store.note(_NAMES, _NAMES_TOLD)
     if is_first_start(store):
         store.note(STARTED, value=True)
 

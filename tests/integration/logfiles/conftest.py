@@ -116,6 +116,7 @@ class Daemon:
         *sources: Path | FollowSource,
         first_start: bool = False,
         new_sources: Collection[int] = (),
+        more_told: bool = False,
         start: Start = "end",
         options: FollowOptions | None = None,
     ) -> Follower:
@@ -132,6 +133,7 @@ class Daemon:
             start=start,
             first_start=first_start,
             new_sources=new_sources,
+            more_told=more_told,
         )
         self.turn()
         return self.follower

@@ -100,6 +100,27 @@ def test_a_source_that_is_written_in_another_way_loses_nothing(log: Path, daemon
     assert sorted(daemon.lines) == sorted(lines(0, 20).splitlines())
 
 
+def test_generations_that_no_earlier_version_told_are_left_to_a_backfill(
+    log: Path, daemon: Any, registry: Any
+) -> None:
+    """But for those that are younger than what was read: they came while the daemon was down."""
+    log.write_bytes(lines(0, 10))
+    daemon.start(log, first_start=True)
+    append(log, lines(10, 20))
+    daemon.stop()
+    log.rename(log.parent / "access-2026-11-03T01-02-03.456.log")
+    for day, first in ((1, 100), (2, 200), (4, 300)):
+        name = f"access-2026-11-0{day}T01-02-03.456.log.gz"
+        (log.parent / name).write_bytes(gzip.compress(lines(first, first + 5)))
+    log.write_bytes(lines(400, 405))
+    daemon.start(log, more_told=True)
+    daemon.turn()
+    expected = lines(10, 20) + lines(300, 305) + lines(400, 405)
+    assert sorted(daemon.lines) == sorted(expected.splitlines())
+    left = [one.path.rpartition(b"/")[2] for one in registry.files.values() if one.origin == END]
+    assert [name[12:17] for name in left] == [b"11-02", b"11-01"], "a kill may come between"
+
+
 @pytest.mark.parametrize(("start", "count"), [("beginning", 30), ("end", 0), (1500, 10)])
 def test_run_start_decides_over_what_is_there(
     log: Path, daemon: Any, start: Any, count: int
