@@ -50,10 +50,7 @@ class Closing:
             quiet = now - log.changed_at
             if log.key in self._roster.ready or quiet < graces * self._roster.options.grace:
                 continue
-            succeeded = last.get(log.lineage, 0) > log.order or (
-                self._roster.at_path.get(log.path, log.home) != log.home
-            )
-            if succeeded or not log.present:
+            if not log.present or self._is_succeeded(log, last):
                 self._finish(log)
         for log in list(self._roster.parked.values()):
             if log.key in self._roster.ready:  # it may have grown since its size was noted
@@ -61,6 +58,11 @@ class Closing:
             if not log.backlog and last.get(log.lineage, 0) > log.order:
                 del self._roster.parked[log.key]
                 self._roster.closed(log)
+
+    def _is_succeeded(self, log: Followed, last: dict[bytes, int]) -> bool:
+        """Whether a younger generation is there, or another file where this one was."""
+        other = self._roster.at_path.get(log.path, log.home)
+        return last.get(log.lineage, 0) > log.order or other != log.home
 
     def _finish(self, log: Followed) -> None:
         """Hand out an unfinished last line; close, unless the file is needed for a reread.
@@ -100,6 +102,9 @@ class Closing:
             if given_up:
                 what = f"deleted files hold too much disk: {given_up:,} unread bytes are given up"
                 self._roster.say(Finding(log.path, what, "see max_deleted_bytes", lost=True))
+            elif not self._is_succeeded(log, youngest(self._roster.logs.values())):
+                what = "deleted, and too large to be held open: followed no more"
+                self._roster.say(Finding(log.path, what, "have its server open its log anew"))
             self._roster.ready.pop(log.key, None)
             log.close()
             del self._roster.open[log.key]

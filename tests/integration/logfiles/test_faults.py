@@ -417,6 +417,21 @@ def test_fault_09_deleted_files_do_not_fill_the_disk(log: Path, daemon: Any) -> 
     assert not daemon.poll()
 
 
+@pytest.mark.parametrize("reopened", [True, False])
+def test_fault_09_a_deleted_log_that_is_let_go_while_its_server_writes_is_told(
+    log: Path, daemon: Any, *, reopened: bool
+) -> None:
+    """All of it was read; what comes from now on nobody can."""
+    log.write_bytes(lines(0, 100))
+    daemon.start(log, options=FollowOptions(max_deleted_bytes=1000))
+    log.unlink()
+    if reopened:
+        log.write_bytes(lines(100, 110))
+    daemon.turn()
+    told = "deleted, and too large to be held open: followed no more"
+    assert [finding.what for finding in daemon.findings] == [told] * (not reopened)
+
+
 def test_fault_10_reading_that_pauses_does_not_stop_discovery(
     tmp_path: Path, log: Path, daemon: Any
 ) -> None:
