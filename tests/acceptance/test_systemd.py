@@ -237,7 +237,7 @@ def test_a_reload_mends_a_parked_website_and_counts_each_line_once(
     log = tmp_path / "logs" / "access.log"
     append(log, b"".join(line(f"/{i}", i) + line(f"/{i}.png", i) for i in range(500)))
     until(lambda: "is parked" in running.log(), what="the alarm")
-    until(lambda: "websites parked" in systemd.status(), what="STATUS")
+    until(lambda: "1 website parked" in systemd.status(), what="STATUS")
     log.unlink()  # only the open file has the lines now
     configure(tmp_path, sandbox.url, website=OTHER_WEBSITE)
     running.process.send_signal(signal.SIGHUP)
