@@ -7,7 +7,7 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ingestor.logfiles.compression import Damage, Incomplete, compression_of
+from ingestor.logfiles.compression import Damage, Incomplete, compression_of, is_tar
 from ingestor.logfiles.discovery import Found
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.followed import Followed, PlaceKind
@@ -162,7 +162,8 @@ class Turns:
             raise Rewritten
         if log.cut or len(head) == len(log.head):
             return
-        if not log.head and (compression_of(head) or self._roster.resembles_another(log, head)):
+        is_archive = compression_of(head) is not None or is_tar(head)
+        if not log.head and (is_archive or self._roster.resembles_another(log, head)):
             log.owned = 0  # nothing is missing
             raise Rewritten
         self._roster.head_grew(log, head)

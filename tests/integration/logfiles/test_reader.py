@@ -152,6 +152,20 @@ def test_a_tar_archive_is_no_log_though_it_has_the_lines_of_one(
         assert [finding.what for finding in findings] == ["a tar archive, which is not read"]
 
 
+def test_a_file_that_was_empty_when_it_was_met_may_become_a_tar_archive(
+    tmp_path: Path, daemon: Any
+) -> None:
+    log, archive = tmp_path / "access.log", tmp_path / "access.log.tar"
+    log.write_bytes(lines(0, 500))
+    archive.touch()
+    daemon.start(tmp_path)
+    with tarfile.open(archive, "w") as tar:
+        tar.add(log, "access.log")
+    daemon.turn()
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 500)
+    assert [finding.what for finding in daemon.findings] == ["a tar archive, which is not read"]
+
+
 def test_no_text_passes_for_a_tar_archive() -> None:
     assert not is_tar(b"ustar" * 200)
     assert not is_tar(b"")
