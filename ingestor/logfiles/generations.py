@@ -64,12 +64,12 @@ def _dated(stem: str, date: re.Match[str], *, compressed: bool) -> Generation:
     clock = re.sub(r"\D", "", date[5] or "")
     day = int((date[1] + date[3] + date[4] + clock).ljust(_DATE_DIGITS, "0"))
     base = stem[: date.start()] + stem[date.end() :]
-    if date.start() == 0:
-        base = base.lstrip("-._")
     number = _NUMBER.search(base)  # access.log-20240101.1: rotated again on the same day
     again = 0
     if number is not None:
         base, again = base[: number.start()], -int(number[1])
+    if date.start() == 0:
+        base = base.lstrip("-._")
     return Generation(base, "date", (day, int(date[6] or date[7] or 0), again), compressed)
 
 
