@@ -19,6 +19,7 @@ from ingestor.checkpoint import Role, read
 from ingestor.errors import FormatError
 from ingestor.formats import detect, format_named
 from ingestor.logfiles import END, discover, readable
+from ingestor.logfiles.compression import is_tar
 from ingestor.logfiles.reader import LogFile
 from ingestor.model import Hit, Outcome
 from ingestor.observe import counted, human_bytes, printable
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ingestor.logfiles import Found
 
 _SAMPLE = 65_536  # bytes
+_BEGINNING = 512  # bytes, that tell a tar archive
 _DATED = 100  # logs whose backlog is dated by its first line; of others by the last write
 _DAY = 86_400  # seconds
 _BLOCK = 1 << 20  # bytes
@@ -260,7 +262,7 @@ class _Look:
         try:
             with LogFile(path) as file:
                 size = file.length
-                if size is None:
+                if size is None or is_tar(file.read_at(0, _BEGINNING)):
                     return None
                 known = self._by_place.get(file.id)
                 return self._weigh(name, file, size, known, source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,21 @@ def test_a_copy_of_what_was_read_is_no_backlog(
     assert (files[str(copy)]["offset"], files[str(copy)]["backlog"]) == (len(recent("/1")), 0)
     append(copy, recent("/3"))
     assert look(ingestor, 1, "--max-lag", "1s")["backlog"] == copy.stat().st_size
+
+
+def test_a_tar_archive_is_no_backlog(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
+) -> None:
+    configure(tmp_path, sandbox.url)
+    log = tmp_path / "logs" / "access.log"
+    append(log, recent("/1"))
+    with tarfile.open(tmp_path / "logs" / "access-logs.tar", "w") as tar:
+        tar.add(log, "access.log")
+    daemon = ingestor.start("run", "-c", "config.yaml")
+    until(lambda: sandbox.count() == 1)
+    assert daemon.stop() == 0
+    seen = look(ingestor, 0, "--max-lag", "1s")
+    assert (seen["backlog"], seen["sources"][0]["archives"]) == (0, 1)
 
 
 def test_without_a_checkpoint_the_error_says_so(ingestor: Command, tmp_path: Path) -> None:
