@@ -53,7 +53,8 @@ class Setup:
     ) -> None:
         config = self.directory / "config.yaml"
         config.touch()
-        config.chmod(0o640 if "password" in umami else 0o644)
+        has_secret = "password" in umami or "api_key" in umami
+        config.chmod(0o640 if has_secret else 0o644)
         config.write_text(
             f"umami: {{url: {self.url}{umami}}}\n"
             f"sites: {sites}\n"
@@ -268,7 +269,6 @@ def test_11_logs_that_the_daemons_user_cannot_read(
 ) -> None:
     setup = Setup(ingestor, nobodys, sandbox.url)
     setup.configure()
-    os.chown(nobodys / "config.yaml", -1, pwd.getpwnam("nobody").pw_gid)
     log = setup.logs / "access.log"
     log.write_bytes(line("/1"))
     log.chmod(0o640)
