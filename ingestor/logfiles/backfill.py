@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import time
-from bisect import bisect_left
-from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from ingestor.logfiles.compression import TAR, Damage, is_readable, is_supported, is_tar
-from ingestor.logfiles.discovery import Found, id_at, lineage_of
+from ingestor.logfiles.compression import TAR, Damage, is_supported, is_tar
+from ingestor.logfiles.discovery import Found, id_at
 from ingestor.logfiles.findings import Finding
+from ingestor.logfiles.heads import Heads
 from ingestor.logfiles.identity import HEAD, Catalogue, Fit, fit, identity_of
 from ingestor.logfiles.reader import (
     ArchiveReader,
@@ -64,14 +63,6 @@ class _Read:
     site: str | None = None  # whose log it is
 
 
-class _Headed(NamedTuple):
-    """A file by its first bytes."""
-
-    head: bytes
-    place: int  # among the generations of its log
-    found: Found
-
-
 class Backfill:
     """One run over ``files`` (oldest first). Iterate over it once; plain synchronous code.
 
@@ -102,8 +93,7 @@ class Backfill:
         self._moved: list[Found] = []  # not at their paths any more
         self._catalogue = Catalogue(registry.known())
         self._read: dict[int, _Read] = {}
-        self._families = _families(files)
-        self._heads: dict[bytes, list[_Headed]] = {}  # by lineage
+        self._heads = Heads(files)
 
     def __iter__(self) -> Iterator[Chunk]:
         """Read all files; what cannot be read is a finding.
@@ -123,8 +113,7 @@ class Backfill:
             self._prove()
             self._files = [] if self._again is None else self._again()
             self._by_id = {found.id: found for found in self._files}
-            self._families = _families(self._files)
-            self._heads.clear()
+            self._heads = Heads(self._files)
             self._tell_gone(moved, known)
             known.update(found.id for found in self._files)
 
@@ -397,35 +386,9 @@ class Backfill:
 
     def with_longer_head(self, head: bytes, path: bytes) -> Iterable[int]:
         """Known contents of the same log of which ``head`` is a beginning (for `recognize`)."""
-        if len(head) >= HEAD:
-            return
-        heads = self._heads_of(lineage_of(path))
-        longer: list[_Headed] = []
-        for at in range(bisect_left(heads, head, key=lambda one: one.head), len(heads)):
-            if not heads[at].head.startswith(head):
-                break
-            longer.append(heads[at])
-        for other, _, found in sorted(longer, key=lambda one: one.place):
-            if len(other) > len(head) and found.path != path:
-                for known in self._catalogue.candidates(found.device, found.inode, other):
-                    yield known.key
-
-    def _heads_of(self, lineage: bytes) -> list[_Headed]:
-        """Give the heads of a log's generations, sorted: there may be one an hour, for years."""
-        heads = self._heads.get(lineage)
-        if heads is None:
-            family = enumerate(self._families[lineage])
-            heads = sorted(_Headed(_head_of(found), at, found) for at, found in family)
-            self._heads[lineage] = heads
-        return heads
-
-
-def _head_of(found: Found) -> bytes:
-    try:
-        with LogFile(found.path) as file:
-            return file.read_at(0, HEAD) if is_readable(file.compression) else b""
-    except OSError:
-        return b""
+        for found, longer in self._heads.longer_than(head, path):
+            for known in self._catalogue.candidates(found.device, found.inode, longer):
+                yield known.key
 
 
 def _found_again(read: _Read) -> bool:
@@ -443,13 +406,6 @@ def _found_again(read: _Read) -> bool:
     except OSError:
         pass
     return False
-
-
-def _families(files: Sequence[Found]) -> dict[bytes, list[Found]]:
-    families: dict[bytes, list[Found]] = defaultdict(list)
-    for found in files:
-        families[found.lineage].append(found)
-    return families
 
 
 def _behind(stretches: Sequence[tuple[int, int]], offset: int) -> list[tuple[int, int]]:
