@@ -1,7 +1,7 @@
 """JSON access logs: nginx with ``escape=json``, Caddy, Traefik, and others by their keys' names.
 
-A definition is a JSON object whose values are nginx variables; the line's object is read by the
-paths at which they stand. A role may stand at several paths: the first that is filled counts.
+A line's object is read by the paths at which the definition has variables. A role may stand at
+several paths: the first that is filled counts.
 """
 
 from __future__ import annotations
@@ -9,33 +9,31 @@ from __future__ import annotations
 import json
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import orjson
 
 from ingestor.errors import FormatError
 from ingestor.formats.clocks import clock_named
-from ingestor.formats.compiler import TextFormat, merged
+from ingestor.formats.compiler import TextFormat
 from ingestor.formats.extractor import Extract, Path, Source, extractor, is_status
-from ingestor.formats.fields import TARGET, Escape, Field, Part, Role
+from ingestor.formats.fields import Role
 from ingestor.formats.format import END, Extent, Format
 from ingestor.formats.hits import builder, encoded_path, hit_fields, time_reader
-from ingestor.formats.keys import KEYS
+from ingestor.formats.json_sources import RoleSource, sources_of, template
 from ingestor.formats.layouts import layout_of
-from ingestor.formats.matcher import Matcher, captured_groups
-from ingestor.formats.nginx import OF_THE_SERVER, nginx_parts
+from ingestor.formats.nginx import nginx_parts
 from ingestor.formats.shapes import pieces_like, shape_of
 from ingestor.model import Hit, Malformed, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import tzinfo
 
     from ingestor.formats.hits import Columns
     from ingestor.formats.layouts import Layout
     from ingestor.formats.shapes import Shape
 
-_BARE = re.compile(r'"(?:[^"\\]|\\.)*"|\$(?:\{[A-Za-z0-9_]+\}|[A-Za-z0-9_]+)')
 _HEX = re.compile(rb"(?<!\\)((?:\\\\)*)\\x([0-9A-Fa-f]{2})")
 _RAW = re.compile(r"[\ud800-\udfff]")  # raw bytes under surrogateescape, or halves of pairs
 _REQUEST = (Role.REQUEST, Role.METHOD, Role.TARGET, Role.PATH, Role.QUERY, Role.PROTOCOL)
@@ -60,8 +58,6 @@ _COLUMNS = (
 
 _HANDLED = ("handled request", "NOP")  # Caddy's notes on requests, the second if nobody answered
 _NO_OTHER = (None, *_HANDLED)
-_GUESSED = 50  # a rank behind the variables that are known
-_LAST = 100  # … and one behind all others
 _DEEP = 8  # objects in objects that ordinary logs have at most
 _KEPT = 256  # readers, each for one set of keys
 _SHAPES = 4  # shapes of lines that are looked for first
@@ -76,21 +72,6 @@ class _Unreadable(Exception):
 
 class _NotJson(_Unreadable):
     """The line does not even follow JSON's grammar."""
-
-
-class _Source(NamedTuple):
-    """Where a role's value stands in a line's object."""
-
-    path: Path
-    pattern: re.Pattern[bytes] | None  # the value holds more than this role
-    group: int
-    joined: bool  # in a list of several, all count
-    whole: bool  # a target with its query
-
-    @property
-    def plain(self) -> Source:
-        """Tell the extractor about it."""
-        return Source(self.path, self.pattern is None, self.joined)
 
 
 class JsonFormat(Format):
@@ -110,7 +91,7 @@ class JsonFormat(Format):
         definition has no quotes, are read by the definition as text.
         """
         self.name, self.definition = name, definition
-        sources = _sources(template(definition))
+        sources = sources_of(template(definition))
         found = {role for role, _ in sources}
         _require(found, definition)
         self._roles = [role for role in _COLUMNS if role in found or (role is Role.REQUEST)]
@@ -342,68 +323,6 @@ class JsonFormat(Format):
 # ── the definition ────────────────────────────────────────────────────────────────────────────
 
 
-def template(definition: str) -> dict[str, object]:
-    """Read a definition as JSON; variables without quotes get some. Raises FormatError."""
-    quoted = _BARE.sub(
-        lambda match: match[0] if match[0][0] == '"' else f'"{match[0]}"', definition
-    )
-    try:
-        values = json.loads(quoted)
-    except ValueError as error:
-        raise FormatError(f"no JSON object: {error}") from None
-    if not isinstance(values, dict):
-        raise FormatError("no JSON object")
-    return values
-
-
-def _sources(values: dict[str, object]) -> list[tuple[Role, _Source]]:
-    """List roles and where they stand, the variables that tell them best first."""
-    ranked: list[tuple[int, Role, _Source]] = []
-    for path, text in _leaves(values, ()):
-        if "$" not in text:
-            continue
-        parts = merged(nginx_parts(text))
-        by_key = len(parts) == 1 and _is_unknown(parts[0]) and path[-1] in KEYS
-        if by_key:
-            parts = nginx_parts(f"${KEYS[str(path[-1])]}")  # a variable of a map: its key tells
-        fields = [part for part in parts if isinstance(part, Field) and part.meaning.role]
-        alone = len(parts) == 1
-        pattern = None if alone else Matcher(parts, Escape.NONE).compile(fields)
-        groups = [1] if pattern is None else captured_groups(pattern)
-        for group, field in zip(groups, fields, strict=False):  # alone it may have no role
-            role = field.meaning.role
-            rank = field.meaning.rank * 2 + (not alone) + by_key * _GUESSED
-            joined = role is Role.FORWARDED_FOR and isinstance(path[-1], int)
-            whole = field.meaning == TARGET
-            source = _Source(path, pattern, group, joined, whole)
-            ranked.append((rank, role, source))
-            if role is Role.REAL_IP:  # stands in where nothing else tells an address
-                ranked.append((rank + _LAST, Role.ADDRESS, source))
-    if any(role is Role.ADDRESS for _, role, _ in ranked):  # … and last X-Forwarded-For
-        lists = [each for each in ranked if each[1] is Role.FORWARDED_FOR]
-        ranked += [(rank + 2 * _LAST, Role.ADDRESS, source) for rank, _, source in lists]
-    ranked.sort(key=lambda each: each[0])
-    return [(role, source) for _, role, source in ranked]
-
-
-def _is_unknown(part: Part) -> bool:
-    """Tell whether nobody but the configuration knows what a variable holds."""
-    if not isinstance(part, Field) or part.meaning.role:
-        return False
-    return part.text.removeprefix("$") not in OF_THE_SERVER
-
-
-def _leaves(value: object, path: Path) -> Iterator[tuple[Path, str]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _leaves(inner, (*path, key))
-    elif isinstance(value, list):
-        for at, inner in enumerate(value):
-            yield from _leaves(inner, (*path, at))
-    elif isinstance(value, str):
-        yield path, value
-
-
 def _require(found: set[Role], definition: str) -> None:
     needs = {
         "the time": Role.TIME in found,
@@ -425,7 +344,7 @@ def _as_text(definition: str, name: str, zone: tzinfo | None) -> TextFormat | No
 # ── the line ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _value_of(values: object, source: _Source) -> bytes:
+def _value_of(values: object, source: RoleSource) -> bytes:
     """Give the value of a source; b"" where it has none, or a hyphen."""
     value = _value(values, source.path, joined=source.joined)
     if value and source.pattern is not None:

@@ -20,7 +20,8 @@ from ingestor.formats.compiler import TextFormat
 from ingestor.formats.containers import Contained
 from ingestor.formats.fields import Escape
 from ingestor.formats.haproxy import haproxy_definition, is_haproxy
-from ingestor.formats.json import JsonFormat, template
+from ingestor.formats.json import JsonFormat
+from ingestor.formats.json_sources import template
 from ingestor.formats.nginx import nginx_parts
 from ingestor.formats.presets import PRESETS
 from ingestor.formats.syslog import Prefixed
@@ -146,10 +147,10 @@ def pasted(text: str) -> tuple[str, str | None]:
     text = _COMMENTS.sub("", _JOIN.sub("", text.strip()))
     named = _BY_NAME.match(text)
     if named is not None:
-        directive_of_it = "log_format" if named[1] else "LogFormat"
+        directive_name = "log_format" if named[1] else "LogFormat"
         raise FormatError(
             f"{text!r} says which format is used and not what stands in it: paste the "
-            f"{directive_of_it} that defines {named[2]!r}"
+            f"{directive_name} that defines {named[2]!r}"
         )
     directive = _LOG_FORMAT.match(text)
     if directive is not None:

@@ -78,8 +78,8 @@ VARIABLES: dict[str, Meaning] = {
     "bare_time": moment("bare", 3),  # ours: $time_local without its zone
 }
 
-# nginx's own, and nothing of the request, whatever a JSON log calls them: "host" for the machine's.
-OF_THE_SERVER = frozenset(
+# nginx's own that tell nothing a hit has, whatever a JSON log calls them: "host" for the machine.
+OF_NO_USE = frozenset(
     "server_addr server_port hostname proxy_host upstream_addr remote_port remote_user "
     "request_filename document_root realpath_root request_time request_length request_id".split()
 )
