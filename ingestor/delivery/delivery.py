@@ -154,7 +154,6 @@ class Delivery:
             settling=settling,
             suspects=self._suspects,
             report=report,
-            kept=kept,
             between=min(_BETWEEN, options.settle / 4),
             clock=clock,
             sleep=sleep,

@@ -99,7 +99,8 @@ class Report(Protocol):
     def doubted(self, website: str, count: int, *, answered: bool = False) -> None:
         """``count`` page views are sent again although Umami may have stored them.
 
-        Of those under way it is said with each try; of ``answered`` ones, which are not, once.
+        Of page views under way this is told with each try. ``answered``: they are not under way (a
+        500 was the answer, or they were found double later), and it is told once.
         """
         ...
 

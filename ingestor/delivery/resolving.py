@@ -89,10 +89,7 @@ class _Later(Exception):
 
 
 class Resolver:
-    """Looks batches up. ``between``: seconds between two readings that have to agree.
-
-    ``kept``: the page views are dead letters already, and may be rejected again.
-    """
+    """Looks batches up. ``between``: seconds between two readings that have to agree."""
 
     def __init__(  # noqa: PLR0913 - the room's parts meet here
         self,
@@ -106,7 +103,6 @@ class Resolver:
         settling: Settling,
         suspects: Suspects,
         report: Report,
-        kept: bool,
         between: float,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
@@ -120,7 +116,6 @@ class Resolver:
         self._settling = settling
         self._suspects = suspects
         self._report = report
-        self._kept = kept
         self._between = between
         self._clock = clock
         self._sleep = sleep
@@ -313,8 +308,9 @@ class Resolver:
         proved = doubt.mark is not None and self._books.stored > doubt.mark
         doubt.failures[place] += 1
         if await self._suspects.umami_works(doubt.batch.website):
+            known = self._suspects.kept
             doubt.points[place] = points_after(
-                doubt.points[place], proved=proved, alone=True, known=self._kept
+                doubt.points[place], proved=proved, alone=True, known=known
             )
         doubt.mark = self._books.stored
         return doubt.points[place] >= ENOUGH

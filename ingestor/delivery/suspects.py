@@ -65,13 +65,13 @@ class Suspects:
         self._books = books
         self._shortest = shortest
         self._longest = longest
-        self._kept = kept
+        self.kept = kept
         self._sleep = sleep
         self._draw = draw
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = 0  # page views aside
         self._pointed = 0  # page views with points, aside and tried again
-        self.all_came = False  # no page view follows that could prove something
+        self.all_came = False  # a backfill's end: no page view follows that could prove something
 
     def set_aside(self, parcel: Parcel, *, seconds: float | None = None) -> None:
         """Give a parcel back to the batcher after a while (by default, one that grows)."""
@@ -99,7 +99,7 @@ class Suspects:
         """None of several was taken: an outage, unless others were stored in between."""
         again = replace(parcel, tries=parcel.tries + 1, mark=self._books.stored)
         proved = parcel.tries > 0 and self._books.stored > parcel.mark
-        for part in again.halves() if proved or self._kept else [again]:
+        for part in again.halves() if proved or self.kept else [again]:
             self.set_aside(part)
 
     def refused_together(self, parcel: Parcel) -> list[Parcel]:
@@ -109,7 +109,7 @@ class Suspects:
 
     def proves_nothing(self, parcel: Parcel) -> bool:
         """Whether a page view was refused often enough, and nothing was stored beside it."""
-        tried = not self._kept and parcel.tries >= ENOUGH
+        tried = not self.kept and parcel.tries >= ENOUGH
         return tried and not parcel.points and self._books.stored <= parcel.mark
 
     async def failed_alone(self, parcel: Parcel, *, refused: bool = False) -> tuple[bool, bool]:
@@ -122,8 +122,8 @@ class Suspects:
         last = self._waiting == 0 and self._batcher.held == 1
         points = parcel.points
         if works:
-            known = self._kept or (refused and last and self.all_came and self._books.stored > 0)
-            alone = last or self._kept or self._are_all_pointed
+            known = self.kept or (refused and last and self.all_came and self._books.stored > 0)
+            alone = last or self.kept or self._are_all_pointed
             points = points_after(points, proved=proved, alone=alone, known=known)
         if points >= ENOUGH:
             return True, False
