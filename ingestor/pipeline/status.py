@@ -30,7 +30,7 @@ from ingestor.pipeline.supervision import STANDING, standing_of
 from ingestor.pipeline.totals import AMENDED, by_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ingestor.checkpoint import FileSnapshot, Snapshot
     from ingestor.config import Config, Source
@@ -184,18 +184,14 @@ def status(config: Config, *, max_lag: float | None = None) -> Status:
     snapshot = read(config.checkpoint.path)
     standing = standing_of(snapshot.notes.get(STANDING))
     totals = by_source(snapshot.totals.values())
-    look = _Look(snapshot, standing["newest"])
-    sources = look.sources(config.sources) if config.sources else [look.known_files()]
+    look = _Look(snapshot, standing["newest"], totals)
     whole: Counter[str] = Counter()
     for counts in totals.values():
         whole.update(counts)
     return Status(
         path=snapshot.path,
         running={str(role): pid for role, pid in snapshot.alive.items()},
-        sources=[
-            SourceStatus(path, files, archives, dict(totals.get(path, {})), trouble)
-            for path, files, archives, trouble in sources
-        ],
+        sources=look.sources(config.sources) if config.sources else [look.known_files()],
         in_flight=snapshot.in_flight,
         in_doubt=snapshot.in_doubt,
         dead_letters=_count_letters(config.delivery_options().dead_letters),
@@ -207,9 +203,6 @@ def status(config: Config, *, max_lag: float | None = None) -> Status:
     )
 
 
-_Seen = tuple[str, tuple[FileStatus, ...], int, str]  # a source's path, files, archives, trouble
-
-
 class _Look:
     """One look at all logs, beside what the checkpoint knows of them."""
 
@@ -217,6 +210,7 @@ class _Look:
         self,
         snapshot: Snapshot,
         newest: dict[int, int],
+        totals: Mapping[str, Mapping[str, int]],
         *,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -226,11 +220,12 @@ class _Look:
         self._files = snapshot.files
         self._copies = snapshot.copies
         self._newest = newest
+        self._totals = totals
         self._began = STARTED in snapshot.notes  # from then on, new files are the daemon's
         self._now = wall()
         self._dated = 0
 
-    def sources(self, sources: Sequence[Source]) -> list[_Seen]:
+    def sources(self, sources: Sequence[Source]) -> list[SourceStatus]:
         """Look at what is there now, source by source."""
         files: list[list[FileStatus]] = [[] for _ in sources]
         archives = [0] * len(sources)
@@ -244,15 +239,20 @@ class _Look:
             else:
                 files[found.source].append(seen)
         return [
-            (source.path, tuple(files[i]), archives[i], said.get(looked_at[i].path, ""))
+            self._source(source.path, files[i], archives[i], said.get(looked_at[i].path, ""))
             for i, source in enumerate(sources)
         ]
 
-    def known_files(self) -> _Seen:
+    def known_files(self) -> SourceStatus:
         """Without a configuration: what the checkpoint knows and is still in its place."""
         seen = [self._look_at(file.path, None, None) for file in self._files]
-        there = tuple(file for file in seen if file is not None)
-        return "(all known logs)", there, len(seen) - len(there), ""
+        there = [file for file in seen if file is not None]
+        return self._source("(all known logs)", there, len(seen) - len(there))
+
+    def _source(
+        self, path: str, files: Sequence[FileStatus], archives: int, trouble: str = ""
+    ) -> SourceStatus:
+        return SourceStatus(path, tuple(files), archives, dict(self._totals.get(path, {})), trouble)
 
     def _look_at(
         self, path: bytes, found: Found | None, source: Source | None
