@@ -21,6 +21,7 @@ from ingestor.observe import printable
 log = logging.getLogger("ingestor")
 
 GONE = "the directory it was started in is gone; cd first"
+_OUTPUT, _ERRORS = 1, 2  # descriptors
 _VERBOSE = {"-v", "--verbose"}
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO}
 
@@ -37,8 +38,8 @@ class Commands(click.Group):
         except OSError as error:
             if error.errno not in _UNWRITABLE:
                 raise
-            write_nowhere()
-            tell(f"the output cannot be written: {error.strerror}")
+            _lead_nowhere(_OUTPUT)
+            _tell(f"the output cannot be written: {error.strerror}")
             sys.exit(self._code)
         finally:
             _leave_errors_unwritten()
@@ -56,10 +57,10 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except IngestorError as error:
-            tell(printable(str(error)))
+            _tell(printable(str(error)))
             ctx.exit(error.exit_code)
         except BrokenPipeError:  # the reader of our output went away: head, less
-            write_nowhere()
+            _lead_nowhere(_OUTPUT)
             ctx.exit(1)
         except click.ClickException as error:
             self._code = error.exit_code
@@ -73,17 +74,17 @@ class Commands(click.Group):
             if isinstance(error, OSError) and error.errno in _UNWRITABLE:
                 raise
             if isinstance(error, FileNotFoundError) and not has_directory():
-                tell(GONE)
+                _tell(GONE)
                 ctx.exit(2)
             log.debug("where it happened", exc_info=error)
-            tell(
+            _tell(
                 f"an error of the program itself: {printable(repr(error)[:300])}. Nothing is lost. "
                 "Please report it with what `ingestor --verbose …` says."
             )
             ctx.exit(1)
 
 
-def tell(text: str) -> None:
+def _tell(text: str) -> None:
     """Say it on standard error, if that can be written."""
     with suppress(OSError):
         click.echo(f"ingestor: {text}", err=True)
@@ -97,12 +98,8 @@ def has_directory() -> bool:
         return False
 
 
-def write_nowhere() -> None:
-    """Let what is printed from now on, and what still waits to be, go nowhere."""
-    _lead_nowhere(1)
-
-
 def _lead_nowhere(descriptor: int) -> None:
+    """Let what is written there from now on, and what still waits to be, go nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
@@ -114,7 +111,7 @@ def _leave_errors_unwritten() -> None:
         if sys.stderr is not None:
             sys.stderr.flush()
     except OSError:
-        _lead_nowhere(2)
+        _lead_nowhere(_ERRORS)
 
 
 def finish(result: Any, *, json_: bool, quiet: bool = False) -> None:
@@ -125,7 +122,7 @@ def finish(result: Any, *, json_: bool, quiet: bool = False) -> None:
         sys.stdout.flush()  # lines and payloads: whether they can be written is told by the code
         click.echo(result.as_text(), err=quiet)
     if result.error is not None:
-        tell(printable(str(result.error)))
+        _tell(printable(str(result.error)))
     sys.exit(result.exit_code)
 
 

@@ -20,6 +20,7 @@ BLOCK = 65536  # decompressed bytes a step
 _MAX_XZ_MEMORY = 100 * 1024 * 1024  # bytes: enough for `xz -9`
 _MAX_ZST_WINDOW = 2**27  # bytes: enough for `zstd --long`
 
+# What a finding says of one, and advises.
 TAR = "a tar archive, which is not read", "unpack it, or leave it out with exclude:"
 
 Pread = Callable[[int, int], bytes]  # (length, offset) → compressed bytes, b"" at the end

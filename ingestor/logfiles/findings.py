@@ -29,8 +29,8 @@ class Finding:
     lost: bool = False
 
     @property
-    def is_of_absence(self) -> bool:
-        """Whether nothing is there: for a moment that is so in every rotation."""
+    def is_absence(self) -> bool:
+        """Whether it says that nothing is there."""
         return self.what == os.strerror(errno.ENOENT)
 
     def __str__(self) -> str:

@@ -69,7 +69,7 @@ class Follower:
         self._rereads = Rereads(options.read, self._roster.locate, self._miss)
         self._directories = DirectoryTimes()
         self._order = 0
-        self._missed: dict[bytes, float] | None = None  # not there, since when; None: no look yet
+        self._absent: dict[bytes, float] | None = None  # path → since when; None: no look yet
         self._next_rescan = clock()
         self._next_full = clock()
 
@@ -136,19 +136,19 @@ class Follower:
         self._turns.note_elders()
 
     def _say_all(self, findings: Sequence[Finding], now: float) -> None:
-        """Let the operator hear it; what is not there, at the start or after a grace.
+        """Let the operator hear what was found; of a file that is not there, only after a grace.
 
-        For a moment of every rotation a log has no file.
+        For a moment of every rotation a log has no file. At the start it is said at once.
         """
-        grace = 0.0 if self._missed is None else self._options.grace
-        before = self._missed or {}
-        self._missed = {
+        grace = 0.0 if self._absent is None else self._options.grace
+        before = self._absent or {}
+        self._absent = {
             finding.path: before.get(finding.path, now)
             for finding in findings
-            if finding.is_of_absence
+            if finding.is_absence
         }
         for finding in findings:
-            since = self._missed.get(finding.path)
+            since = self._absent.get(finding.path)
             if since is None or now - since >= grace:
                 self._roster.say(finding)
 

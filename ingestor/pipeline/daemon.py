@@ -432,18 +432,18 @@ class _Daemon:
         source = self._follower.source_of(key)
         if source is None:
             return None
-        start, end = self._follower.sample(key)
-        if not start:  # renamed or compressed a moment ago
-            log.warning("%s is not to be read just now; what is new of it is held.", name)
+        head, tail = self._follower.sample(key)
+        if not head:  # renamed or compressed a moment ago
+            log.warning("%s cannot be read just now; what is new of it is held.", name)
             return None
         try:
-            return self._scanners.make(key, source, name, start, end)
+            return self._scanners.make(key, source, name, head, tail)
         except FormatError as error:
             self._say_unexplained(key, error)
             return None
 
     def _say_unexplained(self, key: int, error: FormatError) -> None:
-        """Tell it once a minute, though its words change with every line that comes."""
+        """Tell it once a minute; its words change with every line, so the log's filter does not."""
         now = time.monotonic()
         if now >= self._say_again.get(key, now):
             self._say_again[key] = now + _SAY_AGAIN

@@ -35,20 +35,16 @@ class Misfits:
         by_reason = {
             reason: count for reason, count in tally.malformed.items() if reason not in _CLIENTS
         }
-        vain = sum(by_reason.values())
-        if not vain or vain < tally.lines:
+        unexplained = sum(by_reason.values())
+        if not unexplained or unexplained < tally.lines:
             if tally.lines:
                 self._rows.pop(file, None)
             return
         before = self._rows.get(file, 0)
-        self._rows[file] = before + vain
-        if before < _MANY <= before + vain:
-            _tell(
-                readable(path or b""),
-                format_name,
-                before + vain,
-                of_time=Malformed.TIME in by_reason,
-            )
+        row = self._rows[file] = before + unexplained
+        if before < _MANY <= row:
+            of_time = Malformed.TIME in by_reason
+            _tell(readable(path or b""), format_name, row, of_time=of_time)
 
     def forget_all_but(self, files: Collection[int]) -> None:
         """Drop the rows of files that are gone."""
