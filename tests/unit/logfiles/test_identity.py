@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 
 import pytest
@@ -18,13 +17,14 @@ from ingestor.logfiles.identity import (
     fit,
     has_marker,
     identity_of,
+    is_beginning,
     last_left,
     marker_at,
     same_content,
     with_earlier,
     with_those_before,
 )
-from ingestor.model import Chunk, KnownFile
+from ingestor.model import Chunk, Identity, KnownFile
 
 
 @dataclass
@@ -194,11 +194,20 @@ def test_a_short_content_is_known_for_a_beginning_of_a_longer_one_that_is_gone()
     assert catalogue.beginning_with(data[:2000]) == []  # more lines than have rungs
 
 
-def test_logs_with_the_same_header_are_told_apart_without_a_look_at_each() -> None:
-    """A CDN writes a small file an hour and place: two minutes where each is looked at for each."""
-    files = [b"#Version: 1.0\n#Fields: date time\n%d\nlast\n" % number for number in range(20_000)]
+def test_logs_with_the_same_header_are_told_apart_without_a_look_at_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A CDN writes a small file an hour and place: minutes, where each is held against all."""
+    looks = 0
+
+    def look(head: bytes, identity: Identity) -> bool:
+        nonlocal looks
+        looks += 1
+        return is_beginning(head, identity)
+
+    monkeypatch.setattr("ingestor.logfiles.identity.is_beginning", look)
+    files = [b"#Version: 1.0\n#Fields: date time\n%d\nlast\n" % number for number in range(1_000)]
     catalogue = Catalogue([known(number, data, 0) for number, data in enumerate(files)])
-    began = time.process_time()
-    for number, data in enumerate(files[:4_000]):
+    for number, data in enumerate(files):
         assert catalogue.beginning_with(data[: -len(b"last\n")]) == [number]
-    assert time.process_time() - began < 20
+    assert looks == len(files)
