@@ -1,3 +1,5 @@
+"""Times as logs write them, and what is none of them."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime

@@ -1,3 +1,5 @@
+"""Lines as container runtimes write them, around any format."""
+
 from __future__ import annotations
 
 import json

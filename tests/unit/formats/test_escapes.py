@@ -1,3 +1,5 @@
+"""Servers' escapes, undone so that what the visitor sent comes out."""
+
 from __future__ import annotations
 
 import pytest

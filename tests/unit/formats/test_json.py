@@ -1,3 +1,5 @@
+"""JSON logs: what keys and definitions tell, and lines that are hostile or broken."""
+
 from __future__ import annotations
 
 from typing import Any

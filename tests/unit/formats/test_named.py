@@ -106,6 +106,21 @@ def test_the_machine_that_a_log_calls_host_is_not_the_vhost(name: str, latest: i
     assert found.host == "www.example.com"
 
 
+def read_in_both_ways(pairs: dict[str, tuple[str, str]], name: str, latest: int) -> Hit:
+    """Read a JSON line by its keys (``json``) or by a pasted definition; splitter and parser agree.
+
+    ``pairs``: key → variable of the definition, value in the line.
+    """
+    definition = json.dumps({key: variable for key, (variable, _) in pairs.items()})
+    line_format = format_named("json" if name == "json" else definition)
+    line = json.dumps({key: value for key, (_, value) in pairs.items()}).encode()
+    found = line_format.parse(line, latest)
+    assert isinstance(found, Hit)
+    columns = line_format.split(line)
+    assert columns is None or line_format.hit(columns, latest) == found
+    return found
+
+
 @pytest.mark.parametrize("proxied", ["", "192.0.2.9"])
 @pytest.mark.parametrize("name", ["json", "pasted"])
 def test_json_of_ingress_nginx_is_read_with_and_without_proxy_protocol(
@@ -123,15 +138,9 @@ def test_json_of_ingress_nginx_is_read_with_and_without_proxy_protocol(
         "request_query": ("$args", "utm_source=x"),
         "method": ("$request_method", "GET"),
     }
-    definition = json.dumps({key: variable for key, (variable, _) in pairs.items()})
-    line_format = format_named("json" if name == "json" else definition)
-    line = json.dumps({key: value for key, (_, value) in pairs.items()}).encode()
-    found = line_format.parse(line, latest)
-    assert isinstance(found, Hit)
+    found = read_in_both_ways(pairs, name, latest)
     assert found.address == (proxied or "203.0.113.9, 198.51.100.7")
     assert (found.target, found.protocol) == ("/pricing?utm_source=x", "HTTP/2.0")
-    columns = line_format.split(line)
-    assert columns is None or line_format.hit(columns, latest) == found
 
 
 @pytest.mark.parametrize(
@@ -150,14 +159,8 @@ def test_what_a_rewrite_made_of_the_query_is_no_part_of_a_whole_target(
         "uri": ("$uri", "/index.php"),
         "args": ("$args", "q=/about&"),
     }
-    definition = json.dumps({key: variable for key, (variable, _) in pairs.items()})
-    line_format = format_named("json" if name == "json" else definition)
-    line = json.dumps({key: value for key, (_, value) in pairs.items()}).encode()
-    found = line_format.parse(line, latest)
-    assert isinstance(found, Hit)
+    found = read_in_both_ways(pairs, name, latest)
     assert found.target == (target or "/index.php?q=/about&")
-    columns = line_format.split(line)
-    assert columns is None or line_format.hit(columns, latest) == found
 
 
 def test_the_request_uri_of_java_has_no_query_of_its_own(latest: int) -> None:

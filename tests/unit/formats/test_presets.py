@@ -1,3 +1,5 @@
+"""Every preset reads its own sample, and the documentation shows the same ones."""
+
 from __future__ import annotations
 
 import runpy

@@ -1,3 +1,5 @@
+"""Request lines, and the finding that one is none."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The prefix of syslog, in its many spellings, before any format."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""W3C extended logs: the list of fields in the file decides."""
+
 from __future__ import annotations
 
 from zoneinfo import ZoneInfo
