@@ -1,4 +1,9 @@
-"""Writes the table of presets into docs/formats.md, from ingestor/formats/presets.py."""
+"""Writes the presets into docs/formats.md, from ingestor/formats/presets.py.
+
+    python docs/formats.py               # after a preset was added or changed
+
+A test holds the page to it.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +12,29 @@ from pathlib import Path
 from ingestor.formats import PRESETS
 
 PAGE = Path(__file__).with_name("formats.md")
-BEGIN, END = "<!-- presets -->\n", "<!-- /presets -->"
+BEGIN, END = "<!-- presets: written by docs/formats.py -->\n", "<!-- end of presets -->"
 
 
-def with_table(page: str) -> str:
-    """Give the page with the table between its two marks."""
+def with_presets(page: str) -> str:
+    """Give the page with the presets between its two marks: a narrow table, then each in full."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    rows = ["| name | who writes it | definition | a line |", "|---|---|---|---|"]
-    rows += [
-        f"| `{name}` | {preset.who} | {code(preset.template)} | {code(preset.sample)} |"
-        for name, preset in PRESETS.items()
-        if preset is PRESETS.get(name) and name == first_name(preset.template)
-    ]
-    others: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}  # by definition: its name, and others for the same
     for name, preset in PRESETS.items():
-        first = first_name(preset.template)
-        if name != first:
-            others.setdefault(first, []).append(name)
-    rows += ["", "Other names for the same definitions:", ""]
-    rows += [
-        f"- {', '.join(f'`{name}`' for name in names)}: as `{first}`"
-        for first, names in sorted(others.items())
-    ]
-    return before + BEGIN + "\n".join(rows) + "\n" + END + after
+        names.setdefault(preset.template, []).append(name)
+    table = ["| name | who writes it | other names |", "|---|---|---|"]
+    each = ["", "Each with its definition, and a line of it:", ""]
+    for template, (name, *others) in names.items():
+        preset = PRESETS[name]
+        table.append(f"| `{name}` | {preset.who} | {', '.join(f'`{other}`' for other in others)} |")
+        each += [f"`{name}`", "", "```", shown(template), shown(preset.sample), "```", ""]
+    return before + BEGIN + "\n".join(table + each) + END + after
 
 
-def first_name(template: str) -> str:
-    """Give the first preset with this definition."""
-    return next(name for name, preset in PRESETS.items() if preset.template == template)
-
-
-def code(text: str) -> str:
-    """Show a text as code in a cell of a table."""
-    shown = text.replace("|", "\\|").replace("\t", "⇥")
-    return f"`{shown}`" if "`" not in shown else f"`` {shown} ``"
+def shown(text: str) -> str:
+    """Show a text with its tabs."""
+    return text.replace("\t", "⇥")
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_table(PAGE.read_text("utf-8")), "utf-8")
+    PAGE.write_text(with_presets(PAGE.read_text("utf-8")), "utf-8")

@@ -50,10 +50,10 @@ def test_haproxys_times_need_a_zone() -> None:
         format_named("haproxy")
 
 
-def test_the_table_in_the_documentation_is_the_presets_own(root: Path) -> None:
+def test_the_presets_in_the_documentation_are_the_programs_own(root: Path) -> None:
     script = runpy.run_path(str(root / "docs" / "formats.py"))
     page = (root / "docs" / "formats.md").read_text("utf-8")
-    assert script["with_table"](page) == page, "run: python docs/formats.py"
+    assert script["with_presets"](page) == page, "run: python docs/formats.py"
 
 
 _AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
