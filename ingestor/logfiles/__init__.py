@@ -2,13 +2,14 @@
 
 from ingestor.logfiles.backfill import Backfill, BackfillCounts
 from ingestor.logfiles.compression import Corrupt, Damage, Incomplete
+from ingestor.logfiles.descriptor import read_descriptor
 from ingestor.logfiles.discovery import Discovered, FollowSource, Found, discover, owned
 from ingestor.logfiles.findings import Finding, readable
 from ingestor.logfiles.followed import FileState, Start
 from ingestor.logfiles.follower import Follower
 from ingestor.logfiles.identity import marker_of
 from ingestor.logfiles.options import FollowOptions
-from ingestor.logfiles.reader import ReadOptions, Unsupported, read_descriptor
+from ingestor.logfiles.reader import ReadOptions, Unsupported
 from ingestor.logfiles.registry import END, MemoryRegistry, Registry
 from ingestor.logfiles.watcher import Watcher
 

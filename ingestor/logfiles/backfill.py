@@ -12,18 +12,17 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ingestor.logfiles.archives import ArchiveReader, WrongContent
 from ingestor.logfiles.compression import TAR, Damage, is_supported, is_tar
 from ingestor.logfiles.discovery import Found, id_at
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.heads import Heads
 from ingestor.logfiles.identity import HEAD, Catalogue, Fit, fit, identity_of
 from ingestor.logfiles.reader import (
-    ArchiveReader,
     LogFile,
     Reading,
     ReadOptions,
     Rewritten,
-    WrongContent,
     last_line_end,
     read_surely,
 )

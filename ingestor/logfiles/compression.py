@@ -16,6 +16,7 @@ import zstandard
 from isal import igzip_lib
 
 PIECE = 65536  # compressed bytes read at a time
+MAGIC_BYTES = 6  # at the beginning of a file: they tell its compression
 BLOCK = 65536  # decompressed bytes a step
 _MAX_XZ_MEMORY = 100 * 1024 * 1024  # bytes: enough for `xz -9`
 _MAX_ZST_WINDOW = 2**27  # bytes: enough for `zstd --long`

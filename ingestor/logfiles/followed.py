@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
+from ingestor.logfiles.archives import ArchiveReader
 from ingestor.logfiles.discovery import Found, lineage_of
 from ingestor.logfiles.identity import WINDOW, Beginning, beginning_of, marker_of
-from ingestor.logfiles.reader import ArchiveReader, LogFile, Reading
+from ingestor.logfiles.reader import LogFile, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

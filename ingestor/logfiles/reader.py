@@ -12,24 +12,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from ingestor.logfiles.compression import (
-    PIECE,
+    MAGIC_BYTES,
     Damage,
     Stream,
     compression_of,
     is_supported,
     open_stream,
 )
-from ingestor.logfiles.identity import WINDOW, Marks, marker_of
+from ingestor.logfiles.identity import WINDOW, Marks
 from ingestor.logfiles.lines import LineCutter, Within, unfinished
-from ingestor.logfiles.registry import END
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from ingestor.model import Chunk, Marker
-
-_MAGIC_BYTES = 6
-_NO_WORK = 1024 * 1024  # bytes passed over before a reader of an archive lets others work
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,7 @@ class LogFile:
         try:
             status = _regular(self.fd)
             self.device, self.inode = status.st_dev, status.st_ino
-            self.compression = compression_of(os.pread(self.fd, _MAGIC_BYTES, 0))
+            self.compression = compression_of(os.pread(self.fd, MAGIC_BYTES, 0))
         except BaseException:
             self.close()
             raise
@@ -347,136 +343,6 @@ def read_last(file: LogFile, reading: Reading, options: ReadOptions) -> list[Chu
     return chunks + reading.feed(rest, final=True)
 
 
-class WrongContent(Exception):
-    """The archive has the head of a known log, and goes on differently."""
-
-
-class ArchiveReader:
-    """Reads the unread stretches of one archive, a bounded step at a time.
-
-    ``marker``, where given, is checked as the stream passes it, before anything behind it is
-    given; a stretch that begins before the marker's offset costs one pass more.
-    """
-
-    def __init__(
-        self, file: LogFile, reading: Reading, options: ReadOptions, marker: Marker | None = None
-    ) -> None:
-        self.file = file
-        self.reading = reading
-        self.decompressed = 0  # bytes of content seen
-        self._options = options
-        self._marker = marker
-        self._stream = file.stream()
-        self._rest = b""  # content from reading.position on
-        self._before = b""  # content just before `decompressed`: a line of it, or `WINDOW`
-        self._damage: Damage | None = None
-
-    def check(self) -> None:
-        """Look for the marker, if it lies behind the first unread byte.
-
-        Raises:
-            WrongContent: other bytes are there.
-
-        """
-        marker = self._marker
-        if marker is None or marker.offset <= self.reading.position:
-            return
-        window = self.file.read_at(marker.offset - marker.length, marker.length)
-        if len(window) < marker.length:
-            return  # cut off before: nothing in it contradicts
-        self._marker = None
-        if marker_of(window, marker.offset).digest != marker.digest:
-            raise WrongContent
-
-    def step(self) -> list[Chunk] | None:
-        """Decompress a bounded amount; None at the archive's end.
-
-        Raises:
-            WrongContent: the marker is not there; nothing behind it was given.
-            Damage: nothing more can be had; all whole lines before it were given.
-
-        """
-        if self._damage is not None:
-            raise self._damage
-        if self.reading.finished:
-            return None
-        worked = 0
-        while worked < _NO_WORK and not self.reading.finished:
-            try:
-                block = self._stream.read()
-            except Damage as damage:
-                self._damage = damage  # what is whole goes out first
-                return self._flush()
-            if not block:
-                return self._end()
-            worked += len(block)
-            self._take(block)
-            if len(self._rest) >= self._options.chunk_bytes and (chunks := self._flush()):
-                return chunks
-        return self._flush() if self._rest else []
-
-    def _take(self, block: bytes) -> None:
-        start = self.decompressed
-        self.decompressed += len(block)
-        self._check_marker(block, start)
-        wanted = self.reading.position + len(self._rest)
-        if self.decompressed > wanted:
-            cut = max(0, wanted - start)
-            if not self._rest:
-                self._begin(self._before + block[:cut], block[cut : cut + 1])
-            self._rest += block[cut:]
-        keep = WINDOW if self._rest else max(WINDOW, self._options.max_line_bytes)
-        self._before = block[-keep:] if len(block) >= keep else (self._before + block)[-keep:]
-
-    def _begin(self, before: bytes, after: bytes) -> None:
-        """The position is reached, with nothing in hand: know what is before it."""
-        self.reading.tail = before[-WINDOW:]
-        if back := self.reading.begin_line_again(before, after):
-            self._rest = before[-back:]
-
-    def _check_marker(self, block: bytes, start: int) -> None:
-        marker = self._marker
-        if marker is None or marker.offset > start + len(block):
-            return
-        self._marker = None
-        window = (self._before + block[: marker.offset - start])[-marker.length :]
-        if marker.length and marker_of(window, marker.offset).digest != marker.digest:
-            raise WrongContent
-
-    def _flush(self, *, final: bool = False) -> list[Chunk]:
-        reading, chunks = self.reading, []
-        while self._rest and not reading.finished:
-            at, room = reading.position, reading.room
-            fed = self._rest if len(self._rest) <= room else self._rest[:room]
-            chunks += reading.feed(fed, final=final and len(fed) == len(self._rest))
-            moved = reading.position - at
-            if moved == 0:
-                break
-            if reading.tail is None and moved <= len(self._rest):
-                reading.tail = self._rest[max(0, moved - WINDOW) : moved]
-            self._rest = self._rest[moved:]
-        return chunks
-
-    def _end(self) -> list[Chunk] | None:
-        chunks = self._flush(final=True)
-        self.reading.close()
-        return chunks or None
-
-
-def has_content_beyond(archive: LogFile, offset: int) -> bool:
-    """Whether an archive's content is longer than ``offset`` bytes; decompresses up to there."""
-    position, stream = 0, archive.stream()
-    while position <= offset:
-        try:
-            block = stream.read()
-        except Damage:
-            return False
-        if not block:
-            return False
-        position += len(block)
-    return True
-
-
 def last_line_end(file: LogFile, size: int) -> int:
     """Offset just past the last newline of a plain file's first ``size`` bytes; 0 without one."""
     end = size
@@ -487,59 +353,3 @@ def last_line_end(file: LogFile, size: int) -> int:
             return begin + newline + 1
         end = begin
     return 0
-
-
-class _GivenUp(Exception):
-    """Nobody waits any longer for what a pipe may bring."""
-
-
-def read_descriptor(
-    fd: int, key: int, options: ReadOptions, wait: Callable[[], bool] = lambda: True
-) -> Iterator[Chunk]:
-    """Read a pipe (standard input) to its end: plain, or compressed by its first bytes.
-
-    Gives lines as soon as they come. Offsets count from the first byte read. ``wait`` returns
-    when there is something to read, or False: then this ends, and half a line is left alone.
-
-    Raises:
-        Damage: the compressed data is incomplete or corrupt; whole lines before it were given.
-        Unsupported: not a compression that is read here.
-
-    """
-    reading = Reading(key, [(0, END)], options)
-    rest = b""
-    try:
-        read = _pipe_reader(fd, wait)
-        while block := read():
-            rest += block
-            at = reading.position
-            yield from reading.feed(rest)
-            rest = rest[reading.position - at :]
-    except _GivenUp:
-        return
-    while rest:
-        at = reading.position
-        yield from reading.feed(rest, final=True)
-        rest = rest[reading.position - at :]
-
-
-def _pipe_reader(fd: int, wait: Callable[[], bool]) -> Callable[[], bytes]:
-    def piece(length: int = PIECE) -> bytes:
-        if not wait():
-            raise _GivenUp
-        return os.read(fd, length)
-
-    first = b""
-    while len(first) < _MAGIC_BYTES and (more := piece()):
-        first += more
-    pending = [first]
-
-    def read(length: int = PIECE, _at: int = 0) -> bytes:
-        return pending.pop() if pending else piece(length)
-
-    compression = compression_of(first)
-    if compression is None:
-        return read
-    if not is_supported(compression):
-        raise Unsupported(f"it is compressed as {compression}")
-    return open_stream(compression, read, seekable=False).read

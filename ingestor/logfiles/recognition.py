@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from ingestor.logfiles.archives import has_content_beyond
 from ingestor.logfiles.discovery import id_at, lineage_of
 from ingestor.logfiles.generations import is_successor
 from ingestor.logfiles.identity import (
@@ -26,7 +27,7 @@ from ingestor.logfiles.identity import (
     last_left,
     same_content,
 )
-from ingestor.logfiles.reader import LogFile, has_content_beyond
+from ingestor.logfiles.reader import LogFile
 from ingestor.model import KnownFile, Marker
 
 if TYPE_CHECKING:

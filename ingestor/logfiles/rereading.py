@@ -5,16 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ingestor.logfiles.archives import ArchiveReader, WrongContent
 from ingestor.logfiles.compression import Damage
-from ingestor.logfiles.reader import (
-    ArchiveReader,
-    LogFile,
-    Reading,
-    ReadOptions,
-    Rewritten,
-    WrongContent,
-    read_surely,
-)
+from ingestor.logfiles.reader import LogFile, Reading, ReadOptions, Rewritten, read_surely
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,18 +7,13 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
+from ingestor.logfiles.archives import ArchiveReader, WrongContent
 from ingestor.logfiles.compression import Damage, Incomplete, compression_of, is_tar
 from ingestor.logfiles.discovery import Found
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.followed import Followed, PlaceKind
 from ingestor.logfiles.identity import HEAD
-from ingestor.logfiles.reader import (
-    ArchiveReader,
-    LogFile,
-    Rewritten,
-    WrongContent,
-    read_plain,
-)
+from ingestor.logfiles.reader import LogFile, Rewritten, read_plain
 
 if TYPE_CHECKING:
     from ingestor.logfiles.roster import Roster
