@@ -8,9 +8,8 @@ BIN    := .venv/bin
 SEEDS  ?= 20
 MINUTES ?= 15
 
-.PHONY: demo test test-poll check check-full format lint types contract coverage chaos soak bench bench-compare \
-        lock clean \
-        system-packages
+.PHONY: demo test test-poll check check-full format lint types contract coverage chaos soak bench \
+        bench-compare lock clean system-packages
 
 # The environment is rebuilt when the lock file changes. pip checks every hash; the project itself
 # is put in place without asking any registry.

@@ -79,7 +79,8 @@ class TooLarge(Exception):
 class Forbidden(BadCredentials):
     """A 403 or its like of something before Umami: wrong credentials, or a firewall's dislike.
 
-    ``before_3``: in the one word by which Umami 2 blocks an address (IGNORE_IP), and others too.
+    ``before_3``: it says `Forbidden` and no more, as Umami 2 does of an address that it blocks
+    (IGNORE_IP), and as gateways do.
     """
 
     def __init__(self, message: str, *, before_3: bool = False) -> None:
@@ -221,11 +222,11 @@ def read_presence(raw: Raw, *, now: float) -> bool:
     reading, _ = read_send(raw, now=now)
     if reading.verdict is Verdict.UNKNOWN_WEBSITE:
         return False
-    passed = _NO_TIME in reading.words  # with ClickHouse, which is not asked before
+    passed = _NO_TIME in reading.words  # with ClickHouse; Prisma refuses such a time by itself
     if reading.verdict is Verdict.AGAIN or (reading.verdict is Verdict.SUSPECT and not passed):
         raise TryAgain(f"Umami answers with an error of its own: {printable(reading.words)}")
-    # `beep boop`, or past a bot check that is off, where the visit's time is none: each of them
-    # comes after the website's look-up.
+    # `beep boop`; or a refusal of the visit's time, where the bot check is off. Each of them comes
+    # after the website's look-up.
     return True
 
 
