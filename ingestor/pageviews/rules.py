@@ -15,22 +15,22 @@ test holds them to it.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote_plus
 
-from ingestor.errors import ConfigError
 from ingestor.model import Payload, Reason
 from ingestor.pageviews.addresses import Addresses, mask_addresses
 from ingestor.pageviews.bots import Bots
+from ingestor.pageviews.fetches import is_prefetch, is_subresource
+from ingestor.pageviews.methods import methods_of, statuses_of
+from ingestor.pageviews.paths import extension_of, path_of, plain_asset
 from ingestor.pageviews.patterns import Patterns, path_patterns
 from ingestor.pageviews.payload import (
     MAX_USER_AGENT,
     Shaper,
     absolute_host,
     is_page_target,
-    origin_form,
     plain_text,
 )
 from ingestor.pageviews.queries import Queries
@@ -39,7 +39,7 @@ from ingestor.pageviews.shortcut import RawReferrer, RawValues, Start, shortcut,
 from ingestor.pageviews.sites import Sites, check_site, host_patterns, vhost_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ingestor.model import Hit
     from ingestor.pageviews.options import PageViewOptions
@@ -51,8 +51,6 @@ Verdict: TypeAlias = Reason | tuple[str, Payload]
 RawVerdict: TypeAlias = Reason | Literal[True] | None
 """Of a raw field: a reason; True, it passes; None, these bytes are for a parser to judge."""
 
-_STATUS = re.compile(r"(!?)\s*(\d{3})(?:\s*-\s*(\d{3}))?", re.ASCII)
-_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # A request that every parser reads alike: one method, one target of plain ASCII without
 # backslash or quote in a form that requests have, one protocol.
 _PLAIN_REQUEST = re.compile(
@@ -66,16 +64,7 @@ _MAX_TIME = 8_640_000_000_000  # Unix seconds; Umami answers 500 for ever beyond
 _MAX_UNPLACED = 1000  # vhosts without a site that are remembered …
 _MAX_VHOST = 253  # … and characters of each: DNS has no longer name
 _MAX_DEFAULTS = 1024  # sites that places are remembered for
-_SLASHES = re.compile(r"//+")
-_PARAMETERS = re.compile(r";[^/]*")
-# Sec-Fetch-Dest of what a page is put together from (Fetch standard, "destination").
-_PARTS = frozenset(
-    "audio audioworklet font image json manifest paintworklet report script serviceworker "
-    "sharedworker speculationrules style track video webidentity worker xslt".split()
-)
-_XHTML = "application/xhtml+xml"
 _PROXIED = re.compile(r"http://(?:[^/?#\\@]*@)?([^/?#\\@:]+)(:\d+)?(?=[/?#]|\Z)", re.IGNORECASE)
-_PREFETCHES = ("prefetch", "prerender", "preview", "preload")
 
 
 class Rules:
@@ -96,15 +85,15 @@ class Rules:
         until: int | None = None,
     ) -> None:
         self._options = options
-        self._methods = self.methods = _methods(options.methods)
-        self._statuses = _statuses(options.statuses)
+        self._methods = self.methods = methods_of(options.methods)
+        self._statuses = statuses_of(options.statuses)
         self.assets = frozenset(text.lower().lstrip("*.") for text in options.assets)
         self._include_paths = path_patterns(options.include_paths, "pageviews.include_paths")
         self._exclude_paths = path_patterns(options.exclude_paths, "pageviews.exclude_paths")
         self.paths_override_assets = bool(self._include_paths)
         self._plain_asset = None
         if not self.paths_override_assets:
-            self._plain_asset = _plain_asset(self.methods, self.assets)
+            self._plain_asset = plain_asset(self.methods, self.assets)
         self._exclude_parameters = Patterns(
             options.exclude_parameters, "pageviews.exclude_parameters"
         )
@@ -201,9 +190,9 @@ class Rules:
             return Reason.QUERY
         if not hit.target.startswith("/") and self._is_of_others(hit, default):
             return Reason.TARGET
-        if hit.purpose and self._options.filter_prefetch and _is_prefetch(hit.purpose):
+        if hit.purpose and self._options.filter_prefetch and is_prefetch(hit.purpose):
             return Reason.PREFETCH
-        if self._options.filter_subresources and _is_subresource(hit):
+        if self._options.filter_subresources and is_subresource(hit):
             return Reason.SUBRESOURCE
         return None
 
@@ -422,109 +411,3 @@ class Rules:
         return (excluded.match(logged) or excluded.match(host)) and not (
             included.match(logged) or included.match(host)
         )
-
-
-def path_of(target: str) -> str:
-    """The path that rules look at.
-
-    Without query and fragment, percent-decoded once, repeated slashes as one, dot segments
-    resolved, without the ``;parameters`` of segments. So ``//favicon.ico``, ``/%66avicon.ico``
-    and ``/favicon.ico;v=1`` are all the same asset.
-    """
-    path = origin_form(target).partition("?")[0].partition("#")[0]
-    if "%" in path:
-        path = unquote(path)
-    if ";" in path:
-        path = _PARAMETERS.sub("", path)
-    if "//" in path:
-        path = _SLASHES.sub("/", path)
-    return _without_dots(path) if "/." in path else path
-
-
-def extension_of(path: str) -> str:
-    """The last segment's extension in lower case, without dot; "" where it has none."""
-    name = path.rpartition("/")[2].rstrip(". ")
-    return name.rpartition(".")[2].lower() if "." in name else ""
-
-
-def _without_dots(path: str) -> str:
-    segments: list[str] = []
-    parts = path.split("/")[1:]
-    for part in parts:
-        if part == "..":
-            del segments[-1:]
-        elif part != ".":
-            segments.append(part)
-    if parts[-1] in (".", ".."):
-        segments.append("")
-    return "/" + "/".join(segments)
-
-
-def _plain_asset(methods: Collection[str], extensions: Collection[str]) -> re.Pattern[bytes] | None:
-    """Match a request for a path that is an asset's as it stands: nothing in it to decode."""
-    names = [name for name in extensions if re.fullmatch(r"[a-z0-9]+", name)]
-    verbs = [name for name in methods if re.fullmatch(r"[A-Z]{1,32}", name)]
-    if not names or not verbs:
-        return None
-    # Looking back takes a fixed length; the one that most of them have comes first.
-    lengths = Counter(map(len, names)).most_common()
-    alike = ["|".join(name for name in names if len(name) == length) for length, _ in lengths]
-    ending = "|".join(rf"(?<=\.(?:{group}))" for group in alike)
-    path = rf"/[\w/~@!$&'()*+,=:.-]*+(?:{ending})"
-    return re.compile(rf"(?:{'|'.join(verbs)}) {path} HTTP/\d(?:\.\d)?".encode())
-
-
-def _is_prefetch(purpose: str) -> bool:
-    lowered = purpose[:256].lower()
-    return any(word in lowered for word in _PREFETCHES)
-
-
-def _is_subresource(hit: Hit) -> bool:
-    """Whether the browser says that the answer is no page: it goes into one, or to its script.
-
-    Of what scripts fetch, pages are those that ask for XHTML as browsers do: Turbo shows them to
-    people. A service worker's fetch for a page has the mode of what it stands for.
-    """
-    dest = (hit.fetch_dest or "").lower()
-    if dest in _PARTS:
-        return hit.fetch_mode != "navigate"
-    told = hit.fetch_mode or hit.accept  # else a script's fetch may be for a page as well
-    by_script = dest == "empty" and bool(told)
-    by_script = by_script or (hit.requested_with or "").lower() == "xmlhttprequest"
-    return by_script and hit.fetch_mode != "navigate" and _XHTML not in (hit.accept or "")
-
-
-def _methods(methods: Sequence[str]) -> frozenset[str]:
-    if not methods:
-        raise _nothing_counts("pageviews.methods", "[GET]")
-    for i, method in enumerate(methods):
-        if _METHOD.fullmatch(method) is None:
-            key = f"pageviews.methods[{i}]"
-            raise ConfigError(f"{key}: {method!r} is no HTTP method, such as GET.", key=key)
-    return frozenset(method.upper() for method in methods)
-
-
-def _statuses(texts: Sequence[str]) -> frozenset[int]:
-    """Codes and ranges; what begins with "!" is taken out again, wherever it stands."""
-    meant: set[int] = set()
-    unmeant: set[int] = set()
-    for i, text in enumerate(texts):
-        match = _STATUS.fullmatch(text.strip())
-        first, last = (int(match[2]), int(match[3] or match[2])) if match else (1, 0)
-        if match is None or first > last:
-            key = f"pageviews.statuses[{i}]"
-            raise ConfigError(
-                f"{key}: {text!r} is no status. Write a code such as 304, a range such as "
-                "200-299, or either with ! in front to leave it out.",
-                key=key,
-            )
-        (unmeant if match[1] else meant).update(range(first, last + 1))
-    if not meant - unmeant:
-        raise _nothing_counts("pageviews.statuses", '["200-299", "304", "!204", "!206"]')
-    return frozenset(meant - unmeant)
-
-
-def _nothing_counts(key: str, example: str) -> ConfigError:
-    return ConfigError(
-        f"{key}: so nothing would be a page view. Name what counts, such as {example}.", key=key
-    )

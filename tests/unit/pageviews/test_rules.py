@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ingestor.errors import ConfigError
 from ingestor.model import Hit, Reason
 from ingestor.pageviews import PageViewOptions, Rules, Site
-from ingestor.pageviews.rules import extension_of, path_of
+from ingestor.pageviews.paths import extension_of, path_of
 
 WEBSITE = "3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c"
 
