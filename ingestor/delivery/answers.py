@@ -93,6 +93,7 @@ class NoSuchRoute(TryAgain):
 
 
 COUNTED = Reading(Verdict.COUNTED)
+FIELDS = ("timestamp", "userAgent", "ip", "id")  # of a page view: not every version knows them
 
 _NOT_FOUND = "website not found"
 # What Umami never says and no time mends. Firewalls choose among them: 403, ModSecurity 406, naxsi
@@ -116,10 +117,14 @@ def printable(text: str | bytes, limit: int = 300) -> str:
 
 def _told(body: bytes) -> str:
     """The words of an answer for the log; of a proxy's page its title, and not its HTML."""
-    if body.lstrip()[:1] != b"<":
+    if not _is_page(body):
         return printable(body)
     title = _TITLE.search(body, 0, _TITLE_WITHIN)
     return f"a web page, {printable(title[1].strip())!r}" if title else "a web page"
+
+
+def _is_page(body: bytes) -> bool:
+    return body.lstrip()[:1] == b"<"
 
 
 def is_umamis_own(reading: Reading) -> bool:
@@ -138,16 +143,17 @@ def retry_after(value: str | None, now: float, date: str | None = None) -> float
     value = value.strip()
     if value.isascii() and value.isdigit():
         return min(float(value[:9]), RETRY_AFTER_MAX)
-    moment = _moment(value)
+    moment = http_time(value)
     if moment is None:
         return None
-    its_now = _moment(date or "")
+    its_now = http_time(date)
     return min(max(moment - (now if its_now is None else its_now), 0.0), RETRY_AFTER_MAX)
 
 
-def _moment(http_date: str) -> float | None:
+def http_time(date: str | None) -> float | None:
+    """Unix seconds of an HTTP date, as in a server's Date header; None where there is none."""
     try:
-        return parsedate_to_datetime(http_date).timestamp()
+        return parsedate_to_datetime(date or "").timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 
@@ -207,8 +213,7 @@ def read_fields(raw: Raw, *, now: float) -> frozenset[str] | None:
     # The shape differs between versions (a tree in 3.x, a list of issues up to 2.16), the names
     # do not, and nothing else in this answer can contain them.
     text = raw.body.decode("utf-8", "replace")
-    fields = ("timestamp", "userAgent", "ip", "id")
-    known = frozenset(name for name in fields if re.search(rf'"{name}"', text))
+    known = frozenset(name for name in FIELDS if re.search(rf'"{name}"', text))
     if not known and b"Website not found" not in raw.body:
         raise _disbelieved(raw)  # a gateway's 400, not that of a server that knows no field
     return known
@@ -382,6 +387,6 @@ def _words(response: dict[str, object]) -> str:
 
 def _disbelieved(raw: Raw) -> TryAgain:
     words = printable(raw.body) or "nothing"
-    if raw.body.lstrip()[:1] == b"<":
+    if _is_page(raw.body):
         words = f"a web page; {_WHICH_URL}"
     return TryAgain(f"answered {raw.status}, but not in Umami's words: {words}", in_doubt=True)

@@ -87,8 +87,12 @@ class Lookup:
         """Find out early whether this server can be asked, as far as its websites let us."""
         website = await self.get("/api/websites", {"pageSize": "1"}, read_websites)
         if website is not None:
-            nothing = {"startAt": "1", "endAt": "2"}
-            await self.get(f"/api/websites/{website}/stats", nothing, read_filters_by_tag)
+            await self.see_tags(website)
+
+    async def see_tags(self, website: str) -> None:
+        """See whether page views of a tag can be looked up here."""
+        nothing = {"startAt": "1", "endAt": "2"}
+        await self.get(f"/api/websites/{website}/stats", nothing, read_filters_by_tag)
 
     async def reset_at(self, website: str) -> float:
         """Unix milliseconds; page views before it are never listed. 0: there was no reset."""

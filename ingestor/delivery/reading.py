@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from ingestor.delivery.listing import believed, disbelieved, moment_of, read_filters_by_tag
+from ingestor.delivery.listing import believed, disbelieved, moment_of
 from ingestor.delivery.lookup import Lookup
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ class Reader:
 
     async def see_tags(self, website: str) -> None:
         """See whether page views of a tag can be looked up here, as exactly-once does."""
-        nothing = {"startAt": "1", "endAt": "2"}
-        path = f"/api/websites/{website}/stats"
-        await self._lookup.get(path, nothing, read_filters_by_tag)
+        await self._lookup.see_tags(website)
 
     async def date_range(self, website: str) -> tuple[float, float] | None:
         """Unix seconds of the first and the last page view; None where there is none."""

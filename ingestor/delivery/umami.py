@@ -18,6 +18,7 @@ import orjson
 from yarl import URL
 
 from ingestor.delivery.answers import (
+    FIELDS,
     NoSuchRoute,
     Raw,
     Reading,
@@ -55,7 +56,7 @@ _BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140
 _BOT = "Googlebot/2.1"
 _NOBODY = "11111111-1111-4111-8111-111111111111"
 # Values that no server takes for these fields, unless it does not know them.
-_WRONG: dict[str, object] = {"timestamp": "abc", "ip": 5, "userAgent": 5, "id": 5}
+_WRONG: dict[str, object] = dict.fromkeys(FIELDS, 5) | {"timestamp": "abc"}
 # What a session is made of.
 _VISITOR = frozenset({"website", "ip", "userAgent", "timestamp", "hostname", "language", "screen"})
 _SINCE_2_18 = "id"  # by which 2.17 is known, whose fields lack nothing else

@@ -18,6 +18,7 @@ from ingestor.errors import FormatError
 Clock = Callable[[bytes], int | None]
 
 EARLIEST = 788_918_400  # 1995-01-01: no web server's log is older
+NO_ZONE = "names no time zone: set `timezone`, for example Europe/Berlin or UTC"
 _KEPT = 10_000  # minutes, or times, remembered: a week of minutes
 
 MONTHS = {

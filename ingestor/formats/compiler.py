@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ingestor.errors import FormatError
-from ingestor.formats.clocks import clock_named, needs_zone
+from ingestor.formats.clocks import NO_ZONE, clock_named, needs_zone
 from ingestor.formats.fields import (
     FREE_TEXT,
     TARGET,
@@ -253,7 +253,5 @@ def _clock_kind(captured: Sequence[Field], zone: tzinfo | None) -> str:
         texts = [field.meaning.clock.removeprefix("strftime:") for field in times]
         kind = "strftime:" + "\0".join(texts)
     if needs_zone(kind) and zone is None:
-        raise FormatError(
-            f"{times[0].text} names no time zone: set `timezone`, for example Europe/Berlin or UTC"
-        )
+        raise FormatError(f"{times[0].text} {NO_ZONE}")
     return kind

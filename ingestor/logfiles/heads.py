@@ -5,14 +5,13 @@ A log may have a generation an hour, for years: sorted, each file is held agains
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import defaultdict
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.logfiles.compression import is_readable
 from ingestor.logfiles.discovery import Found, lineage_of
-from ingestor.logfiles.identity import HEAD
+from ingestor.logfiles.identity import HEAD, begun_with
 from ingestor.logfiles.reader import LogFile
 
 if TYPE_CHECKING:
@@ -44,11 +43,7 @@ class Heads:
         if len(head) >= HEAD:
             return
         heads = self._of(lineage_of(path))
-        begun_alike: list[_Headed] = []
-        for at in range(bisect_left(heads, head, key=attrgetter("head")), len(heads)):
-            if not heads[at].head.startswith(head):
-                break
-            begun_alike.append(heads[at])
+        begun_alike = begun_with(head, heads, attrgetter("head"))
         for longer, _, found in sorted(begun_alike, key=attrgetter("place")):
             if len(longer) > len(head) and found.path != path:
                 yield found, longer

@@ -12,12 +12,14 @@ import struct
 from bisect import bisect_left, insort
 from enum import Enum
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from ingestor.model import Chunk, Identity, KnownFile, Marker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+T = TypeVar("T")
 
 HEAD = 4096  # bytes of a file's head in a whole fingerprint
 WINDOW = 256  # bytes before an offset that a marker hashes
@@ -76,6 +78,14 @@ def is_beginning(head: bytes, identity: Identity) -> bool:
     at = _DIGEST + (lines - 1) * _RUNG
     rung = identity.fingerprint[at : at + _RUNG]
     return rung == digest(head[: head.rfind(b"\n") + 1])[:_RUNG]
+
+
+def begun_with(start: bytes, ordered: Sequence[T], key: Callable[[T], bytes]) -> Iterator[T]:
+    """Those whose ``key`` begins with ``start``, of some that are ``ordered`` by it."""
+    for at in range(bisect_left(ordered, start, key=key), len(ordered)):
+        if not key(ordered[at]).startswith(start):
+            return
+        yield ordered[at]
 
 
 def marker_of(before: bytes, offset: int) -> Marker:
@@ -250,12 +260,7 @@ class Catalogue:
         rungs = b"".join(_rungs(head))
         if not rungs:
             return []
-        keys: dict[int, None] = {}
-        for at in range(bisect_left(self._by_rungs, rungs, key=_rungs_of), len(self._by_rungs)):
-            one = self._by_rungs[at]
-            if not _rungs_of(one).startswith(rungs):
-                break
-            keys[one.key] = None
+        keys = dict.fromkeys(one.key for one in begun_with(rungs, self._by_rungs, _rungs_of))
         known = map(self._by_key.__getitem__, keys)
         found = [one for one in known if is_beginning(head, one.identity)]
         return [one.key for one in sorted(found, key=_progress, reverse=True)]

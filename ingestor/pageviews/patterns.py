@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SIMPLE = re.compile(r"(\*?)([^*?\[]*)(\*?)")
 _QUERY = re.compile(r"(?!re:)[^?]*\?[\w.*-]+=.*", re.DOTALL)  # "?" is any one character
 PREFIX = "re:"
+GLOB = re.compile(r"[*?\[]")  # a character that stands for others
 _SHOWN = 200  # characters of a pattern in an error
 
 
@@ -77,6 +78,11 @@ class Patterns:
         if not self._regexes:
             return False
         return any(regex.search(value) is not None for regex in self._regexes)
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text of a list of patterns stands for more than itself."""
+    return text.startswith(PREFIX) or GLOB.search(text) is not None
 
 
 def path_patterns(patterns: Sequence[str], key: str) -> Patterns:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.errors import ConfigError
-from ingestor.pageviews.patterns import PREFIX, Patterns
+from ingestor.pageviews.patterns import GLOB, PREFIX, Patterns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,6 @@ _LABEL = "(?!xn--)[{}](?:[a-z0-9_-]*[a-z0-9_])?"
 ORDINARY_HOST = rf"(?:{_LABEL.format('a-z0-9_')}\.)*{_LABEL.format('a-z')}"
 _ORDINARY = re.compile(ORDINARY_HOST)
 _FORBIDDEN = re.compile(r"[\s/\\?#@<>^|%\"'`{}\x00-\x20\x7f\ud800-\udfff]")
-_GLOB = re.compile(r"[*?\[]")
 # What no vhost has as `vhost_of` gives it: a scheme, a path, a port, nginx's ~^… and .example.com.
 _NO_VHOST = re.compile(r".*[\s/,~^].*|[^:]*:\d*\*?|.*\.|\..*", re.DOTALL)
 _PORT = re.compile(r"(?::\d*)?\.?(?::\d*)?\Z", re.ASCII)
@@ -164,7 +163,7 @@ def ascii_host(name: str) -> str:
 def _ascii_label(label: str) -> str:
     import ada_url  # noqa: PLC0415 - 8 ms that most logs never need
 
-    if _GLOB.search(label) is not None:
+    if GLOB.search(label) is not None:
         return label
     try:
         return ada_url.URL(f"https://{label}.example/").hostname.removesuffix(".example")

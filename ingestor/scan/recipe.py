@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from ingestor.errors import FormatError
 from ingestor.formats import detect, format_named
 from ingestor.formats.adaptive import is_addressed, was_served
+from ingestor.formats.clocks import NO_ZONE
 from ingestor.formats.detect import ENOUGH
 from ingestor.formats.named import word_in_front
 from ingestor.model import Hit, Malformed, Reason
@@ -133,10 +134,7 @@ class Recipe:
         if self.timezone is None:
             in_utc = format_named(self.format, timezone=UTC).for_file(sample_lines(self.head))
             if in_utc.parse(line, latest) is not Malformed.TIME:
-                return (
-                    f"the time in the lines of {name} names no time zone: set `timezone`, for "
-                    "example Europe/Berlin or UTC."
-                )
+                return f"the time in the lines of {name} {NO_ZONE}."
         return (
             f"no line of the first {lines} of {name} tells a time between 1995 and tomorrow where "
             f"{named} has it. Correct --format, or format: in the configuration."

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts import WEBSITE, Command, Line, SandboxProcess, environment, free_port, until
+from parts import (
+    WEBSITE,
+    Command,
+    Line,
+    Running,
+    SandboxProcess,
+    environment,
+    free_port,
+    until,
+)
 
 from ingestor import config
 from ingestor.logfiles.reader import LogFile
@@ -42,6 +51,18 @@ def recent() -> Line:
 
 def look(ingestor: Command, code: int = 0, *flags: str) -> dict[str, Any]:
     return ingestor.json("status", "-c", "config.yaml", *flags, code=code)
+
+
+def follow_one_line(
+    ingestor: Command, sandbox: SandboxProcess, directory: Path, recent: Line
+) -> tuple[Path, Running]:
+    """A log of one line and a daemon that has sent it."""
+    configure(directory, sandbox.url)
+    log = directory / "logs" / "access.log"
+    append(log, recent("/1"))
+    daemon = ingestor.start("run", "-c", "config.yaml")
+    until(lambda: sandbox.count() == 1)
+    return log, daemon
 
 
 def test_an_operator_sees_each_file_the_totals_and_the_last_page_view(
@@ -97,11 +118,7 @@ def test_what_is_left_to_a_backfill_shows_until_one_has_read_it(
 def test_behind_by_more_than_it_may_be_is_exit_code_1(
     ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
 ) -> None:
-    configure(tmp_path, sandbox.url)
-    log = tmp_path / "logs" / "access.log"
-    append(log, recent("/1"))
-    daemon = ingestor.start("run", "-c", "config.yaml")
-    until(lambda: sandbox.count() == 1)
+    log, daemon = follow_one_line(ingestor, sandbox, tmp_path, recent)
     assert daemon.stop() == 0
     before = log.stat().st_size
     append(log, recent("/2") + recent("/3", 30))
@@ -128,10 +145,7 @@ def test_lines_in_a_log_that_cannot_be_read_are_behind_by_more_than_any_time(
     def refuse(_path: bytes) -> LogFile:
         raise PermissionError(13, "Permission denied")
 
-    configure(tmp_path, sandbox.url)
-    append(tmp_path / "logs" / "access.log", recent("/1"))
-    daemon = ingestor.start("run", "-c", "config.yaml")
-    until(lambda: sandbox.count() == 1)
+    _, daemon = follow_one_line(ingestor, sandbox, tmp_path, recent)
     assert daemon.stop() == 0
     settings = config.load(tmp_path / "config.yaml", environment={})
     monkeypatch.setattr("ingestor.pipeline.status.LogFile", refuse)
@@ -176,11 +190,7 @@ def test_an_outage_shows_with_its_beginning_and_what_is_in_flight(
 def test_a_log_that_was_rotated_while_the_daemon_was_down_is_found(
     ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
 ) -> None:
-    configure(tmp_path, sandbox.url)
-    log = tmp_path / "logs" / "access.log"
-    append(log, recent("/1"))
-    daemon = ingestor.start("run", "-c", "config.yaml")
-    until(lambda: sandbox.count() == 1)
+    log, daemon = follow_one_line(ingestor, sandbox, tmp_path, recent)
     assert daemon.stop() == 0
     append(log, recent("/2"))
     log.rename(tmp_path / "logs" / "access.log.1")
@@ -195,11 +205,7 @@ def test_a_log_that_was_rotated_while_the_daemon_was_down_is_found(
 def test_a_copy_of_what_was_read_is_no_backlog(
     ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
 ) -> None:
-    configure(tmp_path, sandbox.url)
-    log = tmp_path / "logs" / "access.log"
-    append(log, recent("/1"))
-    daemon = ingestor.start("run", "-c", "config.yaml")
-    until(lambda: sandbox.count() == 1)
+    log, daemon = follow_one_line(ingestor, sandbox, tmp_path, recent)
     copy = tmp_path / "logs" / "access.log.bak"
     copy.write_bytes(log.read_bytes())
     until(lambda: look(ingestor)["backlog"] == 0)
@@ -280,10 +286,7 @@ def test_output_without_a_place_is_no_error_of_the_program(
 def test_a_source_that_is_not_there_any_more_is_told(
     ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
 ) -> None:
-    configure(tmp_path, sandbox.url)
-    append(tmp_path / "logs" / "access.log", recent("/1"))
-    ingestor.start("run", "-c", "config.yaml")
-    until(lambda: sandbox.count() == 1)
+    follow_one_line(ingestor, sandbox, tmp_path, recent)
     assert "trouble" not in look(ingestor)["sources"][0]
     (tmp_path / "logs").rename(tmp_path / "unmounted")
     assert look(ingestor)["sources"][0]["trouble"] == "No such file or directory"

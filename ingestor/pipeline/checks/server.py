@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from ingestor.delivery import CannotTell, Reader
+from ingestor.delivery.answers import http_time
 from ingestor.delivery.umami import Umami
 from ingestor.errors import BadCredentials, StoppedByUmami, TryAgain
 from ingestor.pipeline.overlap import Ours, Period, foreign, moment, reset_of
@@ -59,9 +59,8 @@ async def _answers(umami: Umami, remarks: Remarks) -> bool:
 
 
 def _check_clock(date: str | None, now: float, remarks: Remarks) -> None:
-    try:
-        theirs = parsedate_to_datetime(date or "").timestamp()
-    except (ValueError, TypeError):
+    theirs = http_time(date)
+    if theirs is None:
         return
     apart = theirs - now
     if abs(apart) > _SKEW:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
+from itertools import filterfalse
 from typing import TYPE_CHECKING
 
 from ingestor.model import Reason
+from ingestor.pageviews.patterns import is_pattern
 from ingestor.pageviews.sites import Sites, vhost_of
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _WORTH = 0.01  # of all sampled lines: every public server is asked for a few names that are none
 _SHOWN = 10
-_PATTERN = re.compile(r"re:|.*[*?\[]", re.DOTALL)
 
 
 def check_vhosts(config: Config, samples: Sequence[Sample], remarks: Remarks) -> None:
@@ -60,8 +60,7 @@ def check_vhosts(config: Config, samples: Sequence[Sample], remarks: Remarks) ->
 def _check_order(config: Config, sites: Sites, remarks: Remarks) -> None:
     """Name vhosts that a site is meant to have, and that an earlier one takes."""
     for i, site in enumerate(config.sites):
-        names = [n for n in site.match or (site.hostname,) if _PATTERN.match(n) is None]
-        for name in names:
+        for name in filterfalse(is_pattern, site.match or (site.hostname,)):
             place = sites.place(vhost_of(name), site)
             if place is not None and place.website != site.website.lower():
                 remarks.warn(

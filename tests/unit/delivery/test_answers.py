@@ -16,6 +16,7 @@ from ingestor.delivery.answers import (
     Raw,
     TooLarge,
     Verdict,
+    http_time,
     printable,
     read_batch,
     read_fields,
@@ -390,6 +391,12 @@ def test_a_date_is_measured_by_the_clock_of_who_gave_it(now: float) -> None:
     dates = "Thu, 01 Jan 1970 00:16:45 GMT", "Thu, 01 Jan 1970 00:16:40 GMT"
     assert retry_after(dates[0], now, dates[1]) == 5.0
     assert retry_after(dates[0], 1000.0, "noon") == 5.0
+
+
+def test_a_date_that_no_clock_holds_is_none() -> None:
+    assert http_time("Thu, 01 Jan 1970 00:16:45 GMT") == 1005.0
+    for date in (None, "", "soon", "Mon, 99999999999999999999 Jan 2020 00:00:00 GMT"):
+        assert http_time(date) is None
 
 
 def test_the_probe_of_fields_lists_what_the_server_knows() -> None:
