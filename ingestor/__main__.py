@@ -8,15 +8,13 @@ _RARELY = 10_000  # objects more than before until the collector looks at them
 
 
 def main() -> None:
-    """Run the command. The processes of a backfill import this module, and need none."""
+    """Run the command."""
     _fill_standard_streams()
     is_pythons = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_pythons:  # before there is somebody to turn it into words
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Nothing is multiplied here; threads that wait for numpy to do so would not wait idly.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # The processes of a backfill read no program from where somebody stands.
-    os.environ["PYTHONSAFEPATH"] = "1"
     # None of what is imported is garbage: looking for it took a tenth of the start.
     gc.set_threshold(_RARELY)
     from ingestor.cli import main as command  # noqa: PLC0415 - only when it is run

@@ -25,7 +25,6 @@ from ingestor.flags import (
     check_proxy,
     job_of,
     path_of,
-    prepare,
     settings_of,
     sites_of,
 )
@@ -173,9 +172,9 @@ def backfill(  # noqa: PLR0913 - an argument a flag
     jobs = jobs or len(os.sched_getaffinity(0))
     job = replace(job, jobs=jobs, allow_hidden=allow_hidden, allow_overlap=allow_overlap)
     own = suffices and checkpoint is None
-    work = "ingestor.pipeline.backfill"
-    as_service_user(settings, own=own, later=[work, "ingestor.formats.blocks"])
-    prepare(job)
+    work = ["ingestor.pipeline.backfill", "ingestor.formats.blocks"]
+    processes = ["multiprocessing.synchronize", "multiprocessing.popen_fork"]
+    as_service_user(settings, own=own, later=[*work, *processes])
     from ingestor.pipeline.backfill import backfill as do  # noqa: PLC0415 - start-up time
 
     finish(asyncio.run(do(settings, job)), json_=json_)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,16 +75,6 @@ def check_proxy(url: str) -> None:
     from ingestor.delivery.proxy import proxy_of  # noqa: PLC0415 - start-up time
 
     proxy_of(URL(url))
-
-
-def prepare(job: Job) -> None:
-    """Start the server of processes where a backfill may want some, before the rest is read."""
-    from ingestor.pipeline.job import is_worth_processes  # noqa: PLC0415 - start-up time
-    from ingestor.pipeline.server import obstacle, start_server  # noqa: PLC0415 - start-up time
-
-    if is_worth_processes(job) and not obstacle():
-        with suppress(OSError, ImportError, NotImplementedError):  # the backfill says it
-            start_server()
 
 
 def job_of(

@@ -78,6 +78,9 @@ class _Backfill:
         """Open, read, drain, close: in this order, whatever happens in between."""
         config, counts = self._config, self._result.counts
         async with AsyncExitStack() as stack:
+            pool = self._pool()  # before there are signals, threads and open files to inherit
+            if pool is not None:
+                await stack.enter_async_context(pool)
             stopping = stack.enter_context(Stopping(hangup=True))
             store, committer = None, None
             if self._job.is_stdin:
@@ -86,12 +89,6 @@ class _Backfill:
                 store = stack.enter_context(Store.open(config.checkpoint, Role.BACKFILL))
                 committer = await stack.enter_async_context(Committer(store))
                 log.info("The checkpoint is %s.", config.checkpoint.path)
-            pool = None
-            if store is not None and await asyncio.to_thread(is_worth_processes, self._job, store):
-                pool = pool_of(self._rules_recipe(), self._job.jobs - 1)
-            if pool is not None:
-                await stack.enter_async_context(pool)
-                pool.start()
             progress = Progress(config, counts, store)
             if store is not None and await self._foresee(store, stopping, progress) is None:
                 self._result.interrupted = True
@@ -150,9 +147,12 @@ class _Backfill:
         self._scanners = Scanners(self._config, self._job.settings, self._rules)
         return forecast
 
-    def _rules_recipe(self) -> RulesRecipe:
+    def _pool(self) -> Pool | None:
         config, job = self._config, self._job
-        return RulesRecipe(config.pageviews, config.sites, job.since, job.until)
+        if not is_worth_processes(job):
+            return None
+        rules = RulesRecipe(config.pageviews, config.sites, job.since, job.until)
+        return pool_of(rules, job.jobs - 1)
 
     async def _read(
         self, lines: Lines, ledger: Ledger, delivery: Delivery, pool: Pool | None

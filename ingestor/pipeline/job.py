@@ -234,14 +234,11 @@ def unread_bytes(job: Job, registry: Registry) -> int:
     return total
 
 
-def is_worth_processes(job: Job, registry: Registry | None = None) -> bool:
-    """Whether several processes are wanted, and there is enough for them to do.
-
-    Without a registry, nothing has been read yet.
-    """
+def is_worth_processes(job: Job) -> bool:
+    """Whether several processes are wanted, and there is enough for them, were it all unread."""
     if job.jobs < 2 or job.is_stdin:  # noqa: PLR2004 - "several"
         return False
-    return unread_bytes(job, registry or MemoryRegistry()) >= _WORTH
+    return unread_bytes(job, MemoryRegistry()) >= _WORTH
 
 
 class StandardInput:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
+import multiprocessing
+import signal
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ingestor.pipeline.job import CHUNK
-from ingestor.pipeline.server import obstacle, start_server
 from ingestor.scan.slots import Slot
 from ingestor.scan.worker import Answer, RulesRecipe, begin, scan, scan_slot
 
@@ -24,7 +26,7 @@ log = logging.getLogger("ingestor")
 
 BUNDLE = 512 * 1024  # bytes that are handed over in one go, at least: mostly one chunk
 AHEAD = 3  # bundles that wait, beside those that are being scanned
-_SLOTS = 64  # at most; a process can be given no more than some 250 descriptors
+_SLOTS = 64  # at most: memory that more processes would seldom need
 _SLOT = BUNDLE + CHUNK  # bytes: nearly enough of a bundle, and a chunk
 
 
@@ -40,7 +42,9 @@ class Bundle(NamedTuple):
 class Pool:
     """``size`` processes with these rules. Use it as an asynchronous context manager.
 
-    They are forked from a server (server.py), a process that has no threads, as this one has.
+    They are forked from this one when it is made: whoever makes it has no threads yet, handles no
+    signals, and has opened nothing that they should not hold. Raises OSError where there can be
+    none.
     """
 
     def __init__(self, rules: RulesRecipe, size: int) -> None:
@@ -49,8 +53,12 @@ class Pool:
         self._free = list(range(len(self._slots)))  # that no bundle is in
         self._broken: BrokenProcessPool | None = None
         self._executor = ProcessPoolExecutor(
-            size, mp_context=start_server(), initializer=begin, initargs=(rules, self._slots)
+            size,
+            mp_context=multiprocessing.get_context("fork"),
+            initializer=begin,
+            initargs=(rules, self._slots),
         )
+        self._fork()
 
     async def __aenter__(self) -> Self:
         return self
@@ -60,10 +68,19 @@ class Pool:
         for slot in self._slots:
             slot.close()
 
-    def start(self) -> None:
-        """Have some begin now, while whoever made the pool does something else."""
-        for _ in range(min(self.size, AHEAD)):
-            self._submit(scan, [], {})
+    def _fork(self) -> None:
+        importlib.import_module("ingestor.formats.blocks")  # once, and not in each of them
+        # What a terminal sends to all of them is for this process, which drains: a signal that is
+        # blocked now stays blocked in them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+        try:
+            self._executor.submit(scan, [], {})  # the first task starts them all
+        except (OSError, RuntimeError) as error:  # too many processes, too many threads
+            for process in multiprocessing.active_children():  # nobody would ever end them
+                process.terminate()
+            raise OSError(str(error)) from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def hand_over(self, chunks: list[Chunk], recipes: Mapping[int, Recipe]) -> Bundle:
         """Have chunks scanned; ``recipes`` are those that a process may not know yet."""
@@ -78,11 +95,8 @@ class Pool:
         if self._broken is None:
             try:
                 return self._executor.submit(task, *arguments)
-            except (BrokenProcessPool, OSError, EOFError, ValueError) as error:
-                # One died, or cannot be started. What was submitted is in the queue all the same:
-                # no slot is filled, and nobody is asked for anything any more.
-                self._broken = BrokenProcessPool(str(error))
-                self._executor.shutdown(wait=False, cancel_futures=True)
+            except BrokenProcessPool as error:  # one died: nobody is asked for anything any more
+                self._broken = error
         lost: Future[list[Answer]] = Future()
         lost.set_exception(self._broken)
         return lost
@@ -115,15 +129,12 @@ class Pool:
 
 
 def pool_of(rules: RulesRecipe, size: int) -> Pool | None:
-    """Make a pool; None, and it is said, where this machine or user can start no processes."""
-    why = obstacle()
-    if not why:
-        try:
-            return Pool(rules, size)
-        except (OSError, ImportError, NotImplementedError) as error:  # no semaphores, say
-            why = str(error)
-    log.warning("No other processes can be started to scan (%s): one does it all.", why)
-    return None
+    """Make a pool; None, and it is said, where no processes can be started."""
+    try:
+        return Pool(rules, size)
+    except (OSError, ImportError, NotImplementedError) as error:  # no semaphores, say
+        log.warning("No other processes can be started to scan (%s): one does it all.", error)
+        return None
 
 
 def _slots(count: int) -> list[Slot]:

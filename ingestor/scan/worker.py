@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import signal
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -114,11 +113,10 @@ _slots: Sequence[Slot] = ()
 
 
 def begin(recipe: RulesRecipe, slots: Sequence[Slot]) -> None:
-    """Set this process up. Ctrl-C is the parent's business, and it never outlives the parent."""
+    """Set this process up, which never outlives its parent."""
     global _worker, _slots  # noqa: PLW0603 - a process of a pool has no other place for them
     _slots = slots
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.getLogger("ingestor").addHandler(logging.NullHandler())  # the parent says it
+    logging.disable()  # the parent says it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = Worker(recipe.rules())
     collect_rarely()

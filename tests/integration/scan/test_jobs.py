@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import mmap
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -144,32 +144,33 @@ async def test_many_small_files_are_all_scanned_by_the_others(
     assert not ours.own, "this process had to scan some itself"
 
 
-@pytest.mark.parametrize("size", [0, 100, 5000])
+@pytest.mark.parametrize("size", [100, 5000])
 async def test_what_has_no_room_in_shared_memory_goes_through_pipes(
     size: int, logs: Callable[[], Logs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without any (0: there is none to be had), with too little, and with little for answers."""
+    """Too little for chunks, and too little for answers."""
     monkeypatch.setattr(pool, "_SLOT", size)
     one, several = logs(), logs()
     expected = await all_of(one, Alone(one.files()))
     async with two_processes() as processes:
-        assert len(processes._free) == (2 + AHEAD if size else 0)
-        assert (
-            await all_of(several, Together(several.files(), processes, several.rules)) == expected
-        )
-        assert len(processes._free) == (2 + AHEAD if size else 0), "a slot was not given back"
+        together = Together(several.files(), processes, several.rules)
+        assert await all_of(several, together) == expected
+        assert len(processes._free) == 2 + AHEAD, "a slot was not given back"
 
 
-async def test_without_memfd_chunks_go_through_pipes(
+async def test_without_shared_memory_chunks_go_through_pipes(
     logs: Callable[[], Logs], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(os, "memfd_create")
+    def none_left(_: int, size: int) -> mmap.mmap:
+        raise OSError(errno.ENOMEM, f"{size} bytes: {os.strerror(errno.ENOMEM)}")
+
+    monkeypatch.setattr(mmap, "mmap", none_left)
     one, several = logs(), logs()
     expected = await all_of(one, Alone(one.files()))
     async with two_processes() as processes:
-        assert (
-            await all_of(several, Together(several.files(), processes, several.rules)) == expected
-        )
+        assert not processes._free
+        together = Together(several.files(), processes, several.rules)
+        assert await all_of(several, together) == expected
 
 
 async def test_whoever_stops_early_leaves_no_memory_open(logs: Callable[[], Logs]) -> None:
@@ -178,15 +179,7 @@ async def test_whoever_stops_early_leaves_no_memory_open(logs: Callable[[], Logs
         async for _ in Together(ours.files(), processes, ours.rules).scanned(iter(ours)):
             break
         assert len(processes._free) < 2 + AHEAD
-        kept = [slot._descriptor for slot in processes._slots]
-    assert not any(_is_memory(descriptor) for descriptor in kept)
-
-
-def _is_memory(descriptor: int) -> bool:
-    try:
-        return "memfd:ingestor" in str(Path(f"/proc/self/fd/{descriptor}").readlink())
-    except OSError:
-        return False
+    assert all(slot._memory.closed for slot in processes._slots)
 
 
 async def test_a_process_that_dies_loses_nothing(
@@ -210,72 +203,42 @@ async def test_a_process_that_dies_loses_nothing(
 
 
 @pytest.mark.parametrize("first", [0, 1], ids=["none", "one"])
-async def test_where_no_more_processes_can_be_started_nothing_is_lost(
-    first: int, sample_logs: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error",
+    [BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)), RuntimeError("can't start new")],
+    ids=["processes", "threads"],
+)
+def test_where_not_all_processes_can_be_started_there_are_none(
+    first: int,
+    error: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What was submitted stays queued: whoever ran it later read another bundle in its slot."""
-    data = (sample_logs / "combined.log").read_bytes()
-    ours, one = Logs([data] * 60), Logs([data] * 60)
-    expected = await all_of(one, Alone(one.files()))
+    start = ProcessPoolExecutor._spawn_process
+    tries = iter(range(10**6))
+
+    def starting(executor: ProcessPoolExecutor) -> None:
+        if next(tries) >= first:
+            raise error
+        start(executor)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "_spawn_process", starting)
+    assert pool.pool_of(RulesRecipe(PageViewOptions(), (SITE,), None, None), 2) is None
+    assert f"({error}): one does it all" in caplog.text
+    assert next(tries) == first + 1, "it was tried again"
+    until(lambda: not multiprocessing.active_children(), what="the one that began to end")
+
+
+async def test_what_a_terminal_sends_to_all_is_not_for_them() -> None:
     async with two_processes() as processes:
-        start = processes._executor._spawn_process
-        tries = iter(range(10**6))
-
-        def starting() -> None:
-            if first <= next(tries) < 6:
-                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-            start()
-
-        monkeypatch.setattr(processes._executor, "_spawn_process", starting)
-        assert await all_of(ours, Together(ours.files(), processes, ours.rules)) == expected
-        assert len(processes._executor._pending_work_items) < 3
-        assert next(tries) <= first + 1, "it was tried again"
-
-
-async def test_processes_begin_before_there_is_anything_to_scan() -> None:
-    async with two_processes() as processes:
-        assert not processes._executor._processes
-        processes.start()
-        assert len(processes._executor._processes) > 0
+        children = list(processes._executor._processes)
+        for child in children:
+            os.kill(child, signal.SIGINT)
+            os.kill(child, signal.SIGHUP)
         assert await processes.answers(processes.hand_over([], {})) == []
-
-
-async def test_where_none_can_begin_early_nothing_is_lost(
-    logs: Callable[[], Logs], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, several = logs(), logs()
-    expected = await all_of(one, Alone(one.files()))
-    async with two_processes() as processes:
-
-        def refusing() -> None:
-            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-
-        monkeypatch.setattr(processes._executor, "_spawn_process", refusing)
-        processes.start()
-        together = Together(several.files(), processes, several.rules)
-        assert await all_of(several, together) == expected
-
-
-async def test_without_a_place_for_sockets_processes_begin_anew(
-    logs: Callable[[], Logs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    long = tmp_path / ("x" * 120)
-    long.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(long))
-    monkeypatch.setitem(multiprocessing.current_process()._config, "tempdir", None)
-    forkserver._forkserver._stop()
-    one, several = logs(), logs()
-    expected = await all_of(one, Alone(one.files()))
-    async with two_processes() as processes:
-        assert processes._executor._mp_context.get_start_method() == "spawn"
-        assert (
-            await all_of(several, Together(several.files(), processes, several.rules)) == expected
-        )
-
-
-async def test_hundreds_of_processes_share_a_few_slots() -> None:
-    async with Pool(RulesRecipe(PageViewOptions(), (SITE,), None, None), 255) as processes:
-        assert len(processes._slots) == 64
+        assert len(children) == 2
+        assert all(_is_running(child) for child in children)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
 
 
 async def test_whoever_stops_early_leaves_no_process(logs: Callable[[], Logs]) -> None:

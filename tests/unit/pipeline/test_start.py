@@ -12,7 +12,7 @@ from ingestor.config import Source
 from ingestor.pipeline.job import Job, is_worth_processes
 
 
-@pytest.mark.parametrize("module", ["cli", "config", "pipeline.preview", "pipeline.server"])
+@pytest.mark.parametrize("module", ["cli", "config", "pipeline.preview", "pipeline.pool"])
 def test_only_who_talks_to_umami_loads_an_http_client(module: str) -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", f"import sys, ingestor.{module}; print(*sys.modules)"],
