@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.delivery.answers import printable
+from ingestor.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -60,10 +61,10 @@ class Burial:
         except OSError as error:
             first = letters[0]
             logger.error(  # noqa: TRY400 - the place matters, not the traceback
-                "no dead letter can be written (%s): %d rejected page views wait for that, the "
-                "first in %s at offset %d. Make room or give the right to; it is tried again.",
+                "no dead letter can be written (%s): %s rejected, waiting for that, the first "
+                "in %s at offset %d. Make room or give the right to; it is tried again.",
                 printable(str(error)),
-                len(letters),
+                counted(len(letters), "page view"),
                 printable(first.file),
                 first.offset,
             )
@@ -84,8 +85,8 @@ class Burial:
             place = f", such as the one at offset {letter.offset} of {printable(letter.file)}"
             kept = f" They are kept in {self._letters.path}."
         logger.warning(
-            "%d page views were rejected%s: %s: %s.%s",
-            self._untold,
+            "%s rejected%s: %s: %s.%s",
+            counted(self._untold, "page view"),
             place,
             letter.reason,
             printable(letter.answer, 200),

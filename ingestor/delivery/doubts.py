@@ -19,6 +19,7 @@ from ingestor.delivery.resolving import Doubt
 from ingestor.delivery.suspects import points_after
 from ingestor.errors import StoppedByUmami, TryAgain
 from ingestor.model import Batch
+from ingestor.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -140,8 +141,8 @@ class Doubts:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._batcher.aside:
             logger.info(
-                "%d page views are in doubt: the next start %s",
-                self._batcher.aside,
+                "%s in doubt: the next start %s",
+                counted(self._batcher.aside, "page view"),
                 "asks Umami which of them it stored" if self._looks_up else "sends them again",
             )
 

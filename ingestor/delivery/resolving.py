@@ -29,6 +29,7 @@ from ingestor.delivery.suspects import ENOUGH, points_after
 from ingestor.delivery.umami import encode
 from ingestor.errors import StoppedByUmami, TryAgain, UnknownWebsite
 from ingestor.model import Batch, Outcome, PageView
+from ingestor.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -238,10 +239,10 @@ class Resolver:
             doubt.doubled += more
             self._report.doubted(doubt.batch.website, more, answered=True)
             logger.warning(
-                "%d page views of website %s are double: Umami stored them later than it could "
-                "be waited for (tag %s)",
-                more,
+                "website %s has %s double: Umami stored what was sent later than it could be "
+                "waited for (tag %s)",
                 printable(doubt.batch.website),
+                counted(more, "page view"),
                 doubt.batch.tag,
             )
 
@@ -250,10 +251,9 @@ class Resolver:
         if why not in self._told:
             self._told.add(why)
             logger.warning(
-                "Umami cannot tell what it stored (%s): %d page views are sent again, and may "
-                "be double",
+                "Umami cannot tell what it stored (%s): sending %s again, which may be double",
                 why,
-                len(places),
+                counted(len(places), "page view"),
             )
 
     # -- what is missing -----------------------------------------------------------------------

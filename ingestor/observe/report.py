@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ingestor.model import Outcome
+from ingestor.words import counted
 
 if TYPE_CHECKING:
     from ingestor.model import Scanned, Tally
@@ -115,11 +116,6 @@ class Counts:
 def reasons(counter: Counter[str]) -> str:
     """``asset 70, bot 14``: the most frequent first."""
     return ", ".join(f"{name} {n:,}" for name, n in counter.most_common())
-
-
-def counted(n: int, noun: str) -> str:
-    """``1 file``, ``2 files``."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def by_name(counter: Counter[str]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ingestor.checkpoint import forget, read
 from ingestor.errors import UsageError
 from ingestor.logfiles import END, readable
-from ingestor.observe import counted
+from ingestor.words import counted
 
 if TYPE_CHECKING:
     from ingestor.checkpoint import FileSnapshot

@@ -23,7 +23,7 @@ from ingestor.delivery.delivery import Delivery
 from ingestor.errors import ConfigError, FormatError, UsageError
 from ingestor.logfiles import Follower, Watcher, readable
 from ingestor.model import Span
-from ingestor.observe import Counts, Notifier, counted
+from ingestor.observe import Counts, Notifier
 from ingestor.pipeline.job import places, say_findings
 from ingestor.pipeline.ledger import Ledger
 from ingestor.pipeline.leftover import (
@@ -42,6 +42,7 @@ from ingestor.pipeline.scanners import Scanners, without_lines
 from ingestor.pipeline.stopping import Stopping, woken
 from ingestor.pipeline.strangers import Strangers
 from ingestor.pipeline.supervision import FEED, LOOK, Supervision
+from ingestor.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -203,8 +204,8 @@ class _Daemon:
         """Finish what is in flight, within the configured time."""
         if not await self._delivery.drain(self._config.run.shutdown_timeout):
             log.warning(
-                "%d page views had no answer in time; they are sent at the next start.",
-                self._counts.in_flight,
+                "%s without an answer in time, for the next start to send.",
+                counted(self._counts.in_flight, "page view"),
             )
         self._ledger.set_markers(self._follower.marker_at)
         self._supervision.note(self._follower.files())
@@ -300,7 +301,8 @@ class _Daemon:
         doubted = self._ledger.give_up()
         if doubted:
             log.warning(
-                "%d page views without an answer are sent again, and may be double.", doubted
+                "Sending %s again, which had no answer and may be double.",
+                counted(doubted, "page view"),
             )
         log.info("Reloading. Until now: %s", self.summary())
         self._in_hand.clear()

@@ -27,7 +27,8 @@ from ingestor.logfiles import (
     read_descriptor,
 )
 from ingestor.model import Reason
-from ingestor.observe import Counts, counted
+from ingestor.observe import Counts
+from ingestor.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

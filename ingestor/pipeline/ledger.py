@@ -18,6 +18,7 @@ from ingestor.model import Outcome, Span
 from ingestor.pipeline.leftover import DATED
 from ingestor.pipeline.rereading import merged
 from ingestor.pipeline.totals import Totals
+from ingestor.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -122,17 +123,16 @@ class Ledger:
             count += entry.count
         if kept and looked_up:
             log.info(
-                "The last run ended with %d page views in doubt; Umami is asked which of them it "
-                "stored.",
-                kept,
+                "The last run ended with %s in doubt; Umami is asked which of them it stored.",
+                counted(kept, "page view"),
             )
         elif kept:
             count += kept  # delivery reports them as it sends them
         if count:
             log.warning(
-                "The last run ended with %d page views sent and not answered; they are sent "
-                "again, so up to %d may be double.",
-                count,
+                "The last run ended with %s sent and not answered; they are sent again, so up to "
+                "%d may be double.",
+                counted(count, "page view"),
                 count,
             )
         return kept > 0
@@ -288,9 +288,9 @@ class Ledger:
         if not entries:
             return
         log.warning(
-            "%d page views were in doubt for website %s, which is in no site of the configuration, "
-            "and which Umami does not know: their lines are read anew, by the rules of today.",
-            sum(entry.count for entry in entries),
+            "%s in doubt for website %s, which is in no site of the configuration, and which Umami "
+            "does not know: their lines are read anew, by the rules of today.",
+            counted(sum(entry.count for entry in entries), "page view"),
             website,
         )
         if self.on_let_go is not None:

@@ -12,7 +12,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from ingestor.logfiles import END
-from ingestor.observe import counted, human_bytes
+from ingestor.observe import human_bytes
+from ingestor.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

@@ -23,6 +23,7 @@ from ingestor.observe import Counts
 from ingestor.pipeline.ledger import Ledger
 from ingestor.pipeline.scanners import Scanners
 from ingestor.pipeline.stopping import Stopping
+from ingestor.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -151,9 +152,9 @@ class _Books(Ledger):
                 doubtful += count
         if doubtful:
             log.warning(
-                "The last run was killed with %d dead letters sent and not answered; they are "
-                "sent again, so up to %d may be double.",
-                doubtful,
+                "The last run was killed with %s sent and not answered; they are sent again, so "
+                "up to %d may be double.",
+                counted(doubtful, "dead letter"),
                 doubtful,
             )
         return kept

@@ -22,12 +22,13 @@ from ingestor.logfiles import END, discover, readable
 from ingestor.logfiles.compression import is_tar
 from ingestor.logfiles.reader import LogFile
 from ingestor.model import Hit, Outcome
-from ingestor.observe import counted, human_bytes, printable
+from ingestor.observe import human_bytes, printable
 from ingestor.pipeline.job import places
 from ingestor.pipeline.leftover import STARTED
 from ingestor.pipeline.scanners import sample_lines
 from ingestor.pipeline.supervision import STANDING, standing_of
 from ingestor.pipeline.totals import AMENDED, by_source
+from ingestor.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from ingestor.observe import Progress, counted, human_bytes
+from ingestor.observe import Progress, human_bytes
+from ingestor.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -71,7 +71,7 @@ def test_those_that_are_accepted_leave_the_file_and_the_others_stay(
     assert (done["letters"], done["accepted"], done["rejected"], done["left"]) == (3, 2, 1, 1)
     assert letters(tmp_path) == [before[1]]  # as it was, not once more
     again = ingestor("retry-rejected", "-c", "config.yaml", code=1)
-    assert "1 page views were rejected: Umami refuses it" in again.stderr
+    assert "1 page view rejected: Umami refuses it" in again.stderr
     assert "of file" not in again.stderr  # they come from no log now
     assert sorted(umami.rows()) == ["/good", "/poison/0", "/poison/2"]
     assert stat.S_IMODE((tmp_path / "dead-letters.jsonl").stat().st_mode) == 0o600

@@ -70,7 +70,7 @@ async def test_a_server_that_stalls_longer_than_the_settle_time_doubles_and_it_i
         await delivery.submit(views(3, website=website))
         await eventually(lambda: ledger.doubts == 3)
         assert paths(sandbox) == {f"/{n}": 2 for n in range(3)}
-        assert "are double" in caplog.text
+        assert "3 page views double" in caplog.text
 
 
 async def test_a_server_that_is_still_at_work_when_it_is_asked_is_asked_until_it_has_finished(
