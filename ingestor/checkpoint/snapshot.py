@@ -166,16 +166,17 @@ def _connect(path: Path) -> sqlite3.Connection:
         raise CheckpointError(
             f"may not read the checkpoint {path}; run this as root or as the user of the service"
         ) from error
-    # No write-ahead log and no right to make one: nobody writes, so the file stands still.
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_S
     )
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
+    except sqlite3.Error as error:
         connection.close()
-        if path.with_name(path.name + "-wal").exists():
+        write_ahead = path.with_name(path.name + "-wal")
+        if not isinstance(error, sqlite3.OperationalError) or write_ahead.exists():
             raise
+        # No write-ahead log and no right to make one: nobody writes, so the file stands still.
         connection = sqlite3.connect(
             f"{path.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None
         )

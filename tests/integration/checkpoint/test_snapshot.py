@@ -108,6 +108,14 @@ def test_garbage_is_neither_shown_nor_moved(options) -> None:
     assert options.path.read_bytes() == b"garbage" * 1000
 
 
+def test_what_is_no_checkpoint_is_let_go_of(options) -> None:
+    options.path.write_bytes(b"garbage" * 1000)
+    with pytest.raises(CheckpointError) as refused:  # which keeps what its frames know
+        read(options.path)
+    open_files = [link.resolve() for link in Path("/proc/self/fd").iterdir()]
+    assert options.path.resolve() not in open_files, refused
+
+
 @pytest.fixture
 def public() -> Iterator[Path]:
     """A directory that everybody may look into, as pytest's own are not."""
