@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from parts import WEBSITE, Command, Line, SandboxProcess, until
@@ -25,7 +26,8 @@ checkpoint: {{path: {checkpoint}}}
     log.write_bytes(line("/read", 3))
     until(lambda: sandbox.count() == 1)
     assert running.stop() == 0
-    with sqlite3.connect(checkpoint) as connection:  # as it was before names were noted
+    # As it was before names were noted.
+    with closing(sqlite3.connect(checkpoint)) as connection, connection:
         connection.execute("DELETE FROM notes WHERE name = 'run.names'")
     (tmp_path / "access-2026-11-01T01-02-03.456.log").write_bytes(line("/history"))
     again = ingestor.start("run", "-c", config)
