@@ -70,8 +70,9 @@ PATHS = (
     "*/xmlrpc.php", "*/wp-cron.php", "/graphql", "/v?/graphql", "/graphql/execute.json/*",
     "/socket.io", "/socket.io/*", "/autodiscover/*",
     "*/matomo.php", "*/piwik.php", "*/g/collect",
-    # what the pages of widespread software load: MediaWiki, DokuWiki, ASP.NET, Moodle, phpBB,
-    # MyBB, Magento, React Router, Astro, Drupal, Joomla, Discourse
+    # what the pages of widespread software load, some of it every minute: MediaWiki, DokuWiki,
+    # ASP.NET, Moodle, phpBB, MyBB, Magento, React Router, Astro, Drupal, Joomla, Discourse,
+    # Nextcloud, Forgejo, GitLab, Matrix, Shopware, Nuxt, SvelteKit, TanStack
     "*/load.php", "/api.php", "/w/api.php", "/wiki/api.php", "/mediawiki/api.php", "*/rest.php/*",
     "*/lib/exe/css.php", "*/lib/exe/js.php", "*/lib/exe/ajax.php", "*/lib/exe/fetch.php*",
     "*/lib/exe/indexer.php", "*/lib/exe/taskrunner.php", "*/lib/exe/jquery.php",
@@ -84,10 +85,19 @@ PATHS = (
     "*/download/file.php", "*/cron.php", "*/cron/cron.task*", "*/task.php",
     "*/customer/section/load", "*/customer/section/load/", "*/page_cache/block/*",
     "/__manifest", "/_server-islands/*", "*/views/ajax", "*/component/ajax/*",
-    "/session/csrf", "/presence/get", "*/wp-tinymce.php", "*/opensearch_desc.php",
+    "/session/csrf", "/session/token", "/presence/get", "/jsonapi", "/jsonapi/*",
+    "*/wp-tinymce.php", "*/opensearch_desc.php",
     "/cdn-cgi/*", "/_next/webpack-hmr", "/_ah/*", "/__/auth/*",
+    "*/ocs/v?.php/*", "*/remote.php/*", "*/public.php/*", "*/csrftoken", "*/core/preview",
+    r"re:/avatars?/(?:[0-9a-f]{32}|[0-9a-f]{64}|[^/]+/(?:64|512)(?:/dark)?)$",
+    "*/realtime_changes", "/-/readiness", "/-/liveness", "/_matrix/*", "/_synapse/*",
+    "*/signalr/negotiate", "*/signalr/connect", "*/signalr/start", "*/signalr/ping",
+    "*/signalr/poll", "*/signalr/hubs", "/_blazor", "/_blazor/*",
+    "/rest/v1/*", "/rest/??/v1/*", "/rest/default/v1/*",
+    "*/widgets/checkout/info", "*/widgets/index/refreshstatistic", "/store-api/*",
+    "/_serverfn/*", "/_app/remote/*", "/_vercel/*",
     # pictures made to measure, programs pressed by brotli
-    "*/_next/image", "/_image", "/_vercel/image", "*.wasm.br", "*.js.br", "*.data.br",
+    "*/_next/image", "/_image", "/_ipx/*", "*.wasm.br", "*.js.br", "*.data.br",
     # what scanners try, and pages of one address for all (index.html) answer with 200
     "/.*", "*/.env.*", "*/.git/*", "*/.svn/*", "*/.aws/*", "*/.ssh/*", "*/.vscode/*",
     "*/.ds_store", "*/.htpasswd", "*/wp-config.php", "*/wp-config.php.*", "*/wp-config.bak",
@@ -108,6 +118,7 @@ PARAMETERS = (
     "_format=json", "_wrapper_format=drupal_*", "isajax=1", "isajax=true",  # Drupal, Magento
     "action=dlattach*", "action=.xml*",  # SMF
     "css=public:*", "sheet=*.css*",  # XenForo and vBulletin
+    "_remote=1", "ctype=text/*",  # Roundcube, MediaWiki
 )  # fmt: skip
 
 SECRETS = (

@@ -334,6 +334,17 @@ def test_what_scripts_and_robots_ask_for_is_no_page(
         "/actuator/health", "/cgi-bin/luci/;stok=/locale", "/HNAP1/", "/boaform/admin/formLogin",
         "/graphql", "/v1/graphql", "/autodiscover/autodiscover.xml", "/Build/game.wasm.br",
         "/models/chair.glb", "/x.pmtiles",
+        "/ocs/v2.php/apps/notifications/api/v2/notifications", "/cloud/ocs/v1.php/cloud/user",
+        "/remote.php/dav/files/jane/a.md", "/public.php/dav/files/x", "/index.php/csrftoken",
+        "/index.php/core/preview?fileId=1&x=64&y=64", "/index.php/avatar/jane/64",
+        "/avatar/jane/512/dark?v=1", "/avatars/0cc175b9c0f1b6a831c399e269772661?size=48",
+        "/?_task=mail&_action=list&_mbox=INBOX&_remote=1&_unlock=loading1",
+        "/_matrix/client/v3/sync?timeout=30000", "/_synapse/client/x", "/signalr/ping",
+        "/_blazor/initializers", "/index.php?title=MediaWiki:X.js&action=raw&ctype=text%2Fcss",
+        "/jsonapi/node/page", "/session/token", "/rest/V1/products", "/rest/de/V1/directory/x",
+        "/widgets/checkout/info", "/de/widgets/index/refreshStatistic", "/store-api/context",
+        "/group/project/-/issues/1/realtime_changes", "/-/readiness", "/-/liveness",
+        "/_ipx/w_64/cover", "/_vercel/insights/view", "/_serverFn/abc", "/_app/remote/abc/load",
     ],
 )  # fmt: skip
 def test_what_widespread_software_and_scanners_ask_for_is_no_page(
@@ -353,7 +364,10 @@ def test_what_widespread_software_and_scanners_ask_for_is_no_page(
         "/science/atom/", "/tag/graphql", "/graphql/reference/x", "/questions/tagged/.net",
         "/tag/.gitignore", "/feed/subscriptions", "/home?feed=following", "/news?format=html",
         "/index.php?action=profile", "/whois/claude.ai", "/whois/uol.com.br", "/shop?sheet=a4",
-        "/?css=grid",
+        "/?css=grid", "/avatar/aang/64-facts", "/avatars/dragons", "/avatar/book/1", "/ocs/",
+        "/?_task=mail&_mbox=INBOX", "/remote", "/preview?id=1", "/status.php", "/rest/", "/rest/v1",
+        "/session/token-ring", "/widgets/", "/widgets/blue", "/?action=raw", "/signalr",
+        "/group/project/-/issues/1",
     ],
 )  # fmt: skip
 def test_pages_that_resemble_these_stay_pages(
