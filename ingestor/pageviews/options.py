@@ -119,6 +119,8 @@ PARAMETERS = (
     "action=dlattach*", "action=.xml*",  # SMF
     "css=public:*", "sheet=*.css*",  # XenForo and vBulletin
     "_remote=1", "ctype=text/*",  # Roundcube, MediaWiki
+    "_=1????????????", "callback=jquery*",  # jQuery: milliseconds against the cache, and JSONP
+    "ajax=1", "ajax=true", "is_ajax=1", "from-xhr", "format=json",
 )  # fmt: skip
 
 SECRETS = (

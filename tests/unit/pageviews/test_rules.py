@@ -344,7 +344,10 @@ def test_what_scripts_and_robots_ask_for_is_no_page(
         "/jsonapi/node/page", "/session/token", "/rest/V1/products", "/rest/de/V1/directory/x",
         "/widgets/checkout/info", "/de/widgets/index/refreshStatistic", "/store-api/context",
         "/group/project/-/issues/1/realtime_changes", "/-/readiness", "/-/liveness",
-        "/_ipx/w_64/cover", "/_vercel/insights/view", "/_serverFn/abc", "/_app/remote/abc/load",
+        "/?_=1700000000123", "/list?draw=1&_=1700000000123", "/x?callback=jQuery36_17&id=1",
+        "/cart?ajax=1", "/x?ajax=true&y=1", "/goods.php?is_ajax=1", "/3-shoes?from-xhr",
+        "/x?format=json", "/_ipx/w_64/cover", "/_vercel/insights/view", "/_serverFn/abc",
+        "/_app/remote/abc/load",
     ],
 )  # fmt: skip
 def test_what_widespread_software_and_scanners_ask_for_is_no_page(
@@ -368,6 +371,8 @@ def test_what_widespread_software_and_scanners_ask_for_is_no_page(
         "/?_task=mail&_mbox=INBOX", "/remote", "/preview?id=1", "/status.php", "/rest/", "/rest/v1",
         "/session/token-ring", "/widgets/", "/widgets/blue", "/?action=raw", "/signalr",
         "/group/project/-/issues/1",
+        "/?_=1", "/?_=17000000001234", "/?x_=1700000000123", "/?callback=1", "/login?callback=/me",
+        "/shop?ajax=0", "/search?q=format=json",
     ],
 )  # fmt: skip
 def test_pages_that_resemble_these_stay_pages(
