@@ -67,9 +67,9 @@ PATHS = (
     "/actuator/prometheus", "/actuator/heapdump", "/actuator/gateway/*",
     # programs talking to programs
     "/api/*", "*/wp-json", "*/wp-json/*", "*/wp-admin", "*/wp-admin/*", "*/wp-login.php",
-    "*/xmlrpc.php", "*/wp-cron.php", "/graphql", "/v?/graphql", "/graphql/execute.json/*",
-    "/socket.io", "/socket.io/*", "/autodiscover/*",
-    "*/matomo.php", "*/piwik.php", "*/g/collect",
+    "*/wp-includes/*", "*/wp-content/*.php", "*/xmlrpc.php", "*/wp-cron.php",
+    "/graphql", "/v?/graphql", "/graphql/execute.json/*", "/socket.io", "/socket.io/*",
+    "/autodiscover/*", "*/matomo.php", "*/piwik.php", "*/g/collect",
     # what the pages of widespread software load, some of it every minute: MediaWiki, DokuWiki,
     # ASP.NET, Moodle, phpBB, MyBB, Magento, React Router, Astro, Drupal, Joomla, Discourse,
     # Nextcloud, Forgejo, GitLab, Matrix, Shopware, Nuxt, SvelteKit, TanStack
@@ -86,7 +86,7 @@ PATHS = (
     "*/customer/section/load", "*/customer/section/load/", "*/page_cache/block/*",
     "/__manifest", "/_server-islands/*", "*/views/ajax", "*/component/ajax/*",
     "/session/csrf", "/session/token", "/presence/get", "/jsonapi", "/jsonapi/*",
-    "*/wp-tinymce.php", "*/opensearch_desc.php",
+    "*/opensearch_desc.php",
     "/cdn-cgi/*", "/_next/webpack-hmr", "/_ah/*", "/__/auth/*",
     "*/ocs/v?.php/*", "*/remote.php/*", "*/public.php/*", "*/csrftoken", "*/core/preview",
     r"re:/avatars?/(?:[0-9a-f]{32}|[0-9a-f]{64}|[^/]+/(?:64|512)(?:/dark)?)$",

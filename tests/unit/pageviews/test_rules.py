@@ -347,7 +347,9 @@ def test_what_scripts_and_robots_ask_for_is_no_page(
         "/?_=1700000000123", "/list?draw=1&_=1700000000123", "/x?callback=jQuery36_17&id=1",
         "/cart?ajax=1", "/x?ajax=true&y=1", "/goods.php?is_ajax=1", "/3-shoes?from-xhr",
         "/x?format=json", "/_ipx/w_64/cover", "/_vercel/insights/view", "/_serverFn/abc",
-        "/_app/remote/abc/load",
+        "/_app/remote/abc/load", "/wp-includes/ID3/", "/blog/wp-includes/version.php",
+        "/wp-content/plugins/akismet/index.php", "/wp-content/themes/x/timthumb.php?src=a.jpg",
+        "/wp-content/index.php",
     ],
 )  # fmt: skip
 def test_what_widespread_software_and_scanners_ask_for_is_no_page(
@@ -371,7 +373,8 @@ def test_what_widespread_software_and_scanners_ask_for_is_no_page(
         "/?_task=mail&_mbox=INBOX", "/remote", "/preview?id=1", "/status.php", "/rest/", "/rest/v1",
         "/session/token-ring", "/widgets/", "/widgets/blue", "/?action=raw", "/signalr",
         "/group/project/-/issues/1",
-        "/?_=1", "/?_=17000000001234", "/?x_=1700000000123", "/?callback=1", "/login?callback=/me",
+        "/wp-content/", "/wp-content/uploads/2025/", "/blog/wp-includes-explained", "/?_=1",
+        "/?_=17000000001234", "/?x_=1700000000123", "/?callback=1", "/login?callback=/me",
         "/shop?ajax=0", "/search?q=format=json",
     ],
 )  # fmt: skip
