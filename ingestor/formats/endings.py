@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ingestor.formats.marks import Flags, Words
 
-_NAME = re.compile(r"[a-z0-9]{1,7}")
+_NAME = re.compile(r"[a-z0-9_]{1,7}")
 _DOTS = np.uint64(0x2E2E_2E2E_2E2E_2E2E)
 _LOW = np.uint64(0x7F7F_7F7F_7F7F_7F7F)
 _WORD_BITS = 64
@@ -28,7 +28,7 @@ _EMPTY = 1  # what no ending is: each begins with a dot, and that is its lowest 
 
 
 class Endings:
-    """Extensions of up to seven lower-case letters and digits; others are not found.
+    """Extensions of up to seven lower-case letters, digits and underscores; others are not found.
 
     ``any``: whether there are such.
     """

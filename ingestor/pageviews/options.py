@@ -27,16 +27,20 @@ ASSETS = (
     # sound and film
     "mp3", "ogg", "oga", "ogv", "opus", "wav", "flac", "aac", "m4a", "m4v", "mp4", "mpg", "mpeg",
     "webm", "avi", "mov", "mkv", "wmv", "flv", "m3u8", "m4s", "mpd", "vtt", "srt", "swf", "wma",
-    "3gp", "m3u", "aiff", "mid",
+    "3gp", "m3u", "aiff", "mid", "f4v", "cmfv", "cmfa",
     # data
     "json", "jsonld", "data", "geojson", "webmanifest", "manifest", "appcache", "csv", "ics", "vcf",
     "pbf", "mvt", "kml", "gpx", "dat", "bin", "topojson", "pmtiles", "ndjson", "jsonl",
     "xsd", "dtd",
+    # what Pagefind searches in
+    "pf_meta", "pf_index", "pf_filter", "pf_fragment", "pagefind",
     # documents and downloads
     "pdf", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp", "rtf", "epub", "mobi",
     "zip", "gz", "tgz", "bz2", "xz", "zst", "7z", "rar", "tar", "jar", "war", "deb", "rpm",
     "apk", "ipa", "exe", "msi", "dmg", "pkg", "iso", "img", "torrent", "asc", "sig", "crx", "xpi",
     "docm", "xlsm", "ppsx", "fb2", "azw3", "whl", "md5", "sha256", "pem", "crt",
+    "dsc", "udeb", "appimage", "msix", "aab", "qcow2", "vmdk", "ova", "nupkg", "lz4", "lzma",
+    "sha1", "sha512", "gpg", "zsync",
     # leftovers of backups and deployments, only ever asked for by scanners
     "sql", "bak", "old", "swp", "env", "log", "ini", "conf", "yml", "yaml", "toml", "lock",
 )  # fmt: skip

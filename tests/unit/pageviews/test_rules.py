@@ -68,7 +68,8 @@ def test_pages(target: str, hit: Callable[..., Hit], rules: Callable[..., Rules]
     ["/a.css", "/a.CSS?v=1", "/x/y.min.js", "//favicon.ico", "/favicon.ico?x=/y", "/a.css;v=1",
      "/a.css;jsessionid=1?x", "/a.css.", "/a.css..", "/a%2Ecss", "/%66avicon.%69co",
      "http://example.com/logo.svg", "/x/../a.png", "/fonts/a.woff2#iefix", "/a.js.map",
-     "/manifest.json", "/report.pdf", "//cdn//x.webp"],
+     "/manifest.json", "/report.pdf", "//cdn//x.webp", "/pagefind/fragment/de_1a2b.pf_fragment",
+     "/pagefind/wasm.de.pagefind", "/pool/a/apt_2.6.1.dsc", "/dl/Setup-1.2.AppImage"],
 )  # fmt: skip
 def test_assets_are_told_by_the_paths_extension(
     target: str, hit: Callable[..., Hit], rules: Callable[..., Rules]
