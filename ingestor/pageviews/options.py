@@ -70,7 +70,8 @@ PATHS = (
     "/actuator", "/actuator/health", "/actuator/health/*", "/actuator/info", "/actuator/env",
     "/actuator/prometheus", "/actuator/heapdump", "/actuator/gateway/*",
     # programs talking to programs
-    "/api/*", "*/wp-json", "*/wp-json/*", "*/wp-admin", "*/wp-admin/*", "*/wp-login.php",
+    r"re:(?i)^/api/(?!.*\.html?$)",  # no interface, but its description: Javadoc, Sphinx
+    "*/wp-json", "*/wp-json/*", "*/wp-admin", "*/wp-admin/*", "*/wp-login.php",
     "*/wp-includes/*", "*/wp-content/*.php", "*/xmlrpc.php", "*/wp-cron.php",
     "/graphql", "/v?/graphql", "/graphql/execute.json/*", "/socket.io", "/socket.io/*",
     "/autodiscover/*", "*/matomo.php", "*/piwik.php", "*/g/collect",

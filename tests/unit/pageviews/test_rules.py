@@ -54,7 +54,8 @@ def test_success_and_not_modified_count(
 @pytest.mark.parametrize(
     "target",
     ["/", "/index.html", "/blog/", "/a.b/c", "/page.php?file=x.css", "/v1.2/notes", "/about.htm",
-     "/docs/api/intro", "/feedback", "/healthy-food", "/robots", "/sitemap", "/wp-content",
+     "/docs/api/intro", "/api/fs.html", "/api/java/lang/String.htm",
+     "/feedback", "/healthy-food", "/robots", "/sitemap", "/wp-content",
      "/status", "http://example.com/x", "/caf%C3%A9", "/x;v=1.css", "/readme.txt", "/.", "/a."],
 )  # fmt: skip
 def test_pages(target: str, hit: Callable[..., Hit], rules: Callable[..., Rules]) -> None:
