@@ -50,9 +50,11 @@ PATHS = (
     "*/robots.txt", "*sitemap*.xml", "*sitemap*.txt", "*/ads.txt", "*/app-ads.txt",
     "*/humans.txt", "*/llms*.txt", "*/security.txt", "*/crossdomain.xml", "*/browserconfig.xml",
     "*/wlwmanifest.xml", "*/opensearch.xml", "*/.well-known/*",
-    # feeds: of /rss and /atom only what no topic is called by (/wiki/RSS, /tag/atom)
+    # feeds: of /rss, /atom and /feeds only what no topic is called by (/wiki/RSS, /tag/atom)
     "*/feed", "*/feed/", "*/feed/atom", "*/feed/atom/", "*/feed/rss", "*/feed/rss/",
-    "*/feed/rss2", "*/feed/rss2/", "*/feed/rdf", "*/feed/rdf/", "*/feeds/*",
+    "*/feed/rss2", "*/feed/rss2/", "*/feed/rdf", "*/feed/rdf/",
+    "/feeds/*", "/blog/feeds/*", "/news/feeds/*", "/??/feeds/*", "*/feeds/posts/*",
+    "*/feeds/comments/*",
     "*/feed/json", "*/feed/json/", "*/feed/podcast", "*/feed/podcast/",
     "/rss", "/rss/", "/blog/rss", "/blog/rss/", "/news/rss", "/news/rss/", "/??/rss", "/??/rss/",
     "/atom", "/atom/", "/blog/atom", "/blog/atom/", "/news/atom", "/news/atom/",

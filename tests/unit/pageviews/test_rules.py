@@ -351,7 +351,8 @@ def test_what_scripts_and_robots_ask_for_is_no_page(
         "/x?format=json", "/_ipx/w_64/cover", "/_vercel/insights/view", "/_serverFn/abc",
         "/_app/remote/abc/load", "/wp-includes/ID3/", "/blog/wp-includes/version.php",
         "/wp-content/plugins/akismet/index.php", "/wp-content/themes/x/timthumb.php?src=a.jpg",
-        "/wp-content/index.php",
+        "/wp-content/index.php", "/feeds/all", "/blog/feeds/latest/", "/de/feeds/news",
+        "/a/feeds/posts/default", "/a/feeds/comments/default",
     ],
 )  # fmt: skip
 def test_what_widespread_software_and_scanners_ask_for_is_no_page(
@@ -375,7 +376,8 @@ def test_what_widespread_software_and_scanners_ask_for_is_no_page(
         "/?_task=mail&_mbox=INBOX", "/remote", "/preview?id=1", "/status.php", "/rest/", "/rest/v1",
         "/session/token-ring", "/widgets/", "/widgets/blue", "/?action=raw", "/signalr",
         "/group/project/-/issues/1",
-        "/wp-content/", "/wp-content/uploads/2025/", "/blog/wp-includes-explained", "/?_=1",
+        "/products/feeds/cattle", "/shop/feeds/", "/wp-content/",
+        "/wp-content/uploads/2025/", "/blog/wp-includes-explained", "/?_=1",
         "/?_=17000000001234", "/?x_=1700000000123", "/?callback=1", "/login?callback=/me",
         "/shop?ajax=0", "/search?q=format=json",
     ],
