@@ -145,11 +145,16 @@ class Blocks:
     """Reads the blocks of one layout.
 
     ``extensions`` are lower case, without dots; a hit by one of ``methods`` for such a path is an
-    asset, and nothing else can be said of it first. Of others than GET the rules say so.
+    asset, and nothing else can be said of it first. Of others than GET the rules say so, and of
+    paths that begin with ``articles`` (up to eight bytes).
     """
 
     def __init__(
-        self, layout: Layout, extensions: Collection[str], methods: Collection[str]
+        self,
+        layout: Layout,
+        extensions: Collection[str],
+        methods: Collection[str],
+        articles: bytes,
     ) -> None:
         self._layout = layout
         self._steps = steps_of(layout.pieces)
@@ -159,6 +164,7 @@ class Blocks:
         self._shortest = max(texts, _SHORTEST)
         self._endings = endings_of(frozenset(extensions))
         self._has_assets = "GET" in methods and self._endings.any
+        self._articles = text_word(articles)
 
     def read(self, data: bytes, latest: int) -> Block | None:
         """Read whole lines; ``latest`` is the latest believable time in Unix seconds.
@@ -261,13 +267,16 @@ class Blocks:
         if not self._has_assets:
             return np.zeros(len(cursor.starts), np.bool_)
         words = cursor.words(np.maximum(pages.ends - WORD, 0))
-        return pages.plain & self._endings.end(words)
+        articles = _is(cursor.words(pages.begins), self._articles)
+        return pages.plain & self._endings.end(words) & ~articles
 
 
 @lru_cache(maxsize=64)
-def blocks_like(layout: Layout, extensions: frozenset[str], methods: frozenset[str]) -> Blocks:
+def blocks_like(
+    layout: Layout, extensions: frozenset[str], methods: frozenset[str], articles: bytes
+) -> Blocks:
     """Give the reader for a layout: files of a kind share it."""
-    return Blocks(layout, extensions, methods)
+    return Blocks(layout, extensions, methods, articles)
 
 
 def _is(words: Words, text: Word) -> Flags:

@@ -12,6 +12,12 @@ from ingestor.pageviews.payload import origin_form
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+# What MediaWiki puts before the names of its articles, which may be those of files:
+# /wiki/File:Castle.jpg, /wiki/Node.js. They begin with a capital, or with a letter of another
+# script; the folders and files of a wiki that is installed at /wiki/ in lower case.
+ARTICLES = "/wiki/"
+_ARTICLE = re.compile(rf"{ARTICLES}[A-Z\x80-\U0010FFFF]")
+
 _SLASHES = re.compile(r"//+")
 _PARAMETERS = re.compile(r";[^/]*")
 
@@ -39,6 +45,11 @@ def extension_of(path: str) -> str:
     return name.rpartition(".")[2].lower() if "." in name else ""
 
 
+def is_article(target: str, path: str) -> bool:
+    """Whether a target, with this path, is an article of a wiki whatever its extension."""
+    return origin_form(target).startswith(ARTICLES) and _ARTICLE.match(path) is not None
+
+
 def _without_dots(path: str) -> str:
     segments: list[str] = []
     parts = path.split("/")[1:]
@@ -62,5 +73,5 @@ def plain_asset(methods: Collection[str], extensions: Collection[str]) -> re.Pat
     lengths = Counter(map(len, names)).most_common()
     alike = ["|".join(name for name in names if len(name) == length) for length, _ in lengths]
     ending = "|".join(rf"(?<=\.(?:{group}))" for group in alike)
-    path = rf"/[\w/~@!$&'()*+,=:.-]*+(?:{ending})"
+    path = rf"(?!{ARTICLES})/[\w/~@!$&'()*+,=:.-]*+(?:{ending})"
     return re.compile(rf"(?:{'|'.join(verbs)}) {path} HTTP/\d(?:\.\d)?".encode())

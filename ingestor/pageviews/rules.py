@@ -24,7 +24,7 @@ from ingestor.pageviews.addresses import Addresses, mask_addresses
 from ingestor.pageviews.bots import Bots
 from ingestor.pageviews.fetches import is_prefetch, is_subresource
 from ingestor.pageviews.methods import methods_of, statuses_of
-from ingestor.pageviews.paths import extension_of, path_of, plain_asset
+from ingestor.pageviews.paths import ARTICLES, extension_of, is_article, path_of, plain_asset
 from ingestor.pageviews.patterns import Patterns, path_patterns
 from ingestor.pageviews.payload import (
     MAX_USER_AGENT,
@@ -72,8 +72,8 @@ class Rules:
 
     ``since`` and ``until`` are Unix seconds; a hit counts from ``since`` to just before
     ``until``. For a prefilter: ``methods`` are those that count, ``assets`` holds the lower-case
-    extensions of assets without the dot, and ``paths_override_assets`` says that the extension
-    alone does not decide.
+    extensions of assets without the dot, ``articles`` begins paths of which the extension alone
+    does not decide, and ``paths_override_assets`` says so of all.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class Rules:
         self._methods = self.methods = methods_of(options.methods)
         self._statuses = statuses_of(options.statuses)
         self.assets = frozenset(text.lower().lstrip("*.") for text in options.assets)
+        self.articles = ARTICLES.encode()
         self._include_paths = path_patterns(options.include_paths, "pageviews.include_paths")
         self._exclude_paths = path_patterns(options.exclude_paths, "pageviews.exclude_paths")
         self.paths_override_assets = bool(self._include_paths)
@@ -338,7 +339,7 @@ class Rules:
         path = path_of(target)
         if self._include_paths.match(path):
             return None
-        if extension_of(path) in self.assets:
+        if extension_of(path) in self.assets and not is_article(target, path):
             return Reason.ASSET
         return Reason.PATH if self._exclude_paths.match(path) else None
 

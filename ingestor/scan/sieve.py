@@ -23,7 +23,7 @@ class Sieve:
         self._format = line_format
         # Where paths may win over extensions, a look at the extension tells no asset.
         self._assets = frozenset() if rules.paths_override_assets else rules.assets
-        self._methods = rules.methods
+        self._methods, self._articles = rules.methods, rules.articles
         self._layout: Layout | None = None
         self._blocks: Blocks | None = None
 
@@ -58,5 +58,5 @@ class Sieve:
                 self._layout = layout
                 from ingestor.formats.blocks import blocks_like  # noqa: PLC0415 - numpy, for many lines
 
-                return blocks_like(layout, self._assets, self._methods)
+                return blocks_like(layout, self._assets, self._methods, self._articles)
         return None

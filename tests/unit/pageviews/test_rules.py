@@ -92,6 +92,26 @@ def test_what_people_write_about_such_things_is_a_page(
 
 
 @pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("/wiki/File:Castle.jpg", None), ("/wiki/Node.js?action=history", None),
+        ("/wiki/%D0%A4%D0%B0%D0%B9%D0%BB:%D0%90.svg", None), ("/wiki/User:Jane/common.js", None),
+        ("http://example.com/wiki/Datei:X.PNG", None), ("/wiki/Robots.txt", Reason.PATH),
+        ("/wiki/skins/a.css", Reason.ASSET), ("/wiki/favicon.ico", Reason.ASSET),
+        ("/wiki/_media/A.png", Reason.ASSET), ("/wiki/images/a/ab/Castle.jpg", Reason.ASSET),
+        ("/wiki/../Castle.jpg", Reason.ASSET), ("/File:Castle.jpg", Reason.ASSET),
+        ("/images/Wiki/Castle.jpg", Reason.ASSET), ("//wiki/Castle.jpg", Reason.ASSET),
+    ],
+)  # fmt: skip
+def test_an_article_about_a_file_is_a_page(
+    target: str, why: Reason | None, hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules(sites=(SITE,))
+    assert reason(ours.decide(hit(target=target))) is why
+    assert ours.requests[b"GET " + target.encode() + b" HTTP/1.1"] is (why or True)
+
+
+@pytest.mark.parametrize(
     "target",
     ["/robots.txt", "/ROBOTS.TXT", "//robots.txt", "/sitemap.xml", "/sitemap_index.xml",
      "/news/sitemap-2.xml", "/feed", "/feed/", "/blog/feed/", "/index.xml", "/rss.xml", "/x.rss",
@@ -503,7 +523,7 @@ AGENT_REASONS = (Reason.NO_USER_AGENT, Reason.BOT, Reason.USER_AGENT)
 TARGETS = st.lists(
     st.sampled_from(
         ["/", "a", "assets", ".css", ".js", ".", "..", "?", "%2e", "%2F", ";", "private", "api",
-         "robots.txt", "#", "*", "http://h", ":443", "//", "~", "&", "="]
+         "robots.txt", "#", "*", "http://h", ":443", "//", "~", "&", "=", "/wiki/", "A:"]
     ),
     max_size=7,
 ).map("".join)  # fmt: skip

@@ -17,6 +17,7 @@ from ingestor.formats import PRESETS, Format, compile_format, detect, format_nam
 from ingestor.formats.blocks import Blocks
 from ingestor.model import Chunk, Malformed, Reason, Scanned
 from ingestor.pageviews import PageViewOptions, Rules, Site
+from ingestor.pageviews.paths import ARTICLES
 from ingestor.scan import Scanner
 from ingestor.scan.scanner import _written
 from ingestor.scan.sieve import Sieve
@@ -62,6 +63,7 @@ REQUESTS = (
     "GET http://h/b?a=%3d&_rsc=%20 HTTP/1.1", "GET /b?feed=x HTTP/1.1",
     "GET /%00 HTTP/1.1", "GET /b?c d HTTP/1.1", "GET /b?caf\xe9 HTTP/1.1", "GET /b?c\x01d HTTP/1.1",
     "GET /a.css?b c\xe9 HTTP/1.1", "GET /a,b(c)+d&e HTTP/1.1", "GET /(a)+'b'.css HTTP/1.1",
+    "GET /wiki/File:X.css HTTP/1.1", "GET /wiki/x.css HTTP/1.1", "GET //wiki/X.css HTTP/1.1",
     "GET /b?c=%41&d=1;2#e HTTP/2.0", "GET /b? HTTP/1.1", "GET /b?c HTTP/1.1 HTTP/1.1",
 )  # fmt: skip
 AGENTS = (
@@ -386,7 +388,7 @@ def blocks_of(line_format: Format, line: bytes, **what: set[str]) -> Blocks | No
     """What reads blocks of lines like this one."""
     layout = line_format.layout(line)
     assets, methods = what.get("assets", {"css", "js"}), what.get("methods", {"GET"})
-    return None if layout is None else Blocks(layout, assets, methods)
+    return None if layout is None else Blocks(layout, assets, methods, ARTICLES.encode())
 
 
 @pytest.mark.parametrize(
@@ -437,6 +439,8 @@ def test_a_block_has_the_values_that_the_splitter_gives(name: str) -> None:
         ({"GET"}, {"css"}, "GET /a%2Fb.css HTTP/1.1", False),
         ({"GET"}, {"css"}, "GET /a?b.css HTTP/1.1", False),
         ({"GET"}, {"css"}, "GET /acss HTTP/1.1", False),
+        ({"GET"}, {"css"}, "GET /wiki/a.css HTTP/1.1", False),  # perhaps an article
+        ({"GET"}, {"css"}, "GET /wikis/a.css HTTP/1.1", True),
         ({"GET"}, {"css"}, "GET a.css HTTP/1.1", False),
         ({"GET"}, {"css"}, "GET /a.css", False),
         (set(), {"css"}, "GET /a.css HTTP/1.1", False),
