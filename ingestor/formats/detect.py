@@ -333,7 +333,9 @@ def _nearest(
         verdict = found.parse(line, latest)
         a_request = verdict is Reason.DIRECTIVE or verdict is Malformed.REQUEST
         expected = "a request" if a_request else f"other values ({verdict})"
-        if verdict is Malformed.NO_MATCH:  # of a header, which not every request has
+        if verdict is Malformed.TIME:
+            expected = "a time between 1995 and tomorrow by this machine's clock"
+        elif verdict is Malformed.NO_MATCH:  # of a header, which not every request has
             expected = "a client's address instead of a hyphen"
     return found.name, column, expected
 
