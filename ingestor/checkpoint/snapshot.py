@@ -20,7 +20,7 @@ from ingestor.checkpoint.locks import Lock, holder
 from ingestor.checkpoint.pending import forget as delete
 from ingestor.checkpoint.watermark import Intervals, union, watermark
 from ingestor.errors import CheckpointError
-from ingestor.model import Identity, Marker
+from ingestor.model import Identity, KnownFile, Marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,19 @@ class FileSnapshot:
     holes: int  # stretches between the watermark and the last ack that are not acked
     archived: bool
     claimed_by: tuple[Role, ...]  # by live processes
+
+    @property
+    def known(self) -> KnownFile:
+        """What a follower would know of it."""
+        return KnownFile(
+            self.key,
+            self.identity,
+            self.marker,
+            self.path,
+            self.origin,
+            self.watermark,
+            self.archived,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from ingestor.logfiles.backfill import Backfill, BackfillCounts
 from ingestor.logfiles.compression import Corrupt, Damage, Incomplete
+from ingestor.logfiles.copies import Copies
 from ingestor.logfiles.descriptor import read_descriptor
 from ingestor.logfiles.discovery import Discovered, FollowSource, Found, discover, owned
 from ingestor.logfiles.findings import Finding, readable
@@ -17,6 +18,7 @@ __all__ = [
     "END",
     "Backfill",
     "BackfillCounts",
+    "Copies",
     "Corrupt",
     "Damage",
     "Discovered",

@@ -11,6 +11,7 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -18,7 +19,7 @@ from zoneinfo import ZoneInfo
 from ingestor.checkpoint import Role, read
 from ingestor.errors import FormatError
 from ingestor.formats import detect, format_named
-from ingestor.logfiles import END, discover, readable
+from ingestor.logfiles import END, Copies, discover, readable
 from ingestor.logfiles.compression import is_tar
 from ingestor.logfiles.reader import LogFile
 from ingestor.model import Hit, Outcome
@@ -225,6 +226,7 @@ class _Look:
         self._began = STARTED in snapshot.notes  # from then on, new files are the daemon's
         self._now = wall()
         self._dated = 0
+        self._sites: dict[tuple[int, int], str | None] = {}
 
     def sources(self, sources: Sequence[Source]) -> list[SourceStatus]:
         """Look at what is there now, source by source."""
@@ -233,6 +235,7 @@ class _Look:
         looked_at = places(sources)
         discovered = discover(looked_at)
         said = {finding.path: finding.what for finding in discovered.findings}
+        self._sites = {found.id: found.site for found in discovered.files}
         for found in discovered.files:
             seen = self._look_at(found.path, found, sources[found.source])
             if seen is None:
@@ -266,6 +269,8 @@ class _Look:
                 if size is None or is_tar(file.read_at(0, _BEGINNING)):
                     return None
                 known = self._by_place.get(file.id)
+                if known is None and found is not None and self._unregistered.has(found, file):
+                    return FileStatus(name, size, size, 0, None, None)
                 return self._weigh(name, file, size, known, source)
         except OSError as error:
             if found is None:
@@ -274,6 +279,11 @@ class _Look:
             offset, backlog = self._progress(known, found.size)
             trouble = f"cannot be read: {error.strerror}"
             return FileStatus(name, found.size, offset, backlog, None, None, trouble)
+
+    @cached_property
+    def _unregistered(self) -> Copies:
+        """Copies that the checkpoint does not name: of logs that were not read from their start."""
+        return Copies([file.known for file in self._files], self._sites)
 
     def _weigh(
         self, name: str, file: LogFile, size: int, known: FileSnapshot | None, source: Source | None

@@ -219,6 +219,25 @@ def test_a_copy_of_what_was_read_is_no_backlog(
     assert look(ingestor, 1, "--max-lag", "1s")["backlog"] == copy.stat().st_size
 
 
+def test_a_copy_of_a_log_that_is_followed_from_its_end_is_no_backlog(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
+) -> None:
+    configure(tmp_path, sandbox.url, start="end")
+    log, copy = tmp_path / "logs" / "access.log", tmp_path / "logs" / "access.log.bak"
+    append(log, recent("/1") + recent("/2"))
+    append(copy, recent("/1") + recent("/2"))
+    daemon = ingestor.start("run", "-c", "config.yaml")
+    until(lambda: "following" in daemon.log())
+    append(log, recent("/3"))
+    until(lambda: sandbox.count() == 1)
+    assert daemon.stop() == 0
+    look(ingestor, 0, "--max-lag", "1s")
+    files = {file["path"]: file for file in look(ingestor)["sources"][0]["files"]}
+    assert (files[str(copy)]["offset"], files[str(copy)]["backlog"]) == (copy.stat().st_size, 0)
+    append(copy, recent("/4"))  # which the log has not
+    assert look(ingestor, 1, "--max-lag", "1s")["backlog"] == copy.stat().st_size
+
+
 def test_a_tar_archive_is_no_backlog(
     ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
 ) -> None:
