@@ -24,4 +24,9 @@ class CheckpointOptions:
 
     def __post_init__(self) -> None:
         nameless = self.path.name in ("", "..") or "\0" in str(self.path)
-        require("checkpoint", {"path has to name a file, such as checkpoint.db": nameless})
+        wrong = {
+            "path has to name a file, such as checkpoint.db": nameless,
+            "max_files is not negative": self.max_files < 0,
+            "max_copies is not negative": self.max_copies < 0,
+        }
+        require("checkpoint", wrong)

@@ -103,6 +103,8 @@ def test_zero_false_and_empty_survive(loaded: Any) -> None:
         ("follow: {rescan_interval: 0}", 6, ["follow.rescan_interval", "100ms"]),
         ("follow: {chunk_bytes: 100TiB}", 6, ["follow.chunk_bytes", "64MiB"]),
         ("follow: {max_open_files: 0}", 6, ["follow.max_open_files"]),
+        ("checkpoint: {max_files: -1}", 6, ["checkpoint.max_files", "not negative"]),
+        ("checkpoint: {max_copies: -1}", 6, ["checkpoint.max_copies", "not negative"]),
         ("run: {start: yesterday}", 6, ["run.start", "beginning"]),
         ("run: {}\nrun: {}", 7, ["run", "twice"]),
         ("umami: {url: x, url: y}", 6, ["umami", "twice"]),
