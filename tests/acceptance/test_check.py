@@ -404,6 +404,13 @@ def test_paths_that_are_others_for_the_daemon(setup: Setup) -> None:
     setup.configure(sources="[{path: logs}]")
     found = only(setup.check(1))
     assert (found["code"], found["subject"]) == ("relative_path", "sources[0].path")
+    (setup.directory / "password").write_text("umami")
+    setup.configure(umami=", username: admin, password_file: password")
+    found = only(setup.check(1))
+    assert (found["code"], found["subject"]) == ("relative_path", "password")
+    setup.configure(extra="delivery: {dead_letters: dead-letters.jsonl}\n")
+    found = only(setup.check(1))
+    assert (found["code"], found["subject"]) == ("relative_path", "delivery.dead_letters")
 
 
 def test_page_views_by_a_proxys_address(setup: Setup, line: Line) -> None:

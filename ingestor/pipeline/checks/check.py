@@ -74,6 +74,9 @@ def _check_paths(config: Config, remarks: Remarks) -> None:
     """A relative path is another file for the daemon, which is started in another directory."""
     paths = {f"sources[{i}].path": source.path for i, source in enumerate(config.sources)}
     paths["checkpoint.path"] = str(config.checkpoint.path)
+    if config.delivery.dead_letters is not None:
+        paths["delivery.dead_letters"] = str(config.delivery.dead_letters)
+    paths |= {str(path): str(path) for path in config.secret_files}
     for key, path in paths.items():
         if not path.startswith("/"):
             text = f"{path} counts from wherever the program is started, the daemon's being /"
