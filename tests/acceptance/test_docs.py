@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from parts import ROOT, WEBSITE, Command, SandboxProcess
 
 from ingestor.cli import main
+from ingestor.model import Malformed, Reason
 
 README = (ROOT / "README.md").read_text()
 DOCS = {path: path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
@@ -85,6 +87,16 @@ def test_every_key_of_json_is_documented(
         seen.pop("malformed_reasons", 0)
         missing = {name for name in names_in(seen) if f"`{name}`" not in told}
         assert not missing - {"run"}, command
+
+
+@pytest.mark.parametrize(
+    ("name", "heading", "words"),
+    [("commands.md", "## Reasons", Reason), ("formats.md", "## Malformed lines", Malformed)],
+)
+def test_every_reason_is_documented(name: str, heading: str, words: type[StrEnum]) -> None:
+    table = DOCS[ROOT / "docs" / name].partition(f"{heading}\n")[2].partition("\n## ")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert sorted(re.findall(r"`(\w+)`", "".join(rows))) == sorted(words)
 
 
 def quick_start() -> list[str]:
