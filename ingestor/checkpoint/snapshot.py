@@ -20,7 +20,7 @@ from ingestor.checkpoint.locks import Lock, holder
 from ingestor.checkpoint.pending import forget as delete
 from ingestor.checkpoint.watermark import Intervals, union, watermark
 from ingestor.errors import CheckpointError
-from ingestor.model import Identity, KnownFile, Marker
+from ingestor.model import KnownFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,35 +28,15 @@ if TYPE_CHECKING:
 _BUSY_S = 2.0  # only where the file has to be recovered after a crash first
 
 
-@dataclass(frozen=True, slots=True)
-class FileSnapshot:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSnapshot(KnownFile):
     """What the checkpoint says of one file; sizes and offsets in decompressed bytes."""
 
-    key: int
-    path: bytes  # where it was seen last
-    identity: Identity
-    marker: Marker | None
-    origin: int  # the daemon reads from here on
-    watermark: int  # everything from the origin up to here is acked
     from_start: int  # everything from 0 up to here is acked, by a backfill where origin is later
     acked: int  # bytes, wherever they are
     beyond: int  # acked bytes past the watermark
     holes: int  # stretches between the watermark and the last ack that are not acked
-    archived: bool
     claimed_by: tuple[Role, ...]  # by live processes
-
-    @property
-    def known(self) -> KnownFile:
-        """What a follower would know of it."""
-        return KnownFile(
-            self.key,
-            self.identity,
-            self.marker,
-            self.path,
-            self.origin,
-            self.watermark,
-            self.archived,
-        )
 
 
 @dataclass(frozen=True, slots=True)

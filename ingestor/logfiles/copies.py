@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 from ingestor.logfiles.identity import HEAD, Catalogue
 from ingestor.logfiles.recognition import Home, Relation, recognize
-from ingestor.model import KnownFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ingestor.logfiles.discovery import Found
     from ingestor.logfiles.reader import LogFile
-    from ingestor.model import Marker
+    from ingestor.model import KnownFile, Marker
 
 
 class Copies:
@@ -29,7 +28,7 @@ class Copies:
         self, known: Sequence[KnownFile], sites: Mapping[tuple[int, int], str | None]
     ) -> None:
         self._catalogue = Catalogue(known)
-        self._around = _LastSeen({one.key: one for one in known}, sites)
+        self._around = _LastSeen(self._catalogue, sites)
 
     def has(self, found: Found, file: LogFile) -> bool:
         """Whether a file has nothing that a log in another place has not.
@@ -46,11 +45,13 @@ class Copies:
 class _LastSeen:
     """Logs are where they were seen last, or nowhere."""
 
-    known: Mapping[int, KnownFile]
+    catalogue: Catalogue
     sites: Mapping[tuple[int, int], str | None]
 
     def home_of(self, key: int) -> Home | None:
-        one = self.known[key]
+        one = self.catalogue.get(key)
+        if one is None:
+            return None
         place = one.identity.device, one.identity.inode
         return Home(place, one.path, None, site=self.sites.get(place))
 

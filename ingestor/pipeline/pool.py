@@ -51,7 +51,6 @@ class Pool:
         self.size = size
         self._slots = _slots(min(size + AHEAD, _SLOTS))
         self._free = list(range(len(self._slots)))  # that no bundle is in
-        self._broken: BrokenProcessPool | None = None
         self._executor = ProcessPoolExecutor(
             size,
             mp_context=multiprocessing.get_context("fork"),
@@ -92,14 +91,12 @@ class Pool:
         return Bundle(chunks, self._submit(scan_slot, number, empty, lengths, recipes), number)
 
     def _submit(self, task: Callable[..., list[Answer]], *arguments: Any) -> Future[list[Answer]]:
-        if self._broken is None:
-            try:
-                return self._executor.submit(task, *arguments)
-            except BrokenProcessPool as error:  # one died: nobody is asked for anything any more
-                self._broken = error
-        lost: Future[list[Answer]] = Future()
-        lost.set_exception(self._broken)
-        return lost
+        try:
+            return self._executor.submit(task, *arguments)
+        except BrokenProcessPool as error:  # one died: nobody is asked for anything any more
+            lost: Future[list[Answer]] = Future()
+            lost.set_exception(error)
+            return lost
 
     async def answers(self, bundle: Bundle) -> list[Answer]:
         """Wait for what became of a bundle. Raises BrokenProcessPool where a process died."""
@@ -121,7 +118,7 @@ class Pool:
 
     def _filled(self, chunks: list[Chunk]) -> int | None:
         """Put the data of chunks into a free slot; None where there is none with room."""
-        if chunks and self._free and self._broken is None:
+        if chunks and self._free:
             number = self._free[-1]
             if self._slots[number].write([chunk.data for chunk in chunks]):
                 return self._free.pop()

@@ -283,7 +283,7 @@ class _Look:
     @cached_property
     def _unregistered(self) -> Copies:
         """Copies that the checkpoint does not name: of logs that were not read from their start."""
-        return Copies([file.known for file in self._files], self._sites)
+        return Copies(self._files, self._sites)
 
     def _weigh(
         self, name: str, file: LogFile, size: int, known: FileSnapshot | None, source: Source | None

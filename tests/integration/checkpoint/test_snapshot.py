@@ -35,9 +35,9 @@ def test_a_snapshot_shows_a_live_daemons_progress(options, identity, batch_of, c
         assert seen.files == (
             FileSnapshot(
                 key,
-                b"/a",
                 identity(1),
                 Marker(30, 3, b"m"),
+                b"/a",
                 origin=10,
                 watermark=30,
                 from_start=5,

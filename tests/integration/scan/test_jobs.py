@@ -241,6 +241,11 @@ async def test_what_a_terminal_sends_to_all_is_not_for_them() -> None:
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
 
 
+async def test_many_processes_share_a_few_slots() -> None:
+    async with Pool(RulesRecipe(PageViewOptions(), (SITE,), None, None), 70) as processes:
+        assert len(processes._slots) == 64
+
+
 async def test_whoever_stops_early_leaves_no_process(logs: Callable[[], Logs]) -> None:
     ours = logs()
     async with two_processes() as started:
