@@ -230,6 +230,24 @@ class Store(Registry):
             self._left.update((entry.id, entry) for entry in found)
             return len(found)
 
+    def orphans(self) -> list[JournalEntry]:
+        """What a dead process of the other role sent, saw no answer to, and cannot send by itself.
+
+        Their spans are unread for both roles; empty where it cannot be told.
+        """
+        with self._disk.guard:
+            try:
+                if self._disk.other_lives():
+                    return []
+                return [
+                    entry
+                    for entry in load_journal(self._disk.connection, self.role.other)
+                    if entry.bodies is None
+                ]
+            except (sqlite3.Error, ValueError) as error:
+                _log.debug("cannot look at the checkpoint: %s", error)
+                return []
+
     def websites_left(self) -> set[str]:
         """Websites of what either role sent and could send again; empty where it cannot be told."""
         with self._disk.guard:

@@ -66,6 +66,10 @@ class Intervals:
         at = bisect_right(self._starts, start) - 1
         return at >= 0 and end <= self._ends[at]
 
+    def overlaps(self, start: int, end: int) -> bool:
+        """Whether any offset of [start, end) is in the set."""
+        return self.gaps(start, end) != [(start, end)] and start < end
+
     def gaps(self, start: int, end: int) -> list[tuple[int, int]]:
         """What of [start, end) is not in the set: sorted, disjoint [start, end) pairs."""
         found = []

@@ -65,6 +65,7 @@ class Ledger:
         self._websites: Collection[str] = ()  # that this process sends for, once it said so
         self._told: set[int] = set()  # batches that earlier runs left in doubt …
         self._handed_on: dict[int, tuple[str, int]] = {}  # … and delivery has taken up: how many
+        self._orphans: list[JournalEntry] = []  # the other command's, without bodies
 
     # What the reading side tells.
 
@@ -138,13 +139,38 @@ class Ledger:
         return kept > 0
 
     def _adopt(self, websites: Collection[str]) -> None:
-        """Take over what a dead process of the other role could send again."""
+        """Take over what a dead process of the other role could send again; know the rest."""
         if self._store is None:
             return
         try:
             self._store.adopt(websites)
         except CheckpointUnavailable as error:  # the next start does it
             log.warning("What the other command left in doubt waits: %s", error)
+        orphans = [entry for entry in self._store.orphans() if entry.id not in self._told]
+        if not orphans:
+            return
+        self._told.update(entry.id for entry in orphans)
+        self._orphans += orphans
+        log.warning(
+            "The other command ended with %s sent and not answered; what is read of them here is "
+            "sent again, and may be double.",
+            counted(sum(entry.count for entry in orphans), "page view"),
+        )
+
+    def _note_repeated(self, batch: Batch) -> None:
+        """Strike off what the other command sent of a batch, before it died: now it is ours."""
+        lines: defaultdict[int, Intervals] = defaultdict(Intervals)
+        for page_view in batch.page_views:
+            lines[page_view.span.file].add(page_view.span.start, page_view.span.end)
+        for entry in self._orphans[:]:
+            if any(
+                span.file in lines and lines[span.file].overlaps(span.start, span.end)
+                for span in entry.spans
+            ):
+                self._orphans.remove(entry)
+                self._note_doubted(entry.website, entry.count)
+                if self._store is not None:
+                    self._store.answered(entry.id)
 
     @property
     def unanswered(self) -> int:
@@ -239,6 +265,8 @@ class Ledger:
     async def before_send(self, batch: Batch, bodies: bytes | None = None) -> None:
         """Return when the batch is on disk; without bodies also while the disk refuses."""
         self._open[batch.id] = batch
+        if self._orphans:
+            self._note_repeated(batch)
         if self._committer is None:
             return
         written = await self._committer.journalled(batch, bodies=bodies)

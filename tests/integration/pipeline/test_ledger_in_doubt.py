@@ -46,12 +46,13 @@ def register(store: Store) -> int:
     return store.register(Identity(7, 1, digest, 100), b"/access.log")
 
 
+def page_view_at(key: int, start: int) -> PageView:
+    return PageView.of(SITE, {"timestamp": 1_790_000_000}, Span(key, start, start + 10), start, b"")
+
+
 def batch_of(ledger: Ledger, key: int, *, tagged: bool = True) -> Batch:
     number = ledger.next_batch_id()
-    views = tuple(
-        PageView.of(SITE, {"timestamp": 1_790_000_000}, Span(key, n * 10, n * 10 + 10), n * 10, b"")
-        for n in range(3)
-    )
+    views = tuple(page_view_at(key, start) for start in (0, 10, 20))
     return Batch(number, SITE, views, f"log-{ledger.tag(number)}" if tagged else None)
 
 
@@ -220,6 +221,51 @@ def test_the_other_command_takes_up_what_a_dead_one_left(opened: Callable[..., S
     assert store.unread(key, 40) == [(30, 40)]
     ledger.say_in_doubt({SITE}, looked_up=True)
     assert [left.id for left in ledger.left_in_doubt()] == [batch.id]
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_what_the_other_command_left_without_bodies_is_counted_when_it_is_sent_again(
+    role: Role, opened: Callable[..., Store], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = opened(role.other)
+    key = register(before)
+    left = batch_of(ledger_of(before), key, tagged=False)
+    before.journal(left)
+    before.commit()
+    store = opened(role)
+    async with Committer(store) as committer:
+        ledger = ledger_of(store, committer)
+        assert not ledger.say_in_doubt({SITE})
+        assert "The other command ended with 3 page views sent and not answered" in caplog.text
+        assert ledger.counts.doubted == 0  # perhaps nobody reads that log here
+        number = ledger.next_batch_id()
+        beside = Batch(number, SITE, (page_view_at(key, 30), page_view_at(key + 1, 0)), None)
+        await ledger.before_send(beside)
+        assert ledger.counts.doubted == 0
+        again = Batch(ledger.next_batch_id(), SITE, (page_view_at(key, 20),), None)
+        await ledger.before_send(again)
+        assert ledger.counts.doubted == 3
+        await ledger.before_send(Batch(ledger.next_batch_id(), SITE, (page_view_at(key, 0),), None))
+        assert ledger.counts.doubted == 3
+        caplog.clear()
+        assert not ledger.say_in_doubt({SITE})
+        assert not caplog.text
+    with sqlite3.connect(tmp_path / "checkpoint.db") as connection:
+        rows = connection.execute("SELECT id FROM journal WHERE role = ?", (role.other,)).fetchall()
+    connection.close()
+    assert rows == []
+
+
+def test_what_a_live_process_of_the_other_command_has_under_way_is_no_doubt(
+    opened: Callable[..., Store], tmp_path: Path
+) -> None:
+    store = opened(Role.RUN)
+    backfill = Store.open(CheckpointOptions(tmp_path / "checkpoint.db"), Role.BACKFILL)
+    backfill.journal(batch_of(ledger_of(backfill), register(backfill), tagged=False))
+    backfill.commit()
+    assert store.orphans() == []
+    backfill._disk.close()  # as by SIGKILL
+    assert [entry.count for entry in store.orphans()] == [3]
 
 
 def test_what_a_backfill_leaves_beside_a_running_daemon_is_taken_up_once(
