@@ -269,7 +269,8 @@ class _Look:
                 if size is None or is_tar(file.read_at(0, _BEGINNING)):
                     return None
                 known = self._by_place.get(file.id)
-                if known is None and found is not None and self._unregistered.has(found, file):
+                is_new = known is None or not known.identity.fingerprint_length  # or was empty
+                if is_new and found is not None and self._unregistered.has(found, file):
                     return FileStatus(name, size, size, 0, None, None)
                 return self._weigh(name, file, size, known, source)
         except OSError as error:
