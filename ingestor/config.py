@@ -26,6 +26,7 @@ from ingestor.typed_yaml import Place, Reader, secrets, unknown
 DEFAULT_PATH = Path("/etc/ingestor/config.yaml")
 _MAX_FILE = 4 << 20  # bytes; four hundred sites are under 100 kB
 _PREFIX = "INGESTOR_"
+_IN_FILE_ALONE = f"{_PREFIX}SITES", f"{_PREFIX}SOURCES"
 _WEBSITE_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 NO_WEBSITE = "00000000-0000-0000-0000-000000000000"  # preview without a website
 
@@ -227,6 +228,11 @@ def _read_environment(
             reader.places[f"{section}.{name}"] = Place(variable)
             continue
         if variable not in hints:
+            if variable in _IN_FILE_ALONE:
+                raise ConfigError(
+                    f"{variable}: sites and sources are lists, which stand in the configuration "
+                    "file alone; write them there and unset the variable."
+                )
             known = [*hints, *files]
             raise ConfigError(f"{unknown('environment variable', variable, known)}")
         section, name, hint = hints[variable]

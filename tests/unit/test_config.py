@@ -309,6 +309,12 @@ def test_an_unknown_environment_variable_of_ours_is_a_mistake(loaded: Any) -> No
         loaded(GOOD, {"INGESTOR_DELIVERY_WORKER": "3"})
 
 
+@pytest.mark.parametrize("name", ["INGESTOR_SITES", "INGESTOR_SOURCES"])
+def test_a_list_in_the_environment_is_sent_to_the_file(name: str, loaded: Any) -> None:
+    with pytest.raises(ConfigError, match=f"{name}.*stand in the configuration file alone"):
+        loaded(GOOD, {name: "[]"})
+
+
 def test_a_format_definition_keeps_its_dollars(loaded: Any) -> None:
     definition = '$remote_addr - ${remote_user} [$time_local] "$request" $status'
     text = GOOD.replace("path: /var", f"format: '{definition}', path: /var")
