@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ from ingestor.formats.splitter import splitter
 from ingestor.model import Hit, Malformed, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import tzinfo
 
     from ingestor.formats.hits import Columns
@@ -61,8 +62,10 @@ class TextFormat(Format):
         self.columns = MappingProxyType(columns)
         self.fields = hit_fields(columns)
         self._matcher = Matcher(parts, escape)
-        pattern = self._matcher.compile(captured)
-        self._fullmatch, self._columns_of = pattern.fullmatch, columns_of(pattern)
+        # Compiled for the first line that may fit: dozens are asked which of them a file has.
+        self._fullmatch: Callable[[bytes], re.Match[bytes] | None] | None = None
+        self._columns_of: Callable[[re.Match[bytes]], Columns] = re.Match.groups
+        self._literals = [part.text for part in parts if isinstance(part, Literal)]
         self._build = builder(
             columns,
             clock,
@@ -91,12 +94,22 @@ class TextFormat(Format):
     @property
     def likeness(self) -> object:
         """Be equal for two formats that read every line alike."""
-        return self._matcher.compile(()).pattern, tuple(self.columns.items())
+        return self._matcher.expression(()), tuple(self.columns.items())
 
     def match(self, line: bytes) -> Columns | None:
         """Give the raw columns of a line, by the exact matcher."""
-        found = self._fullmatch(line[:-1] if line[-1:] == b"\r" else line)
+        line = line[:-1] if line[-1:] == b"\r" else line
+        fullmatch = self._fullmatch or self._compiled(line)
+        found = None if fullmatch is None else fullmatch(line)
         return None if found is None else self._columns_of(found)
+
+    def _compiled(self, line: bytes) -> Callable[[bytes], re.Match[bytes] | None] | None:
+        """Compile the expression; None, and nothing is done, where this line cannot fit it."""
+        if not _stand_in(line, self._literals):
+            return None
+        pattern = self._matcher.compile(self.captured)
+        self._columns_of, self._fullmatch = columns_of(pattern), pattern.fullmatch
+        return self._fullmatch
 
     def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
         """Read one line exactly."""
@@ -128,6 +141,17 @@ class TextFormat(Format):
         if part is None:
             return Extent(end, END)
         return Extent(end, part.text if isinstance(part, Field) else repr(part.text.decode()))
+
+
+def _stand_in(line: bytes, literals: Sequence[bytes]) -> bool:
+    """Tell whether a line has these texts one behind the other, as it must to be matched."""
+    end = 0
+    for text in literals:
+        at = line.find(text, end)
+        if at < 0:
+            return False
+        end = at + len(text)
+    return True
 
 
 def merged(parts: Sequence[Part]) -> list[Part]:

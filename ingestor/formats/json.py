@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,18 @@ class JsonFormat(Format):
         clock = clock_named("any", zone)
         self._build = builder(self.columns, clock, escaped=False)
         self._time_of = time_reader(self.columns, clock)
-        self._text = _as_text(definition, name, zone) if escaped_text else None
+        self._zone, self._escaped_text = zone, escaped_text
+
+    @cached_property
+    def _text(self) -> TextFormat | None:
+        """The definition as text; None where it cannot be read so, or never has to be."""
+        if not self._escaped_text:
+            return None
+        parts = nginx_parts(self.definition)
+        try:
+            return TextFormat(self.definition, parts, name=self.name, zone=self._zone)
+        except FormatError:
+            return None
 
     def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
         """Read one line; keys that stand twice, wrong types and broken JSON are malformed."""
@@ -124,7 +136,8 @@ class JsonFormat(Format):
                 return Reason.DIRECTIVE
             columns = self._columns_of(values)
         except _NotJson:
-            verdict = Malformed.NO_MATCH if self._text is None else self._text.parse(line, latest)
+            text = self._text if b"{" in line else None
+            verdict = Malformed.NO_MATCH if text is None else text.parse(line, latest)
             return Malformed.JSON if verdict is Malformed.NO_MATCH else verdict
         except _Unreadable:
             return Malformed.JSON
@@ -332,13 +345,6 @@ def _require(found: set[Role], definition: str) -> None:
     missing = [what for what, present in needs.items() if not present]
     if missing:
         raise FormatError(f"no key tells {' or '.join(missing)} in {definition!r}")
-
-
-def _as_text(definition: str, name: str, zone: tzinfo | None) -> TextFormat | None:
-    try:
-        return TextFormat(definition, nginx_parts(definition), name=name, zone=zone)
-    except FormatError:
-        return None
 
 
 # ── the line ──────────────────────────────────────────────────────────────────────────────────

@@ -66,13 +66,17 @@ class Matcher:
         ]
 
     def compile(self, captured: Sequence[Field]) -> re.Pattern[bytes]:
-        """Give the expression whose groups are the captured fields, in the line's order."""
+        """Compile the expression whose groups are the captured fields, in the line's order."""
+        return re.compile(self.expression(captured), re.DOTALL)
+
+    def expression(self, captured: Sequence[Field]) -> bytes:
+        """Give that expression as text; equal ones read every line alike."""
         kept = {id(field) for field in captured}
         pieces = [
             b"(" + pattern + b")" if id(part) in kept else pattern
             for part, pattern in zip(self.parts, self.patterns, strict=True)
         ]
-        return re.compile(b"".join(pieces), re.DOTALL)
+        return b"".join(pieces)
 
     def reach(self, line: bytes) -> tuple[int, Part | None]:
         """Tell how far the definition explains a line, and which part it stops at.

@@ -113,13 +113,7 @@ class _Layout:
             escaped=False,
             decodings={field.meaning.role: field.meaning.decoding for field in captured},
         )
-        self._patterns = {
-            separator: re.compile(
-                re.escape(separator).join(_WORD.replace(b"%b", separator) for _ in names),
-                re.DOTALL,
-            )
-            for separator in (b"\t", b" ")
-        }
+        self._patterns: dict[bytes, re.Pattern[bytes]] = {}  # by separator
 
     def split(self, line: bytes) -> Columns | None:
         """Split a line without quotes; None where its number of words is another."""
@@ -132,11 +126,21 @@ class _Layout:
 
     def match(self, line: bytes) -> Columns | None:
         """Split any line; quoted words lose their quotes."""
-        match = self._patterns[b"\t" if b"\t" in line else b" "].fullmatch(line)
+        separator = b"\t" if b"\t" in line else b" "
+        pattern = self._patterns.get(separator)
+        if pattern is None:
+            if line.count(separator) < len(self.names) - 1:
+                return None
+            pattern = self._patterns[separator] = self._compiled(separator)
+        match = pattern.fullmatch(line)
         if match is None:
             return None
         words = match.groups()
         return [_unquoted(words[index]) for index in self.indexes]
+
+    def _compiled(self, separator: bytes) -> re.Pattern[bytes]:
+        word = _WORD.replace(b"%b", separator)
+        return re.compile(re.escape(separator).join(word for _ in self.names), re.DOTALL)
 
 
 @lru_cache(maxsize=64)
