@@ -14,7 +14,7 @@ from ingestor.delivery.delivery import Delivery
 from ingestor.errors import ConfigError, FormatError, StoppedByUmami
 from ingestor.logfiles import readable
 from ingestor.observe import Counts
-from ingestor.pipeline.forecast import foresee
+from ingestor.pipeline.forecast import Questions, estimate, foresee
 from ingestor.pipeline.gathering import Gathering
 from ingestor.pipeline.job import (
     Job,
@@ -37,7 +37,7 @@ from ingestor.scan.worker import RulesRecipe
 
 if TYPE_CHECKING:
     from ingestor.config import Config
-    from ingestor.model import Chunk
+    from ingestor.model import Chunk, Scanned
     from ingestor.pipeline.forecast import Forecast
     from ingestor.pipeline.job import Lines
     from ingestor.pipeline.pool import Pool
@@ -73,6 +73,7 @@ class _Backfill:
         self._rules = config.rules(since=job.since, until=job.until)
         self._scanners = Scanners(config, job.settings, self._rules)
         self._unexplained: set[int] = set()
+        self._store: Store | None = None  # none for standard input
 
     async def do(self) -> None:
         """Open, read, drain, close: in this order, whatever happens in between."""
@@ -87,12 +88,16 @@ class _Backfill:
                 log.warning("Standard input: no checkpoint is kept; a second run sends it again.")
             else:
                 store = stack.enter_context(Store.open(config.checkpoint, Role.BACKFILL))
+                self._store = store
                 committer = await stack.enter_async_context(Committer(store))
                 log.info("The checkpoint is %s.", config.checkpoint.path)
-            progress = Progress(config, counts, store)
-            if store is not None and await self._foresee(store, stopping, progress) is None:
-                self._result.interrupted = True
-                return
+            questions = Questions(config, self._job)
+            forecast = None
+            if questions.asked:
+                forecast = await self._foresee(questions, stopping)
+                if forecast is None:
+                    self._result.interrupted = True
+                    return
             lines = lines_of(config, self._job, store)
             ledger = Ledger(counts, store, committer, partial(self._source_name, lines))
             if config.umami is None:
@@ -112,9 +117,11 @@ class _Backfill:
             stack.push_async_callback(delivery.stop)
             websites = {site.website for site in config.sites}
             ledger.say_in_doubt(websites, looked_up=delivery.looks_up)
+            progress = Progress(config, counts, store)
             telling = asyncio.create_task(progress.tell())
             stack.callback(telling.cancel)
-            done = await stopping.interrupts(self._read(lines, ledger, delivery, pool))
+            reading = self._read(lines, ledger, delivery, pool, progress, forecast)
+            done = await stopping.interrupts(reading)
             progress.end()
             self._result.interrupted = done is None
             if done is None:
@@ -125,24 +132,17 @@ class _Backfill:
                 lines.settle()
             self._tell(lines)
 
-    async def _foresee(
-        self, store: Store, stopping: Stopping, progress: Progress
-    ) -> Forecast | None:
-        """Tell what is about to be sent; None: a signal came. Raises UsageError, StoppedByUmami."""
+    async def _foresee(self, questions: Questions, stopping: Stopping) -> Forecast | None:
+        """Judge all that is about to be sent; None: a signal came.
+
+        Raises UsageError where it should not be, and StoppedByUmami.
+        """
         # Lines of its own: what is registered here is known when the real reading begins.
-        lines = lines_of(self._config, self._job, store)
+        lines = lines_of(self._config, self._job, self._store)
+        scanner = partial(self._scanner, lines)
         forecast = await stopping.interrupts(
-            foresee(
-                self._config,
-                self._job,
-                lines,
-                partial(self._scanner, lines),
-                whole=lambda: unread_bytes(self._job, store),
-                stopped=stopping.requested.is_set,
-            )
+            foresee(self._config, questions, lines, scanner, stopped=stopping.requested.is_set)
         )
-        if forecast is not None:
-            progress.begin(forecast)
         # A scanner may have learnt from the end of a file what does not hold at its beginning.
         self._scanners = Scanners(self._config, self._job.settings, self._rules)
         return forecast
@@ -155,19 +155,37 @@ class _Backfill:
         return pool_of(rules, job.jobs - 1)
 
     async def _read(
-        self, lines: Lines, ledger: Ledger, delivery: Delivery, pool: Pool | None
+        self,
+        lines: Lines,
+        ledger: Ledger,
+        delivery: Delivery,
+        pool: Pool | None,
+        progress: Progress,
+        forecast: Forecast | None,
     ) -> bool:
-        await delivery.start()
         collect_rarely()
         size = 1 if self._job.is_stdin else self._config.delivery.batch_size
         gathering = Gathering(size)
         scanning = self._scanning(lines, pool)
+
+        async def submit(scanned: Scanned) -> None:
+            ledger.scanned(scanned)
+            if scanned.page_views:
+                await delivery.submit(gathering.add(scanned.page_views))
+            ledger.set_marker(scanned.chunk.file, lines.marker_at)
+
         async with aclosing(scanning.scanned(iter(lines))) as all_:
+            first: list[Scanned] = []
+            if forecast is None and self._store is not None:
+                whole = partial(unread_bytes, self._job, self._store)
+                forecast, first = await estimate(self._config, all_, whole=whole)
+            if forecast is not None:
+                progress.begin(forecast)
+            await delivery.start()
+            while first:
+                await submit(first.pop(0))
             async for scanned in all_:
-                ledger.scanned(scanned)
-                if scanned.page_views:
-                    await delivery.submit(gathering.add(scanned.page_views))
-                ledger.set_marker(scanned.chunk.file, lines.marker_at)
+                await submit(scanned)
         await delivery.submit(gathering.rest())
         await delivery.drain(None)
         return True

@@ -1,8 +1,8 @@
 """Before a backfill sends anything: how much that is, and whether it should be sent at all.
 
-The lines are judged once in advance, which costs little beside the sending. Where nothing but the
-number depends on it, only the first part is read and the rest estimated; where Umami can be asked,
-all of it, so that what would be hidden or double is refused before the first page view leaves.
+Where nothing but the number depends on it, it is estimated by the first part, which is held back
+until then. Where Umami can be asked, all lines are judged in advance, which costs little beside the
+sending: what would be hidden or double is refused before the first page view leaves.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from ingestor.delivery.umami import Umami
 from ingestor.errors import TryAgain, UsageError
 from ingestor.pipeline.overlap import Foreign, Ours, Period, foreign, moment, reset_of
 from ingestor.pipeline.proxies import Proxies
+from ingestor.pipeline.scanners import without_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
     from pathlib import Path
 
     from ingestor.config import Config
-    from ingestor.model import Chunk
+    from ingestor.model import Chunk, Scanned
     from ingestor.pipeline.job import Job
     from ingestor.scan import Scanner
 
@@ -43,7 +44,7 @@ class Forecast:
     periods: dict[str, Period] = field(default_factory=dict)
     resets: dict[str, float] = field(default_factory=dict)  # Unix seconds
     read: int = 0  # bytes that were judged …
-    whole: int = 0  # … of so many
+    whole: int = 0  # … of so many, where that is not all
 
     @property
     def count(self) -> int:
@@ -58,38 +59,36 @@ class Forecast:
         """Whether not all was read."""
         return self.whole > self.read
 
-    def read_through(
-        self,
-        chunks: Iterable[Chunk],
-        scanner: Callable[[Chunk], Scanner | None],
-        *,
-        whole: Callable[[], int],
-        all_of_it: bool,
-        stopped: Callable[[], bool],
-    ) -> None:
-        """Judge the lines of a job. ``whole``: about how many bytes it has."""
-        for chunk in chunks:
-            if stopped():
-                return
-            self.read += chunk.end - chunk.start
-            judge = scanner(chunk) if chunk.data else None
-            if judge is not None:
-                self._take(judge, chunk)
-            if not all_of_it and self.read >= _ENOUGH:
-                self.whole = max(whole(), self.read)
-                return
-        self.whole = self.read
+    @property
+    def has_enough(self) -> bool:
+        """Whether what was judged is enough for an estimate."""
+        return self.read >= _ENOUGH
 
-    def _take(self, judge: Scanner, chunk: Chunk) -> None:
-        page_views = judge.scan(chunk).page_views
-        self.proxies.note(page_views)
-        for page_view in page_views:
+    def take(self, scanned: Scanned) -> None:
+        """Take in what became of a chunk."""
+        self.read += scanned.chunk.end - scanned.chunk.start
+        self.proxies.note(scanned.page_views)
+        for page_view in scanned.page_views:
             at = page_view.time
             reset_at = self.resets.get(page_view.website, 0.0)
             period = self.periods.get(page_view.website)
             if period is None:
                 period = self.periods[page_view.website] = Period(at, at, 0)
             period.add(at, reset_at=reset_at)
+
+    def read_through(
+        self,
+        chunks: Iterable[Chunk],
+        scanner: Callable[[Chunk], Scanner | None],
+        *,
+        stopped: Callable[[], bool],
+    ) -> None:
+        """Judge all lines of a job, until somebody stops it."""
+        for chunk in chunks:
+            if stopped():
+                return
+            judge = scanner(chunk) if chunk.data else None
+            self.take(without_lines(chunk) if judge is None else judge.scan(chunk))
 
 
 class Questions:
@@ -174,30 +173,34 @@ class Questions:
 
 async def foresee(
     config: Config,
-    job: Job,
+    questions: Questions,
     chunks: Iterable[Chunk],
     scanner: Callable[[Chunk], Scanner | None],
     *,
-    whole: Callable[[], int],
     stopped: Callable[[], bool],
 ) -> Forecast:
     """Judge a job in advance. Raises UsageError where it should not be done, StoppedByUmami.
 
     ``chunks`` and ``scanner`` are for this alone; they are used in a thread.
     """
-    questions = Questions(config, job)
     forecast = Forecast(Proxies(config))
-    if questions.asked:
-        forecast.resets = await questions.resets()
-    await asyncio.to_thread(
-        forecast.read_through,
-        chunks,
-        scanner,
-        whole=whole,
-        all_of_it=questions.asked,
-        stopped=stopped,
-    )
+    forecast.resets = await questions.resets()
+    await asyncio.to_thread(forecast.read_through, chunks, scanner, stopped=stopped)
     forecast.proxies.tell()
-    if questions.asked:
-        await questions.refuse(forecast, config.checkpoint.path)
+    await questions.refuse(forecast, config.checkpoint.path)
     return forecast
+
+
+async def estimate(
+    config: Config, scanned: AsyncIterator[Scanned], *, whole: Callable[[], int]
+) -> tuple[Forecast, list[Scanned]]:
+    """Judge a job by its first part; gives that, too. ``whole``: about how many bytes it has."""
+    forecast, first = Forecast(Proxies(config)), []
+    async for one in scanned:
+        forecast.take(one)
+        first.append(one)
+        if forecast.has_enough:
+            forecast.whole = await asyncio.to_thread(whole)
+            break
+    forecast.proxies.tell()
+    return forecast, first

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ingestor.observe import human_bytes
+from ingestor.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -61,9 +62,9 @@ class Progress:
             about = f" (estimated by the first {read} of about {whole})"
         some = "about " if forecast.is_estimate else ""
         log.info(
-            "About to send %s%s page views%s%s%s.",
+            "About to send %s%s%s%s%s.",
             some,
-            f"{forecast.count:,}",
+            counted(forecast.count, "page view"),
             where,
             about,
             billed,

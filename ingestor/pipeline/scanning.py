@@ -115,7 +115,7 @@ class Together:
 
     def _would_wait(self, waiting: deque[Bundle]) -> bool:
         """Whether there is nothing better to do; many page views are enough to do, and to hold."""
-        has_time = _MANY * self._page_views < self._lines  # as far as is known
+        has_time = _MANY * self._page_views <= self._lines  # as far as is known
         return has_time and not waiting[0].answers.done()
 
     async def _scan_here(self, chunks: list[Chunk]) -> Bundle:

@@ -175,7 +175,7 @@ def test_it_says_how_much_it_is_about_to_send_and_how_long_that_takes(
     with log.open("ab") as file:
         file.write(line("/new"))
     said = ingestor("backfill", *flags, "access.log").stderr
-    assert "About to send 1 page views" in said
+    assert "About to send 1 page view to" in said
     assert "page views a second of the last run that takes about 1 s." in said
     assert umami.count() == 1201
 
