@@ -175,9 +175,12 @@ def backfill(  # noqa: PLR0913 - an argument a flag
     work = ["ingestor.pipeline.backfill", "ingestor.formats.blocks"]
     processes = ["multiprocessing.synchronize", "multiprocessing.popen_fork"]
     as_service_user(settings, own=own, later=[*work, *processes])
+    from ingestor.pipeline.pool import pool_for  # noqa: PLC0415 - start-up time
+
+    pool = pool_for(settings, job)
     from ingestor.pipeline.backfill import backfill as do  # noqa: PLC0415 - start-up time
 
-    finish(asyncio.run(do(settings, job)), json_=json_)
+    finish(asyncio.run(do(settings, job, pool)), json_=json_)
 
 
 @main.command()

@@ -19,21 +19,18 @@ from ingestor.pipeline.gathering import Gathering
 from ingestor.pipeline.job import (
     Job,
     Result,
-    is_worth_processes,
     lines_of,
     say_findings,
     say_unaddressed,
     unread_bytes,
 )
 from ingestor.pipeline.ledger import Ledger
-from ingestor.pipeline.pool import pool_of
 from ingestor.pipeline.precedence import Precedence
 from ingestor.pipeline.progress import Progress
 from ingestor.pipeline.scanners import Scanners
 from ingestor.pipeline.scanning import Alone, Files, Together
 from ingestor.pipeline.stopping import Stopping
 from ingestor.scan.collector import collect_rarely
-from ingestor.scan.worker import RulesRecipe
 
 if TYPE_CHECKING:
     from ingestor.config import Config
@@ -47,14 +44,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("ingestor")
 
 
-async def backfill(config: Config, job: Job) -> Result:
+async def backfill(config: Config, job: Job, pool: Pool | None) -> Result:
     """Do the whole job; what Umami stops ends in the result's ``error``, nothing is skipped.
 
-    Raises UsageError for paths, rules and checkpoints that cannot be right.
+    ``pool``: the processes that scan, which end with it; None: this one alone does. Raises
+    UsageError for paths, rules and checkpoints that cannot be right.
     """
     began = time.monotonic()
     result = Result(Counts(), 0.0)
-    run = _Backfill(config, job, result)
+    run = _Backfill(config, job, pool, result)
     try:
         await run.do()
     except StoppedByUmami as error:
@@ -66,9 +64,10 @@ async def backfill(config: Config, job: Job) -> Result:
 class _Backfill:
     """One run; its parts live as long as ``do``."""
 
-    def __init__(self, config: Config, job: Job, result: Result) -> None:
+    def __init__(self, config: Config, job: Job, pool: Pool | None, result: Result) -> None:
         self._config = config
         self._job = job
+        self._pool = pool
         self._result = result
         self._rules = config.rules(since=job.since, until=job.until)
         self._scanners = Scanners(config, job.settings, self._rules)
@@ -79,7 +78,7 @@ class _Backfill:
         """Open, read, drain, close: in this order, whatever happens in between."""
         config, counts = self._config, self._result.counts
         async with AsyncExitStack() as stack:
-            pool = self._pool()  # before there are signals, threads and open files to inherit
+            pool = self._pool
             if pool is not None:
                 await stack.enter_async_context(pool)
             stopping = stack.enter_context(Stopping(hangup=True))
@@ -146,13 +145,6 @@ class _Backfill:
         # A scanner may have learnt from the end of a file what does not hold at its beginning.
         self._scanners = Scanners(self._config, self._job.settings, self._rules)
         return forecast
-
-    def _pool(self) -> Pool | None:
-        config, job = self._config, self._job
-        if not is_worth_processes(job):
-            return None
-        rules = RulesRecipe(config.pageviews, config.sites, job.since, job.until)
-        return pool_of(rules, job.jobs - 1)
 
     async def _read(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import multiprocessing
 import signal
@@ -12,14 +11,16 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from ingestor.pipeline.job import CHUNK
+from ingestor.pipeline.job import CHUNK, is_worth_processes
 from ingestor.scan.slots import Slot
 from ingestor.scan.worker import Answer, RulesRecipe, begin, scan, scan_slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ingestor.config import Config
     from ingestor.model import Chunk
+    from ingestor.pipeline.job import Job
     from ingestor.scan import Recipe
 
 log = logging.getLogger("ingestor")
@@ -68,7 +69,6 @@ class Pool:
             slot.close()
 
     def _fork(self) -> None:
-        importlib.import_module("ingestor.formats.blocks")  # once, and not in each of them
         # What a terminal sends to all of them is for this process, which drains: a signal that is
         # blocked now stays blocked in them.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
@@ -123,6 +123,17 @@ class Pool:
             if self._slots[number].write([chunk.data for chunk in chunks]):
                 return self._free.pop()
         return None
+
+
+def pool_for(config: Config, job: Job) -> Pool | None:
+    """Make the pool for a backfill; None where one process does it.
+
+    They get ready while their parent loads what it sends page views with: so this comes before.
+    """
+    if not is_worth_processes(job):
+        return None
+    rules = RulesRecipe(config.pageviews, config.sites, job.since, job.until)
+    return pool_of(rules, job.jobs - 1)
 
 
 def pool_of(rules: RulesRecipe, size: int) -> Pool | None:

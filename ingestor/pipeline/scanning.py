@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ingestor.pipeline.pool import AHEAD, BUNDLE, Bundle
 from ingestor.pipeline.scanners import without_lines
 from ingestor.scan.packing import unpack
-from ingestor.scan.worker import Answer, Worker
+from ingestor.scan.worker import Answer, Worker, warm_up
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -81,7 +81,9 @@ class Together:
     def __init__(self, files: Files, pool: Pool, rules: Rules) -> None:
         self._files = files
         self._pool = pool
+        self._rules = rules
         self._worker = Worker(rules)
+        self._warm: asyncio.Future[None] | None = None  # done when this process can scan at once
         self._lines = self._page_views = 0  # so far
         self._is_broken = False
         self._recipes: dict[int, Recipe] = {}
@@ -91,6 +93,8 @@ class Together:
 
     async def scanned(self, chunks: Iterator[Chunk]) -> AsyncGenerator[Scanned, None]:
         """Scan all chunks; those of files that no format explains are left out."""
+        loop = asyncio.get_running_loop()
+        self._warm = loop.run_in_executor(None, warm_up, self._rules)
         waiting: deque[Bundle] = deque()
         more = True
         while more or waiting:
@@ -115,8 +119,9 @@ class Together:
 
     def _would_wait(self, waiting: deque[Bundle]) -> bool:
         """Whether there is nothing better to do; many page views are enough to do, and to hold."""
-        has_time = _MANY * self._page_views <= self._lines  # as far as is known
-        return has_time and not waiting[0].answers.done()
+        has_time = _MANY * self._page_views < self._lines  # as far as is known
+        is_warm = self._warm is not None and self._warm.done()
+        return has_time and is_warm and not waiting[0].answers.done()
 
     async def _scan_here(self, chunks: list[Chunk]) -> Bundle:
         """Scan chunks as another process would."""

@@ -17,18 +17,24 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.errors import FormatError
+from ingestor.model import Chunk
 from ingestor.pageviews import PageViewOptions, Rules, Site
 from ingestor.scan.collector import collect_rarely
 from ingestor.scan.packing import pack
+from ingestor.scan.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ingestor.model import Chunk, Scanned
-    from ingestor.scan.recipe import Recipe
+    from ingestor.model import Scanned
     from ingestor.scan.scanner import Scanner
     from ingestor.scan.slots import Slot
 
+_ORDINARY = (
+    b'192.0.2.1 - - [31/Jan/2020:12:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "Mozilla/5.0 (X11; '
+    b'Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"\n'
+)
+_ENOUGH = 64 * 1024  # bytes: so many lines are looked at all at once
 _SCANNERS = 128  # files whose scanners a process keeps: two bundles' at least
 
 
@@ -108,6 +114,13 @@ class Worker:
         return Answer(packed, changed, about, scanned=scanned)
 
 
+def warm_up(rules: Rules) -> None:
+    """Load and make what the first lines of a run would wait for: numpy, expressions, tables."""
+    data = _ORDINARY * (_ENOUGH // len(_ORDINARY))
+    recipe = Recipe("", "auto", None, None, data, data)
+    recipe.scanner(rules, time.time).scan(Chunk(0, 0, len(data), data))
+
+
 _worker: Worker | None = None
 _slots: Sequence[Slot] = ()
 
@@ -118,7 +131,9 @@ def begin(recipe: RulesRecipe, slots: Sequence[Slot]) -> None:
     _slots = slots
     logging.disable()  # the parent says it
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = Worker(recipe.rules())
+    rules = recipe.rules()
+    warm_up(rules)  # nobody waits for it yet
+    _worker = Worker(rules)
     collect_rarely()
 
 

@@ -125,7 +125,11 @@ async def test_this_process_scans_as_well_where_few_lines_are_page_views(
         ours = Logs([line * 5000])
         async with two_processes() as processes:
             together = Together(ours.files(), processes, ours.rules)
-            found = await all_of(ours, together)
+            found = []
+            async for scanned in together.scanned(iter(ours)):
+                found.append(scanned)
+                assert together._warm is not None
+                await together._warm  # it does not begin before
         one = Logs(ours.contents)
         assert found == await all_of(one, Alone(one.files()))
         assert bool(together._worker._recipes) is scans
