@@ -78,9 +78,8 @@ class _Backfill:
         """Open, read, drain, close: in this order, whatever happens in between."""
         config, counts = self._config, self._result.counts
         async with AsyncExitStack() as stack:
-            pool = self._pool
-            if pool is not None:
-                await stack.enter_async_context(pool)
+            if self._pool is not None:
+                await stack.enter_async_context(self._pool)
             stopping = stack.enter_context(Stopping(hangup=True))
             store, committer = None, None
             if self._job.is_stdin:
@@ -119,7 +118,7 @@ class _Backfill:
             progress = Progress(config, counts, store)
             telling = asyncio.create_task(progress.tell())
             stack.callback(telling.cancel)
-            reading = self._read(lines, ledger, delivery, pool, progress, forecast)
+            reading = self._read(lines, ledger, delivery, progress, forecast)
             done = await stopping.interrupts(reading)
             progress.end()
             self._result.interrupted = done is None
@@ -151,14 +150,13 @@ class _Backfill:
         lines: Lines,
         ledger: Ledger,
         delivery: Delivery,
-        pool: Pool | None,
         progress: Progress,
         forecast: Forecast | None,
     ) -> bool:
         collect_rarely()
         size = 1 if self._job.is_stdin else self._config.delivery.batch_size
         gathering = Gathering(size)
-        scanning = self._scanning(lines, pool)
+        scanning = self._scanning(lines)
 
         async def submit(scanned: Scanned) -> None:
             ledger.scanned(scanned)
@@ -166,14 +164,15 @@ class _Backfill:
                 await delivery.submit(gathering.add(scanned.page_views))
             ledger.set_marker(scanned.chunk.file, lines.marker_at)
 
+        if forecast is not None:
+            progress.begin(forecast)
+        await delivery.start()
         async with aclosing(scanning.scanned(iter(lines))) as all_:
             first: list[Scanned] = []
             if forecast is None and self._store is not None:
                 whole = partial(unread_bytes, self._job, self._store)
                 forecast, first = await estimate(self._config, all_, whole=whole)
-            if forecast is not None:
                 progress.begin(forecast)
-            await delivery.start()
             while first:
                 await submit(first.pop(0))
             async for scanned in all_:
@@ -182,7 +181,7 @@ class _Backfill:
         await delivery.drain(None)
         return True
 
-    def _scanning(self, lines: Lines, pool: Pool | None) -> Alone | Together:
+    def _scanning(self, lines: Lines) -> Alone | Together:
         """Let this process scan, or those of a pool."""
         files = Files(
             self._scanners.get,
@@ -191,9 +190,9 @@ class _Backfill:
             partial(self._about, lines),
             partial(self._unexplains, lines),
         )
-        if pool is None:
+        if self._pool is None:
             return Alone(files, ahead=not self._job.is_stdin)
-        return Together(files, pool, self._rules)
+        return Together(files, self._pool, self._rules)
 
     def _name(self, lines: Lines, key: int) -> str:
         return readable(lines.path_of(key) or b"")
