@@ -10,8 +10,8 @@ _RARELY = 10_000  # objects more than before until the collector looks at them
 def main() -> None:
     """Run the command."""
     _fill_standard_streams()
-    is_pythons = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if is_pythons:  # before there is somebody to turn it into words
+    # Ctrl-C ends it, as SIGTERM does, where nobody listens who ends it in good order.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Nothing is multiplied here; threads that wait for numpy to do so would not wait idly.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -19,8 +19,6 @@ def main() -> None:
     gc.set_threshold(_RARELY)
     from ingestor.cli import main as command  # noqa: PLC0415 - only when it is run
 
-    if is_pythons:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     command()
 
 

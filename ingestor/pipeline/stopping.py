@@ -32,14 +32,16 @@ class Stopping:
 
     def __enter__(self) -> Self:
         loop = asyncio.get_running_loop()
+        self._before = [signal.getsignal(sig) for sig in self._signals]
         for sig in self._signals:
             loop.add_signal_handler(sig, self._signalled, sig)
         return self
 
     def __exit__(self, *_: object) -> None:
         loop = asyncio.get_running_loop()
-        for sig in self._signals:
+        for sig, before in zip(self._signals, self._before, strict=True):
             loop.remove_signal_handler(sig)
+            signal.signal(sig, before)
 
     def _signalled(self, sig: signal.Signals) -> None:
         if self.requested.is_set():

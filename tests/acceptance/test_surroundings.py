@@ -171,18 +171,28 @@ def test_closed_streams_are_empty_ones(closed: str, tmp_path: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
-def test_an_interrupt_before_the_command_begins_ends_it_quietly(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("where", "arguments"),
+    [
+        ("ingestor.cli", ["--version"]),
+        ("ingestor.pipeline.preview", ["preview", "access.log"]),
+        ("ingestor.pipeline.backfill", ["backfill", "--url=http://x", f"--website={WEBSITE}", "x"]),
+    ],
+)
+def test_an_interrupt_before_the_work_begins_ends_it_quietly(
+    where: str, arguments: list[str], tmp_path: Path
+) -> None:
     script = (
         "import os, signal, sys\n"
         "class Finder:\n"
         "    def find_spec(self, name, *rest):\n"
-        "        if name == 'ingestor.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        f"        if name == {where!r}: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Finder())\n"
         "from ingestor.__main__ import main\n"
         "main()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, "--version"],
+        [sys.executable, "-c", script, *arguments],
         cwd=tmp_path,
         env=environment(PYTHONPATH=str(ROOT)),
         capture_output=True,
