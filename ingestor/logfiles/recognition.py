@@ -185,10 +185,8 @@ def _told(
     """Hold a file against each log whose fingerprint it has, best first."""
     heads = Counter(known.identity[2:] for known in told)
     for known in told:
-        home = around.home_of(known.key)
-        if home is not None and home.id != found.id:
-            verdict = _beside(found, file, known, home, around)
-        else:
+        home, verdict = _at_home(found, file, known, around)
+        if home is None or home.id == found.id:
             verdict = _alone(found, file, head, known, around)
             if heads[known.identity[2:]] > 1 and not _is_proved(verdict, found, file):
                 continue  # several logs begin so: that proves nothing of what follows
@@ -230,12 +228,32 @@ def _is_whole_copy(verdict: Verdict) -> bool:
     return verdict.relation is Relation.COPY and verdict.measured
 
 
+def _at_home(
+    found: Found, file: LogFile, known: KnownFile, around: Surroundings
+) -> tuple[Home | None, Verdict | None]:
+    """Where a log is now, and what the file is to it, if that is another place.
+
+    A log may have been there when the look began, and be compressed and removed by now.
+    """
+    home = around.home_of(known.key)
+    if home is None or home.id == found.id:
+        return home, None
+    try:
+        return home, _beside(found, file, known, home, around)
+    except FileNotFoundError:
+        return None, None
+
+
 def _beside(
     found: Found, file: LogFile, known: KnownFile, home: Home, around: Surroundings
 ) -> Verdict | None:
     """Hold a file against a log that is alive elsewhere: it is a copy, or only similar.
 
     One client may visit two sites in one second: their logs begin alike, and are two.
+
+    Raises:
+        FileNotFoundError: the log is not there any more.
+
     """
     apart = None not in (found.site, home.site) and found.site != home.site
     length = file.length  # before the bytes are compared: what comes later was not
@@ -247,6 +265,8 @@ def _beside(
             more = not less and _has_more(found, file, length, other, home)
             if more and not _has_what_was_read(file, known, around):
                 return None  # the other was cut: what is left of it tells nothing
+    except FileNotFoundError:
+        raise
     except OSError:
         return None
     if less and _is_successor(found.path, home):
@@ -350,12 +370,9 @@ def _beginning(
         known = catalogue.get(key)
         if key in out or known is None:
             continue
-        home = around.home_of(key)
+        home, verdict = _at_home(found, file, known, around)
         if home is None:
             return _cut(found, known)
-        if (
-            home.id != found.id
-            and (verdict := _beside(found, file, known, home, around)) is not None
-        ):
+        if verdict is not None:
             return verdict
     return None

@@ -190,22 +190,36 @@ class Daemon:
 
 
 @pytest.fixture
-def write_meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, bytes], None]:
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[Path], None]], None]:
+    """Have something happen to the next log that a module looks at, once its head was read."""
+
+    def happen(module: str, event: Callable[[Path], None]) -> None:
+        to_come = [event]
+
+        class Interrupted(LogFile):
+            def read_at(self, offset: int, length: int) -> bytes:
+                data = super().read_at(offset, length)
+                while to_come:
+                    to_come.pop()(Path(os.fsdecode(self.path)))
+                return data
+
+        monkeypatch.setattr(f"ingestor.logfiles.{module}.LogFile", Interrupted)
+
+    return happen
+
+
+@pytest.fixture
+def write_meanwhile(
+    meanwhile: Callable[[str, Callable[[Path], None]], None],
+) -> Callable[[str, bytes], None]:
     """Have a server write into the next log that a module looks at, once its head was read."""
 
-    class WrittenMeanwhile(LogFile):
-        rest = b""
-
-        def read_at(self, offset: int, length: int) -> bytes:
-            data = super().read_at(offset, length)
-            rest, WrittenMeanwhile.rest = WrittenMeanwhile.rest, b""
-            with Path(os.fsdecode(self.path)).open("ab") as log:
-                log.write(rest)
-            return data
-
     def write(module: str, rest: bytes) -> None:
-        WrittenMeanwhile.rest = rest
-        monkeypatch.setattr(f"ingestor.logfiles.{module}.LogFile", WrittenMeanwhile)
+        def append(path: Path) -> None:
+            with path.open("ab") as log:
+                log.write(rest)
+
+        meanwhile(module, append)
 
     return write
 

@@ -277,6 +277,30 @@ def test_fault_06_the_unread_rest_of_a_gzipped_log_is_read(
     assert b"\n".join(daemon.lines) + b"\n" == lines(0, count + 20) + lines(200, 210)
 
 
+def test_fault_06_a_log_that_logrotate_compresses_during_the_look_is_not_read_again(
+    log: Path, daemon: Any, meanwhile: Any
+) -> None:
+    """The look finds the log and its archive; once it holds the two together, the log is gone."""
+    old, archive = Path(f"{log}.1"), Path(f"{log}.1.gz")
+    old.write_bytes(lines(0, 200))
+    log.write_bytes(lines(200, 210))
+    daemon.start(log)
+    daemon.turn(60)  # past the grace: the old one is closed
+    archive.write_bytes(gzip.compress(old.read_bytes()))
+
+    def rotate(_: Path) -> None:
+        old.unlink()
+        archive.rename(f"{log}.2.gz")
+        log.rename(old)
+        log.write_bytes(lines(210, 220))
+
+    meanwhile("intake", rotate)
+    daemon.turn()
+    daemon.turn(60)
+    assert sorted(daemon.lines) == sorted(lines(0, 220).splitlines())
+    assert not any(finding.what.startswith("cannot") for finding in daemon.findings)
+
+
 def test_fault_07_a_growing_archive_is_waited_for(log: Path, daemon: Any) -> None:
     whole = gzip.compress(lines(0, 2000))
     archive = Path(f"{log}.1.gz")
