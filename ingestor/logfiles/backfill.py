@@ -23,6 +23,7 @@ from ingestor.logfiles.reader import (
     Reading,
     ReadOptions,
     Rewritten,
+    came_after_opening,
     last_line_end,
     read_surely,
 )
@@ -222,7 +223,7 @@ class Backfill:
 
     def _is_no_log(self, found: Found, file: LogFile, head: bytes) -> bool:
         """Whether there is nothing to read: an empty file, or an archive of files."""
-        if not head and file.compression is None:
+        if came_after_opening(file, head) or (not head and file.compression is None):
             self.counts.skipped += 1
             return True
         if is_tar(head):

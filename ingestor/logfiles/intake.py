@@ -15,6 +15,7 @@ from ingestor.logfiles.identity import DEEP, HEAD, beginning_of, identity_of, ma
 from ingestor.logfiles.reader import (
     LogFile,
     Reading,
+    came_after_opening,
     last_line_end,
     tail_of,
 )
@@ -199,7 +200,9 @@ class Intake:
         return self._act(verdict, found, file, head, len(head) if length is None else length)
 
     def _is_unfinished(self, found: Found, file: LogFile, head: bytes, place: Place) -> bool:
-        """Whether an archive is still too short to be recognised."""
+        """Whether an archive is still too short, or was at its opening, to be recognised."""
+        if came_after_opening(file, head):
+            return True
         named = parse(os.fsdecode(os.path.basename(found.path))).compressed
         if len(head) >= HEAD or not (named or file.compression):
             return False

@@ -125,6 +125,14 @@ class LogFile:
         return b"".join(pieces)
 
 
+def came_after_opening(file: LogFile, head: bytes) -> bool:
+    """Whether an archive's first bytes were not there yet when it was opened: it passes for plain.
+
+    A compressor creates its file, and writes a small one all at once at its end.
+    """
+    return file.compression is None and compression_of(head) is not None
+
+
 def _regular(fd: int) -> os.stat_result:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -189,19 +190,38 @@ class Daemon:
             self.registry.update(chunk.file, marker=marker)
 
 
-@pytest.fixture
-def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[Path], None]], None]:
-    """Have something happen to the next log that a module looks at, once its head was read."""
+class Meanwhile(Protocol):
+    """What `meanwhile` gives."""
 
-    def happen(module: str, event: Callable[[Path], None]) -> None:
+    def __call__(
+        self, module: str, event: Callable[[Path], None], *, opened: bool = False
+    ) -> None: ...
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
+    """Have something happen to the next log that a module looks at, once its head was read.
+
+    Or ``opened``: once it is open, and before that.
+    """
+
+    def happen(module: str, event: Callable[[Path], None], *, opened: bool = False) -> None:
         to_come = [event]
 
         class Interrupted(LogFile):
+            def __init__(self, path: bytes) -> None:
+                super().__init__(path)
+                if opened:
+                    self.happen()
+
             def read_at(self, offset: int, length: int) -> bytes:
                 data = super().read_at(offset, length)
+                self.happen()
+                return data
+
+            def happen(self) -> None:
                 while to_come:
                     to_come.pop()(Path(os.fsdecode(self.path)))
-                return data
 
         monkeypatch.setattr(f"ingestor.logfiles.{module}.LogFile", Interrupted)
 
@@ -209,9 +229,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[Path]
 
 
 @pytest.fixture
-def write_meanwhile(
-    meanwhile: Callable[[str, Callable[[Path], None]], None],
-) -> Callable[[str, bytes], None]:
+def write_meanwhile(meanwhile: Meanwhile) -> Callable[[str, bytes], None]:
     """Have a server write into the next log that a module looks at, once its head was read."""
 
     def write(module: str, rest: bytes) -> None:

@@ -423,3 +423,14 @@ def test_a_log_that_begins_as_a_deleted_one_did_and_is_written_meanwhile_is_read
     write_meanwhile("backfill", lines(1000, 1200))
     assert run(backfill(registry, tmp_path), registry) == b""  # as far as it was looked at
     assert run(backfill(registry, tmp_path), registry) == lines(0, 22) + lines(1000, 1200)
+
+
+def test_an_archive_that_was_empty_when_it_was_opened_is_left_to_the_next_run(
+    tmp_path: Path, registry: Any, meanwhile: Any
+) -> None:
+    archive = put(tmp_path / "access.log.1.gz", b"")
+    whole = gzip.compress(lines(0, 60))
+    meanwhile("backfill", lambda path: path.write_bytes(whole), opened=True)
+    assert run(backfill(registry, archive), registry) == b""
+    assert not registry.known()
+    assert run(backfill(registry, archive), registry) == lines(0, 60)

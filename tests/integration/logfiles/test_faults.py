@@ -314,6 +314,22 @@ def test_fault_07_a_growing_archive_is_waited_for(log: Path, daemon: Any) -> Non
     assert b"\n".join(daemon.lines) + b"\n" == lines(0, 2000)
 
 
+def test_fault_07_an_archive_that_is_empty_when_it_is_opened_is_never_read_as_a_plain_log(
+    log: Path, daemon: Any, meanwhile: Any
+) -> None:
+    """A compressor creates its file, and writes a small one all at once a moment later."""
+    archive = Path(f"{log}.1.gz")
+    log.write_bytes(lines(0, 10))
+    daemon.start(log)
+    archive.touch()
+    whole = gzip.compress(lines(100, 120))
+    meanwhile("intake", lambda path: path.write_bytes(whole), opened=True)
+    daemon.turn()
+    daemon.turn(60)
+    assert archive.read_bytes() == whole
+    assert daemon.lines == (lines(0, 10) + lines(100, 120)).splitlines()
+
+
 def test_fault_07_a_corrupt_archive_is_said_once_and_left(log: Path, daemon: Any) -> None:
     whole = bytearray(gzip.compress(lines(0, 20_000)))
     whole[len(whole) // 2] ^= 0xFF
