@@ -89,7 +89,7 @@ class Registry:
                 _log.debug("a new file waits for the checkpoint: %s", error)
                 self._dirty_files.add(file.key)
             if twin is not None:
-                if self.role is Role.RUN and origin > twin.origin:
+                if origin > twin.origin:  # only the daemon has one
                     self.update(twin.key, origin=origin)
                 return twin.key
             self._files[file.key] = file

@@ -104,13 +104,14 @@ def test_both_roles_meeting_a_new_file_at_once_get_one_key(options, identity) ->
         backfill.known()
         one = backfill.register(identity(1), b"/a")
         two = backfill.register(identity(2), b"/b.gz")
-        other = run.register(identity(3), b"/c")  # not to be taken for one of them
+        other = run.register(identity(3), b"/c", origin=50)  # not to be taken for one of them
         assert run.register(identity(1), b"/a", origin=70) == one
         assert run.register(identity(2)._replace(inode=99), b"/b") == two
         assert other not in (one, two)
+        assert backfill.register(identity(3), b"/c") == other
         assert run.known()[0].origin == 70
         run.commit()
-        assert [file.origin for file in backfill.known()] == [70, 0, 0]
+        assert {file.key: file.origin for file in backfill.known()} == {one: 70, two: 0, other: 50}
 
 
 def test_a_backfill_reads_only_before_the_origin_of_a_followed_file(options, identity) -> None:
@@ -154,8 +155,34 @@ def test_the_daemon_shares_a_file_of_which_a_backfill_reads_the_older_part(
             assert run.claim(key)
             backfill.known()
             assert backfill.claim(key)
+        assert backfill.unread(key, 100) == [(0, 40)]  # though nobody is at the rest just now
         with Store.open(options, Role.RUN) as run:
             assert run.claim(key)
+            assert run.unread(key, 100) == [(40, 100)]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE spans SET stop = -1",
+        "DROP TABLE spans",
+        "INSERT INTO journal VALUES (1, 'backfill', 'w', 1, x'00', NULL, x'00', 0, 0)",
+        "DROP TABLE journal",
+    ],
+)
+def test_rows_of_the_other_role_that_nobody_can_read_leave_what_was_known_of_it(
+    options, identity, damage
+) -> None:
+    with Store.open(options, Role.RUN) as run, Store.open(options, Role.BACKFILL) as backfill:
+        key = run.register(identity(1), b"/a")
+        backfill.known()
+        backfill.ack([Span(key, 0, 60)])
+        backfill.commit()
+        run.known()
+        shell = sqlite3.connect(options.path, isolation_level=None)
+        shell.execute(damage)
+        shell.close()
+        assert run.unread(key, 100) == [(60, 100)]
 
 
 def test_a_dead_process_claims_nothing(options, identity, crash) -> None:

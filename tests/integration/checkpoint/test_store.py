@@ -322,6 +322,39 @@ def test_a_batch_answered_while_the_disk_refuses_never_shows_up_as_in_doubt(
         assert store.unread(key, 5) == []
 
 
+def test_a_batch_that_its_sender_left_while_the_disk_refused_is_in_doubt_after_a_crash(
+    options, identity, batch_of, crash
+) -> None:
+    store = Store.open(options, Role.RUN)
+    key = store.register(identity(1), b"/a")
+    batch = batch_of(store, Span(key, 0, 5))
+    store.journal(batch, bodies=b"1")
+    store.leave(batch.id)
+    refuse(store, True)
+    with pytest.raises(CheckpointUnavailable):
+        store.commit()
+    refuse(store, False)
+    store.commit()
+    crash(store)
+    with Store.open(options, Role.RUN) as store:
+        assert [entry.id for entry in store.in_doubt()] == [batch.id]
+        assert store.unread(key, 5) == []
+
+
+def test_what_was_pruned_while_the_disk_refused_is_forgotten_all_the_same(
+    options, identity
+) -> None:
+    with Store.open(replace(options, max_files=0), Role.RUN) as store:
+        store.register(identity(1), b"/a")
+        assert store.prune([]) == 1
+        refuse(store, True)
+        with pytest.raises(CheckpointUnavailable):
+            store.commit()
+        refuse(store, False)
+    with Store.open(options, Role.RUN) as store:
+        assert store.known() == []
+
+
 def test_a_release_and_a_new_claim_meet_a_refused_commit_in_order(options, identity) -> None:
     with Store.open(options, Role.RUN) as store:
         key = store.register(identity(1), b"/a")
