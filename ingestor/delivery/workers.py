@@ -421,4 +421,4 @@ def _part(parcel: Parcel, page_views: Sequence[PageView]) -> Parcel:
 
 
 def _trouble(what: str, rest: Rest) -> TryAgain:
-    return TryAgain(f"{what}: {printable(rest.words)}", in_doubt=True)
+    return TryAgain(f"{what}: {printable(rest.words)}")

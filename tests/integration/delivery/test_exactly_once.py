@@ -421,6 +421,41 @@ async def test_page_views_in_the_journal_that_cannot_be_read_are_left_to_the_log
         assert "cannot be read" in caplog.text
 
 
+async def test_a_database_that_failed_amid_a_batch_is_an_outage_with_exactly_once_too(
+    umami, deliver, ledger, views, sleeps
+):
+    """No further batch is thrown at it before the pause is over."""
+    killed = dict.fromkeys(("/6", "/7"), KILLED)
+
+    def script(request):
+        return umami.batch_failing(request, killed) if request.number == 0 else None
+
+    umami.script = script
+    delivery = await deliver(umami.url, exactly_once=True, login=LOGIN, workers=1, batch_size=8)
+    await delivery.submit(views(16))
+    assert await delivery.drain(None)
+    assert umami.urls == {f"/{n}": 1 for n in range(16)}
+    assert [since is not None for since in ledger.is_away] == [True, False]
+
+
+async def test_a_website_deleted_amid_a_batch_that_half_failed_ends_a_backfill(
+    umami, deliver, ledger, views, refused
+):
+    gone = refused("bad-request", 400, message="Website not found.")
+
+    def script(request):
+        if request.number == 0:
+            return umami.batch_failing(request, {"/5": KILLED, "/6": gone, "/7": gone})
+        return None
+
+    umami.script = script
+    delivery = await deliver(umami.url, exactly_once=True, login=LOGIN, batch_size=8)
+    await delivery.submit(views(8))
+    with pytest.raises(UnknownWebsite):
+        await delivery.drain(None)
+    assert {start // 10 for start in ledger.ended}.isdisjoint({6, 7})
+
+
 async def test_a_list_that_lacks_what_was_stored_is_not_believed(
     umami, deliver, ledger, views, reply
 ):
