@@ -258,14 +258,18 @@ class _Look:
                     yield found
 
     def _entries(self, directory: bytes) -> list[os.DirEntry[bytes]]:
-        self._result.directories.add(directory)
+        found: list[os.DirEntry[bytes]] = []
         try:
             with os.scandir(directory) as entries:
-                return list(entries)
+                found = list(entries)
+        except NotADirectoryError:  # a file beside directories that a glob goes through
+            return found
+        except FileNotFoundError:
+            pass
         except OSError as error:
-            if not isinstance(error, FileNotFoundError):
-                self._say(directory, error)
-            return []
+            self._say(directory, error)
+        self._result.directories.add(directory)
+        return found
 
     def _enter(self, directory: bytes) -> bool:
         """Whether this directory was not visited yet."""

@@ -145,6 +145,26 @@ def test_what_is_no_regular_file_is_said_and_never_opened(tmp_path: Path) -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("*/*.log", ["Too many levels of symbolic links"]),
+        ("loop/*.log", ["Too many levels of symbolic links"]),
+        ("gone/*.log", []),
+        ("syslog/*.log", []),
+    ],
+)
+def test_a_glob_tells_of_directories_that_cannot_be_listed_and_not_of_files_beside_them(
+    tmp_path: Path, pattern: str, said: list[str]
+) -> None:
+    make(tmp_path, "syslog", "x/access.log")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "gone").symlink_to("nothing")
+    found = discover([source(tmp_path / pattern)])
+    assert [one.what for one in found.findings] == said
+    assert os.fsencode(tmp_path / "syslog") not in found.directories
+
+
 def test_names_are_bytes_and_are_shown_escaped(tmp_path: Path) -> None:
     odd = os.fsencode(tmp_path) + b"/a\n\xff\x1b[31m.log"
     with open(odd, "wb") as file:  # noqa: PTH123 - the name is bytes
