@@ -55,9 +55,13 @@ class Closing:
         for log in list(self._roster.parked.values()):
             if log.key in self._roster.ready:  # it may have grown since its size was noted
                 continue
-            if not log.backlog and last.get(log.lineage, 0) > log.order:
+            if last.get(log.lineage, 0) <= log.order:
+                continue
+            if not log.backlog:
                 del self._roster.parked[log.key]
                 self._roster.closed(log)
+            elif now - log.changed_at >= self._roster.options.grace and self._roster.reopen(log):
+                self._finish(log)
 
     def _is_succeeded(self, log: Followed, last: dict[bytes, int]) -> bool:
         """Whether a younger generation is there, or another file where this one was."""

@@ -800,6 +800,19 @@ def test_fault_27_a_line_that_lacked_only_its_newline_is_not_read_again(
     assert sorted(filter(None, daemon.lines)) == [b"four", b"one", b"three", b"two"]
 
 
+@pytest.mark.parametrize("open_files", [10, 1])
+def test_fault_27_the_unfinished_last_line_of_a_rotated_log_is_read_however_few_may_be_open(
+    log: Path, daemon: Any, open_files: int
+) -> None:
+    log.write_bytes(b"one\ntwo")
+    daemon.start(log, options=FollowOptions(max_open_files=open_files))
+    log.rename(f"{log}.1")
+    log.write_bytes(b"of the next day\n")
+    daemon.turn(5)
+    assert daemon.lines == [b"one", b"of the next day"]  # its server may write on for a while
+    assert daemon.turn(5) == [b"two"]
+
+
 def test_fault_28_logs_with_the_same_head_are_told_apart(tmp_path: Path, daemon: Any) -> None:
     head = b"#Fields: date time cs-uri-stem\n" * 100
     one, two = tmp_path / "one.log", tmp_path / "two.log"

@@ -269,6 +269,7 @@ def test_no_more_files_are_open_than_allowed_and_all_are_followed(
     before = len(list(Path("/proc/self/fd").iterdir()))
     daemon.start(tmp_path, options=FollowOptions(max_open_files=5))
     for turn in range(3):
+        assert daemon.turn(20) == []
         for i, log in enumerate(logs):
             append(log, b"site %d turn %d\n" % (i, turn))
         assert len(daemon.poll()) == 20
