@@ -233,7 +233,7 @@ def _frames_are_whole(pread: Pread) -> bool:
         if not head:
             return True
         magic = int.from_bytes(head[:4], "little")
-        if len(head) == 8 and _SKIPPABLE <= magic <= _SKIPPABLE + 15:  # noqa: PLR2004 - RFC 8878
+        if _SKIPPABLE <= magic <= _SKIPPABLE + 15:
             offset += 8 + int.from_bytes(head[4:], "little")
             if not pread(1, offset - 1):
                 return False
