@@ -149,7 +149,7 @@ def left_of_what_was_read(
     head: bytes,
     catalogue: Catalogue,
     around: Surroundings,
-    key: int = 0,
+    key: int,
 ) -> Left | None:
     """Tell how far a plain file is what stood there before, and was read.
 

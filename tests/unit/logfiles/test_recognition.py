@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ingestor.logfiles.discovery import Found
+from ingestor.logfiles.identity import HEAD as WHOLE
 from ingestor.logfiles.identity import Catalogue, identity_of, marker_at
 from ingestor.logfiles.reader import LogFile
-from ingestor.logfiles.recognition import Home, Relation, recognize
+from ingestor.logfiles.recognition import Home, Relation, left_of_what_was_read, recognize
 from ingestor.model import KnownFile, Marker
 
 HEAD = b"every log begins so\n" * 250  # more than a fingerprint tells apart
@@ -43,9 +46,10 @@ class One:
         marker = marker_at(self.file, read)
         self.head = head
         self.known = KnownFile(7, identity, marker, self.file.path, 0, read, archived=False)
+        self.home: Home | None = Home(self.file.id, self.file.path, self.file)
 
     def home_of(self, key: int) -> Home | None:
-        return Home(self.file.id, self.file.path, self.file) if key == 7 else None
+        return self.home if key == 7 else None
 
     def own_marker(self, key: int) -> Marker | None:  # noqa: ARG002 - nothing since the registry's
         return None
@@ -100,3 +104,48 @@ def test_what_has_all_that_was_read_is_the_rest_of_a_log_that_was_cut(
     new.write_bytes(whole + b"and some more\n")
     os.truncate(around.file.path, len(HEAD))
     assert look(new, around) is Relation.LONGER
+
+
+@pytest.mark.parametrize(
+    ("told", "changes"),
+    [
+        (True, {}),
+        (True, {"moved": True, "same_inode": True}),
+        (False, {"moved": True}),
+        (False, {"home": "elsewhere"}),
+        (True, {"home": "deleted"}),
+        (False, {"key": 7}),  # it is that log itself
+        (False, {"fingerprint": WHOLE - 1}),  # so much may two logs have in common
+        (False, {"read": 0}),
+    ],
+    ids=str,
+)
+def test_what_begins_as_the_log_that_stood_there_is_passed_over_as_far_as_that_was_read(
+    tmp_path: Path, around: One, told: bool, changes: dict[str, Any]
+) -> None:
+    given = {"moved": False, "same_inode": False, "home": None, "key": 8}
+    given |= {"fingerprint": WHOLE, "read": 9_000} | changes
+    content = b"".join(b"line %d of one log\n" % number for number in range(1_000))
+    log = tmp_path / ("other.log" if given["moved"] else "access.log")
+    log.write_bytes(content[:9_500] + b"what came after the power cut\n")
+    with LogFile(os.fsencode(log)) as file:
+        identity = identity_of(*(file.id if given["same_inode"] else (1, 1)), content)
+        if given["fingerprint"] < WHOLE:
+            identity = identity_of(1, 1, content[: given["fingerprint"]])
+        marker = marker_at(file, given["read"]) if given["read"] else None
+        around.known = replace(
+            around.known,
+            identity=identity,
+            marker=marker,
+            path=os.fsencode(tmp_path / "access.log"),
+        )
+        if given["home"] is None:
+            around.home = None
+        else:
+            around.home = Home((1, 1), b"/elsewhere", None, deleted=given["home"] == "deleted")
+        found = Found(file.path, 0, *file.id, log.stat().st_size, 0)
+        known = Catalogue([around.known])
+        left = left_of_what_was_read(
+            found, file, file.read_at(0, WHOLE), known, around, given["key"]
+        )
+    assert (left and left.marker.offset) == (9_000 if told else None)
