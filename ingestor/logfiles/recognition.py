@@ -312,11 +312,10 @@ def _is_its_source(other: LogFile, found: Found, home: Home) -> bool:
     """Whether an archive is what a compressor makes, or made, of the file that had its name.
 
     Since the last look that name may have come to another file, which was compressed and removed.
+    And what was written later than the archive may be half of what was unpacked from it.
     """
-    return (
-        id_at(home.path) == home.id
-        or os.fstat(other.fd).st_mtime_ns // _SECOND == found.mtime_ns // _SECOND
-    )
+    written, made = os.fstat(other.fd).st_mtime_ns // _SECOND, found.mtime_ns // _SECOND
+    return written == made or (written < made and id_at(home.path) == home.id)
 
 
 def _is_successor(path: bytes, home: Home) -> bool:

@@ -330,6 +330,23 @@ def test_fault_07_an_archive_that_is_empty_when_it_is_opened_is_never_read_as_a_
     assert daemon.lines == (lines(0, 10) + lines(100, 120)).splitlines()
 
 
+@pytest.mark.parametrize("open_files", [10, 1])
+def test_fault_07_what_an_archive_has_beyond_its_half_unpacked_copy_is_read(
+    log: Path, daemon: Any, open_files: int
+) -> None:
+    """Also where the copy is not open any more when the archive is looked into."""
+    archive, unpacked = Path(f"{log}.1.gz"), Path(f"{log}.1")
+    archive.write_bytes(gzip.compress(lines(0, 5000)))
+    os.utime(archive, (2000, 2000))
+    unpacked.write_bytes(lines(0, 3000))
+    log.write_bytes(b"of the next day\n")
+    daemon.start(log, options=FollowOptions(max_open_files=open_files))
+    for _ in range(4):
+        daemon.turn(5)
+    daemon.lines.remove(b"of the next day")
+    assert daemon.lines == lines(0, 5000).splitlines()
+
+
 def test_fault_07_a_corrupt_archive_is_said_once_and_left(log: Path, daemon: Any) -> None:
     whole = bytearray(gzip.compress(lines(0, 20_000)))
     whole[len(whole) // 2] ^= 0xFF
