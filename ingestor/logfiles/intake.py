@@ -131,6 +131,7 @@ class Intake:
                     self._roster.done_before.pop(found.id, None)
                 return not unchanged
             case PlaceKind.COPY:
+                place.measured = place.measured and unchanged
                 if place.cut and not unchanged:
                     self._roster.not_it.add((found.id, found.mtime_ns, place.key))
                 unmeasured = not place.measured and now >= place.retry_at
@@ -264,6 +265,7 @@ class Intake:
         """Leave a copy unread; remember it when what it holds is acked."""
         place = self._roster.places[found.id]
         place.kind, place.key, place.cut, place.copied = PlaceKind.COPY, key, cut, None
+        place.measured = True
         length = file.length
         if length is not None and not cut:
             marker = marker_at(file, last_line_end(file, min(length, found.size)))
@@ -362,6 +364,7 @@ class Intake:
         log.cut = ends_at is not None
         self._place_at(log, known, found, head, archived=archived)
         place.kind, place.key, place.failures, place.copied = PlaceKind.FOLLOWED, key, 0, None
+        place.measured = True
         if archived:
             if whole or log.reading.finished:
                 place.kind = PlaceKind.DONE

@@ -347,6 +347,34 @@ def test_fault_07_what_an_archive_has_beyond_its_half_unpacked_copy_is_read(
     assert daemon.lines == lines(0, 5000).splitlines()
 
 
+@pytest.mark.parametrize("restarts", [True, False])
+@pytest.mark.parametrize("stays", [True, False])
+@pytest.mark.parametrize("count", [100, 5000])
+def test_fault_07_what_is_appended_to_an_archived_copy_is_read(
+    tmp_path: Path, log: Path, daemon: Any, count: int, *, stays: bool, restarts: bool
+) -> None:
+    log.write_bytes(lines(0, count))
+    daemon.start(tmp_path)
+    rotated, backup = Path(f"{log}.1"), tmp_path / "backup.gz"
+    log.rename(rotated)
+    log.write_bytes(b"of the next day\n")
+    for _ in range(4):
+        daemon.turn(20)
+    backup.write_bytes(gzip.compress(rotated.read_bytes()))
+    daemon.turn(20)
+    assert len(daemon.lines) == count + 1
+    if restarts:
+        daemon.start(tmp_path)
+        daemon.turn(20)
+        daemon.turn(20)
+    append(backup, gzip.compress(lines(count, count + 10)))
+    if not stays:
+        rotated.unlink()
+    for _ in range(4):
+        daemon.turn(20)
+    assert daemon.lines[count + 1 :] == lines(count, count + 10).splitlines()
+
+
 def test_fault_07_a_corrupt_archive_is_said_once_and_left(log: Path, daemon: Any) -> None:
     whole = bytearray(gzip.compress(lines(0, 20_000)))
     whole[len(whole) // 2] ^= 0xFF
