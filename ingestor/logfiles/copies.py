@@ -38,7 +38,7 @@ class Copies:
 
         """
         verdict = recognize(found, file, file.read_at(0, HEAD), self._catalogue, self._around)
-        return verdict.relation is Relation.COPY and verdict.measured
+        return verdict.relation is Relation.COPY
 
 
 @dataclass(frozen=True, slots=True)

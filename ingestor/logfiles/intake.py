@@ -234,10 +234,6 @@ class Intake:
                 self._set_aside(known.key, found, file, cut=False)
                 if beyond:  # of what is left of the log, which proves nothing of the rest
                     place.copied = None
-                place.measured = verdict.measured
-                place.retry_at = self._roster.clock() + self._roster.options.grace
-                if not verdict.measured:
-                    del self._roster.settling[found.id]
                 return False
             case Relation.CUT if not self._is_all_that_is_left(known.key, length):
                 self._set_aside(known.key, found, file, cut=True)

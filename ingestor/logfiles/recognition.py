@@ -53,13 +53,11 @@ class Verdict:
     """Which known log a file is, and how; ``known`` None: it is new.
 
     ``started_over``: the known log that was at this place, now shorter than what was read of it.
-    ``measured``: whether a copy is known to have no more than the log.
     """
 
     relation: Relation | None = None
     known: KnownFile | None = None
     started_over: KnownFile | None = None
-    measured: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,7 @@ def recognize(
         return best
     # A log that is longer than another may only begin as that one does: a whole copy tells more.
     short = _beginning(found, file, head, catalogue, around, out)
-    if short is not None and (best.relation is None or _is_whole_copy(short)):
+    if short is not None and (best.relation is None or short.relation is Relation.COPY):
         return short
     if best.relation is not None:
         return best
@@ -215,17 +213,13 @@ def _best(verdicts: Iterable[Verdict]) -> Verdict:
     best = Verdict()
     for verdict in verdicts:
         if best.relation is not None:
-            if _is_whole_copy(verdict):
+            if verdict.relation is Relation.COPY:
                 return verdict
         elif verdict.relation is None or verdict.relation is Relation.LONGER:
             best = verdict
         else:
             return verdict
     return best
-
-
-def _is_whole_copy(verdict: Verdict) -> bool:
-    return verdict.relation is Relation.COPY and verdict.measured
 
 
 def _at_home(
@@ -271,8 +265,6 @@ def _beside(
         return None
     if less and _is_successor(found.path, home):
         return None  # a new file that starts as the old one did
-    if more is None:
-        return Verdict(Relation.COPY, known, measured=False)
     return Verdict(Relation.LONGER if more else Relation.COPY, known)
 
 
@@ -291,21 +283,23 @@ def _length_seen(file: LogFile) -> int:
 
 def _has_more(
     found: Found, file: LogFile, file_length: int | None, other: LogFile, home: Home
-) -> bool | None:
-    """Whether a file has more of a log than the other: None while that cannot be told.
+) -> bool:
+    """Whether a file has more of a log than the other, as far as that was read.
 
     ``file_length``: of a plain file, how much of it was compared. A plain file beside an
     archive that was not read so far has the precedence: it is easier.
     """
-    length = other.length if other.compression is None else home.length
+    length = other.length
+    if length is None:
+        length = home.length or 0
     if file_length is not None:
-        return file_length > (length or 0)
+        return file_length > length
     if found.path.rpartition(b".")[0] == home.path and _is_its_source(other, found, home):
         return False
     content = file.read_at(0, DEEP)
     if len(content) < DEEP:
         return len(content) > len(other.read_at(0, DEEP))
-    return None if length is None else has_content_beyond(file, length)
+    return has_content_beyond(file, length)
 
 
 def _is_its_source(other: LogFile, found: Found, home: Home) -> bool:
