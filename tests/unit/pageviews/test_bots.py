@@ -219,6 +219,10 @@ BOTS = [
     "Feedly/1.0 (+http://www.feedly.com/fetcher.html; 42 subscribers)",
     "NetNewsWire (RSS Reader; https://netnewswire.com/)",
     "Tiny Tiny RSS/23.05 (https://tt-rss.org/)",
+    # nobody knows their names, but none of them is built as a browser's
+    "Mozilla/5.0 (compatible; Acme/1.0)",
+    "Mozilla/5.0 (Windows NT 10.0; compatible; Acme) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36",
+    "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; Acme/1.0)",
     # nothing that a browser would send
     "x",
     "Mozilla/5.0",

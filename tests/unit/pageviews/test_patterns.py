@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingestor.errors import ConfigError
-from ingestor.pageviews.patterns import Patterns
+from ingestor.pageviews.patterns import Patterns, is_pattern
 from ingestor.pageviews.remembered import Remembered
 
 
@@ -82,3 +82,11 @@ def test_answers_are_remembered_and_bounded() -> None:
     assert len(remembered) == 2
     assert remembered["ccc"] == 3
     assert dict(remembered) == {"ccc": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("www.example.com", False), ("*.example.com", True), ("a[12].example", True), ("re:^w", True)],
+)
+def test_a_glob_and_an_expression_stand_for_more_than_themselves(text: str, expected: bool) -> None:
+    assert is_pattern(text) is expected

@@ -315,6 +315,9 @@ def test_a_user_agent_is_sent_without_control_characters_and_bounded(
     verdict = ours.decide(hit(user_agent="Foo \x9b31m \x85 M\xfcller"))
     assert isinstance(verdict, tuple)
     assert verdict[1]["userAgent"] == "Foo  31m   M\xfcller"
+    verdict = ours.decide(hit(user_agent="Foo\x1b[31m\x7f"))
+    assert isinstance(verdict, tuple)
+    assert verdict[1]["userAgent"] == "Foo [31m"
 
 
 def test_a_double_slash_without_any_hostname_loses_only_a_slash(hit: Callable[..., Hit]) -> None:
