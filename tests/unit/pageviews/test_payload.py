@@ -214,6 +214,9 @@ def test_masking_can_be_switched_off_and_parameters_stripped(
     assert isinstance(verdict, tuple)
     assert verdict[1]["url"] == "/;sid=1?token=a&y=1"
     assert verdict[1]["referrer"] == "https://other.example/"
+    verdict = ours.decide(hit(target="/plain?fbclid=b&y=1"))
+    assert isinstance(verdict, tuple)
+    assert verdict[1]["url"] == "/plain?y=1"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ OPTIONS: dict[str, Any] = {
     "exclude_addresses": ("192.0.2.0/24",),
     "exclude_referrers": ("*.spam.example",),
     "exclude_parameters": ("preview",),
+    "strip_query": ("fbclid",),
 }
 
 
@@ -40,6 +41,7 @@ def shortcut(rules: Rules, hit: Hit) -> Any:
         {},
         {"target": "/a/b?c=d&e"},
         {"target": "/a?preview=1"},
+        {"target": "/a?b=c&fbclid=1"},
         {"host": "Www.Example.com:443"},
         {"host": "elsewhere.example"},
         {"host": "old.example.com"},
