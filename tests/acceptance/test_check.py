@@ -125,6 +125,16 @@ def test_a_sound_set_up_is_exit_code_0_and_leaves_no_trace(
     assert not list((setup.directory / "state").iterdir())
 
 
+def test_of_a_log_that_was_just_rotated_the_generation_with_lines_is_looked_at(
+    setup: Setup,
+) -> None:
+    log = setup.logs / "access.log"
+    log.rename(f"{log}.1")
+    log.touch()
+    setup.configure(umami=", username: admin, password: umami")
+    assert f"{log}.1: combined explains 100% of 50 lines, 50 of them" in setup.said(0)
+
+
 # ---------------------------------------------------------------- the configuration: 2
 
 

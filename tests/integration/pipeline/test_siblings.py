@@ -33,6 +33,20 @@ def test_a_short_log_whose_fields_would_be_mixed_up_is_not(siblings: Siblings) -
     assert siblings.format_of(0, [line]) is None
 
 
+def test_a_log_without_any_text_is_read_as_those_beside_it_where_all_are_alike(
+    siblings: Siblings, tmp_path: Path
+) -> None:
+    """Its lines are of scanners that spoke another protocol, say; they are counted as malformed."""
+    garbage = [b"\x16\x03\x01\x00\xee"]
+    found = siblings.format_of(0, garbage)
+    assert found is not None
+    assert found.name == "combined"
+    other = f'www.example.com:443 {FRONT}"-" "{AGENT}"\n'
+    (tmp_path / "vhosts_access.log").write_text(other * 60)
+    both = Siblings([Source(path=str(tmp_path))], lambda: NOW)
+    assert both.format_of(0, garbage) is None
+
+
 def test_a_header_says_nothing_of_the_lines_behind_it(tmp_path: Path) -> None:
     """A list of fields that cannot be read (its times name no zone) is a matter of timezone."""
     fields = "#Fields: date time c-ip cs-method cs-uri-stem sc-status"

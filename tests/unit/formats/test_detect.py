@@ -272,6 +272,16 @@ def test_a_format_that_changes_in_the_middle_is_followed(
     assert found.format.split(lines[-1]) is None  # the first format's columns stay
 
 
+def test_a_format_that_changes_to_one_with_names_for_addresses_is_followed() -> None:
+    found = detect([PRESETS["common"].sample.encode()] * 5, latest=LATEST)
+    assert found.format is not None
+    words = PRESETS["vhost_combined"].sample.split(" ")
+    line = " ".join([words[0], "host.example.net", *words[2:]]).encode()
+    hit = found.format.parse(line, LATEST)
+    assert isinstance(hit, Hit)
+    assert hit.address == "host.example.net"
+
+
 def test_a_mixed_file_is_explained_by_several_presets_together() -> None:
     lines = [PRESETS[name].sample.encode() for name in ("common", "vhost_combined")] * 5
     found = detect(lines, latest=LATEST)
