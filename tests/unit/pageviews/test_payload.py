@@ -291,6 +291,7 @@ def test_a_long_referrer_is_cut(payload_of: Callable[..., Any]) -> None:
         ("zh-hant-tw", "zh-Hant-TW"),
         ("en_gb", "en-GB"),
         ("de-DE-1996", "de-DE-1996"),
+        ("sl-NEDIS", "sl-nedis"),
         ("FR;q=0.8", "fr"),
         ("*", ""),
         ("", ""),
