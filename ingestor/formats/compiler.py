@@ -11,6 +11,7 @@ from ingestor.errors import FormatError
 from ingestor.formats.clocks import NO_ZONE, clock_named, needs_zone
 from ingestor.formats.fields import (
     FREE_TEXT,
+    QUERY,
     TARGET,
     UNNAMED,
     Decoding,
@@ -74,6 +75,7 @@ class TextFormat(Format):
                 field.meaning.role: field.meaning.decoding
                 for field in captured
                 if field.meaning.decoding is not Decoding.NONE
+                and (field.meaning.decoding is not Decoding.HYPHEN or escape is Escape.DEFAULT)
             },
             decoded_path=True,  # $uri and %U are
             always_address=not any(map(_is_sent_address, captured)),
@@ -177,7 +179,9 @@ def merged(parts: Sequence[Part]) -> list[Part]:
 def _together(first: Meaning, second: Meaning) -> Meaning | None:
     """Give what two fields without anything between them tell together, or None."""
     if first.role in {Role.PATH, Role.TARGET} and second.role is Role.QUERY:
-        return TARGET
+        return replace(TARGET, decoding=second.decoding or first.decoding)
+    if first.role is second.role is Role.QUERY:
+        return QUERY
     if first.role is second.role is Role.NONE and Shape.TRAILING not in {
         first.shape,
         second.shape,
@@ -217,7 +221,7 @@ def named_fields(parts: Sequence[Part], definition: str) -> list[Field]:
     if Role.TARGET in best:
         best.pop(Role.PATH, None)
     target = best.get(Role.TARGET) or best.get(Role.PATH)
-    if target is None or target.meaning == TARGET:  # which has it, as it was sent
+    if target is None or target.meaning.has_query:
         best.pop(Role.QUERY, None)
     _require(best, definition)
     times = [best[Role.TIME]]

@@ -56,6 +56,7 @@ class Decoding(StrEnum):
     NONE = ""
     PERCENT = "percent"  # CloudFront: percent-encoded
     PLUS = "plus"  # IIS: spaces became plus signs, also in a path
+    HYPHEN = "hyphen"  # nginx's $uri$is_args$args: where no arguments are, a hyphen is behind it
 
 
 class Escape(StrEnum):
@@ -84,6 +85,11 @@ class Meaning:
     decoding: Decoding = Decoding.NONE
     sent: bool = False
     unused: bool = False
+
+    @property
+    def has_query(self) -> bool:
+        """Whether this is a target with its query."""
+        return self.role is Role.TARGET and b"?" in self.natural
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,8 @@ def builder(
     plain = escaped_text if escaped else text
     raw = unescape if escaped else _as_is
     time_of = time_reader(columns, clock)
-    of_path = (decodings or {}).get(Role.PATH, Decoding.NONE)
-    request_of = _request_of(columns, raw, decoded=decoded_path, decoding=of_path)
+    of_target = [(decodings or {}).get(role, Decoding.NONE) for role in (Role.TARGET, Role.PATH)]
+    request_of = _request_of(columns, raw, decoded=decoded_path, decodings=of_target)
     address_of = _address_of(columns, plain, always=always_address)
     status_at = columns.get(Role.STATUS)
     rest_of = _rest_of(columns, plain, decodings or {})
@@ -132,7 +132,7 @@ def _request_of(
     raw: Callable[[bytes], bytes],
     *,
     decoded: bool,
-    decoding: Decoding,
+    decodings: Sequence[Decoding],
 ) -> Callable[[Columns], RequestLine | None]:
     if Role.REQUEST in columns:
         request_at = columns[Role.REQUEST]
@@ -144,15 +144,12 @@ def _request_of(
     else:
         decoded = False
     undivided = Role.TARGET in columns  # perhaps: then it has its query
-    plus, percent = decoding is Decoding.PLUS, decoding is Decoding.PERCENT
+    percent = Decoding.PERCENT in decodings
+    as_sent = _mender(decodings, decoded=decoded)
 
     def request_of(values: Columns) -> RequestLine | None:
         method = b"GET" if method_at is None else raw(values[method_at])
-        target = raw(values[target_at])
-        if decoded:
-            target = encoded_path(target)
-        if plus:
-            target = target.replace(b"+", b"%20")
+        target = as_sent(raw(values[target_at]))
         if query_at is not None:
             query = raw(values[query_at])
             if query not in {b"", b"-"} and not (undivided and b"?" in target):
@@ -169,6 +166,20 @@ def _request_of(
         )
 
     return request_of
+
+
+def _mender(decodings: Sequence[Decoding], *, decoded: bool) -> Callable[[bytes], bytes]:
+    """Give what undoes what a server did to a path, or to a target."""
+    plus, hyphen = Decoding.PLUS in decodings, Decoding.HYPHEN in decodings
+
+    def as_sent(target: bytes) -> bytes:
+        if decoded:
+            target = encoded_path(target)
+        elif hyphen and b"?" not in target:
+            target = target.removesuffix(b"-")
+        return target.replace(b"+", b"%20") if plus else target
+
+    return as_sent
 
 
 def _address_of(

@@ -85,14 +85,16 @@ class JsonFormat(Format):
         name: str,
         zone: tzinfo | None = None,
         escaped_text: bool = False,
+        hyphens: bool = False,
     ) -> None:
         """Compile a definition; raises FormatError where it tells too little.
 
         ``escaped_text``: lines that are no JSON, for nginx puts in raw values where the
-        definition has no quotes, are read by the definition as text.
+        definition has no quotes, are read by the definition as text. ``hyphens``: where a
+        variable has no value, nginx wrote one, as it does without ``escape=json``.
         """
         self.name, self.definition = name, definition
-        sources = sources_of(template(definition))
+        sources = sources_of(template(definition), hyphens=hyphens)
         found = {role for role, _ in sources}
         _require(found, definition)
         self._roles = [role for role in _COLUMNS if role in found or (role is Role.REQUEST)]
@@ -311,6 +313,8 @@ class JsonFormat(Format):
         target, has_query = whole, False  # a widespread LogFormat calls %U so
         for source in () if target else self._plan[Role.TARGET]:
             target, has_query = _value_of(values, source), source.whole
+            if source.hyphen and b"?" not in target:
+                target = target.removesuffix(b"-")
             if target:
                 break
         if not target:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ingestor.errors import FormatError
 from ingestor.formats.compiler import merged
 from ingestor.formats.extractor import Path, Source
-from ingestor.formats.fields import TARGET, Escape, Field, Part, Role
+from ingestor.formats.fields import Decoding, Escape, Field, Part, Role
 from ingestor.formats.keys import KEYS
 from ingestor.formats.matcher import Matcher, captured_groups
 from ingestor.formats.nginx import OF_NO_USE, nginx_parts
@@ -34,11 +34,12 @@ class RoleSource(NamedTuple):
     group: int
     joined: bool  # in a list of several, all count
     whole: bool  # a target with its query
+    hyphen: bool  # … and nginx writes a hyphen behind it where it has none
 
     @property
     def plain(self) -> Source:
         """Tell the extractor about it."""
-        return Source(self.path, self.pattern is None, self.joined)
+        return Source(self.path, self.pattern is None and not self.hyphen, self.joined)
 
 
 def template(definition: str) -> dict[str, object]:
@@ -55,10 +56,13 @@ def template(definition: str) -> dict[str, object]:
     return values
 
 
-def sources_of(values: dict[str, object]) -> list[tuple[Role, RoleSource]]:
+def sources_of(
+    values: dict[str, object], *, hyphens: bool = False
+) -> list[tuple[Role, RoleSource]]:
     """List roles and where they stand, the variables that tell them best first.
 
-    Raises FormatError where a text with variables could not be read with certainty.
+    ``hyphens``: nginx wrote the lines with its default escapes. Raises FormatError where a text
+    with variables could not be read with certainty.
     """
     ranked: list[tuple[int, Role, RoleSource]] = []
     for path, text in _leaves(values, ()):
@@ -76,8 +80,8 @@ def sources_of(values: dict[str, object]) -> list[tuple[Role, RoleSource]]:
             role = field.meaning.role
             rank = field.meaning.rank * 2 + (not alone) + by_key * _GUESSED
             joined = role is Role.FORWARDED_FOR and isinstance(path[-1], int)
-            whole = field.meaning == TARGET
-            source = RoleSource(path, pattern, group, joined, whole)
+            hyphen = hyphens and field.meaning.decoding is Decoding.HYPHEN
+            source = RoleSource(path, pattern, group, joined, field.meaning.has_query, hyphen)
             ranked.append((rank, role, source))
             if role is Role.REAL_IP:  # stands in where nothing else tells an address
                 ranked.append((rank + _LAST, Role.ADDRESS, source))

@@ -102,7 +102,9 @@ def compile_format(
         raise FormatError(f"escape={escape}: nginx knows default, json and none")
     if _NGINX.search(definition):
         if escape in {None, Escape.JSON} and _is_json(definition):
-            return JsonFormat(definition, name=name, zone=timezone, escaped_text=True)
+            return JsonFormat(
+                definition, name=name, zone=timezone, escaped_text=True, hyphens=escape is None
+            )
         parts = nginx_parts(definition)
     elif _APACHE.search(definition):
         parts = apache_parts(definition)

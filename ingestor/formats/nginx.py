@@ -24,6 +24,7 @@ from ingestor.formats.fields import (
     TRAILING,
     UNNAMED,
     UPSTREAM,
+    Decoding,
     Field,
     Literal,
     Meaning,
@@ -56,7 +57,8 @@ VARIABLES: dict[str, Meaning] = {
     "request_uri": TARGET,
     "uri": PATH,
     "document_uri": PATH,
-    "is_args": Meaning(Role.QUERY, 1, Shape.TEXT),  # "?" or nothing: only beside $args
+    # "?" or nothing: only beside $args
+    "is_args": Meaning(Role.QUERY, 1, Shape.TEXT, decoding=Decoding.HYPHEN),
     "args": QUERY,
     "query_string": QUERY,
     "server_protocol": PROTOCOL,

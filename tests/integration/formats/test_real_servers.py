@@ -49,6 +49,10 @@ NGINX_FORMATS = {
         "log_format bars '$msec|$remote_addr|\"$request_method $request_uri $server_protocol\"|'\n"
         '  \'$status|"$http_referer"|"$http_user_agent"|$scheme\';'
     ),
+    "uri": (
+        "log_format uri '$remote_addr [$time_local] \"$request_method $uri$is_args$args '\n"
+        '  \'$server_protocol" $status "$http_referer" "$http_user_agent"\';'
+    ),
 }
 APACHE_FORMATS = {
     "quoted": (
@@ -341,7 +345,7 @@ def compare(
 @pytest.mark.parametrize("name", NGINX_FORMATS)
 def test_nginx_writes_and_every_hit_is_what_was_sent(name: str, nginx_logs: Path) -> None:
     lines = (nginx_logs / f"{name}.log").read_bytes().splitlines()
-    compare(NGINX_FORMATS[name], lines, in_parts=name == "bars")
+    compare(NGINX_FORMATS[name], lines, in_parts=name in {"bars", "uri"})
 
 
 @pytest.mark.parametrize("name", APACHE_FORMATS)

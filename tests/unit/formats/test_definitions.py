@@ -183,6 +183,32 @@ def test_a_target_is_put_together_from_its_parts() -> None:
     assert (apache.target, apache.protocol) == ("/two words?q", "HTTP/1.1")
 
 
+@pytest.mark.parametrize(
+    ("written", "target"),
+    [("/a-", "/a"), ("/a--", "/a-"), ("/-", "/"), ("/a?b", "/a?b"), ("/a?b-", "/a?b-")],
+)
+def test_the_hyphen_that_nginx_writes_for_no_arguments_is_no_part_of_the_path(
+    written: str, target: str
+) -> None:
+    start = f"192.0.2.1 [{TIME}]"
+    for variables in ("$uri$is_args$args", "${uri}${is_args}${query_string}"):
+        joined = (
+            f'$remote_addr [$time_local] "$request_method {variables} $server_protocol" $status'
+        )
+        assert hit(joined, f'{start} "GET {written} HTTP/1.1" 200').target == target
+        whole = f'$remote_addr [$time_local] "$scheme://$host{variables}" $status'
+        assert hit(whole, f'{start} "https://example.com{written}" 200').target == target
+        # Other escapes leave nothing in its place.
+        for escape in ("json", "none"):
+            found = hit(joined, f'{start} "GET {written} HTTP/1.1" 200', escape=escape)
+            assert found.target == written
+    apart = '$remote_addr [$time_local] "$uri" "$is_args$args" $status'
+    assert hit(apart, f'{start} "/a" "-" 200').target == "/a"
+    assert hit(apart, f'{start} "/a" "?b" 200').target == "/a?b"
+    refused = compile_format('$remote_addr [$time_local] "$uri$is_args$args" $status')
+    assert refused.parse(f'{start} "--" 400'.encode(), LATEST) is Malformed.REQUEST
+
+
 def test_a_decoded_path_is_told_from_its_query() -> None:
     time = "2026-11-22T10:11:12+01:00"
     nginx = '$time_iso8601 $remote_addr $request_method "$uri" "$args" $status'

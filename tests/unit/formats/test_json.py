@@ -262,6 +262,22 @@ def test_a_decoded_path_is_told_from_its_query() -> None:
         assert hit(raw.encode(), line_format).target == target
 
 
+def test_the_hyphen_that_nginx_writes_for_no_arguments_is_no_part_of_the_path() -> None:
+    definition = (
+        '{"time":"$time_iso8601","ip":"$remote_addr","method":"$request_method",'
+        '"path":"$uri$is_args$args","url":"$scheme://$host$uri$is_args$args","status":"$status"}'
+    )
+    for written, target in {"/a-": "/a", "/a--": "/a-", "/a?b": "/a?b", "/a?b-": "/a?b-"}.items():
+        raw = (
+            '{"time":"2026-11-22T10:11:12+01:00","ip":"192.0.2.1","method":"GET",'
+            f'"path":"{written}","url":"https://example.com{written}","status":"200"}}'
+        ).encode()
+        for lacks in ('"path":"$uri$is_args$args",', '"url":"$scheme://$host$uri$is_args$args",'):
+            shorter = definition.replace(lacks, "")
+            assert hit(raw, compile_format(shorter)).target == target
+            assert hit(raw, compile_format(shorter, escape="json")).target == written
+
+
 @pytest.mark.parametrize(
     "protocol", ["", '"server_protocol":"h2",', '"server_protocol":"HTTP/2.0",']
 )
