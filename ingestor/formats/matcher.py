@@ -28,6 +28,7 @@ _TRAILING = (
     rb'(?=(?P<atom>(?: (?:[^ "]*+"[^"\\]*+(?:\\.[^"\\]*+)*"|[^ "]++))+))(?P=atom)'
 )
 _USER = re.compile(r"%[<>]?u")  # of an empty name, Apache writes two quotes
+_FRACTION = re.compile(r"%\{(?:begin:|end:)?([mu])sec_frac\}t")
 _OF_HOSTS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.:-_[]%"
 _LOCAL = rb"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d"
 
@@ -134,6 +135,9 @@ class Matcher:
             return self._run(b" /")
         if field.meaning.clock in {"epoch", "strftime:%s"} and "sec_frac" in following.text:
             return rb"\d{10}"
+        fraction = _FRACTION.fullmatch(field.text)
+        if fraction is not None:  # of a fixed width, with zeros in front
+            return rb"\d{3}" if fraction[1] == "m" else rb"\d{6}"
         raise FormatError(
             f"nothing stands between {field.text} and {following.text} (character "
             f"{following.place + 1}), so nobody can tell where one ends and the other begins"

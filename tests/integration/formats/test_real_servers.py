@@ -64,7 +64,8 @@ APACHE_FORMATS = {
         '\\"%{Referer}i\\" \\"%{User-Agent}i\\"" pieces'
     ),
     "json": (
-        'LogFormat "{ \\"time\\":\\"%{%Y-%m-%dT%T%z}t\\", \\"ip\\":\\"%a\\", \\"r\\":\\"%r\\", '
+        'LogFormat "{ \\"time\\":\\"%{%Y-%m-%dT%T}t.%{usec_frac}t%{%z}t\\", \\"ip\\":\\"%a\\", '
+        '\\"r\\":\\"%r\\", '
         '\\"status\\":\\"%>s\\", \\"ua\\":\\"%{User-agent}i\\", \\"ref\\":\\"%{Referer}i\\" }" json'
     ),
     "tabs": 'LogFormat "%{usec}t\\t%a\\t%r\\t%>s\\t%{Referer}i\\t%{User-Agent}i\\t%{Host}i" tabs',

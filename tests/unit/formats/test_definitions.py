@@ -256,6 +256,13 @@ def test_time_may_be_spread_over_several_fields() -> None:
     assert found.time == 1795338672
     glued = hit('%{%s}t%{usec_frac}t %a "%r"', '1795338672123456 192.0.2.1 "GET / HTTP/1.1"')
     assert glued.time == 1795338672
+    for fraction, written in {"%{msec_frac}t": "123", "%{end:usec_frac}t": "000123"}.items():
+        zoned = hit(
+            f'{{"t":"%{{%Y-%m-%dT%T}}t.{fraction}%{{%z}}t","ip":"%a","r":"%r","s":%>s}}',
+            f'{{"t":"2026-11-22T10:11:12.{written}+0100","ip":"192.0.2.1","r":"GET / HTTP/1.1",'
+            '"s":200}',
+        )
+        assert zoned.time == 1795338672
     ended = hit(
         '%{end:%Y}t %{end:sec}t %{begin:sec}t %a "%r"',
         '2026 1 1795338672 192.0.2.1 "GET / HTTP/1.1"',
