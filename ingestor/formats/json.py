@@ -279,11 +279,27 @@ class JsonFormat(Format):
     def _columns_of(self, values: dict[str, object]) -> list[bytes] | None:
         """Give the columns of an object; None where it is no request at all."""
         request = self._request(values)
-        if not request:
+        if not request and not self._tells_of_no_request(values):
             return None
         return [
             request if role is Role.REQUEST else self._find(values, role) for role in self._roles
         ]
+
+    def _tells_of_no_request(self, values: dict[str, object]) -> bool:
+        """Tell whether a server found nothing to read, and says so in an access log's line.
+
+        What else is JSON has no such key, or neither an address nor a status beside it.
+        """
+        named = any(
+            _is_text(values, source.path)
+            for role in (Role.REQUEST, Role.TARGET, Role.PATH)
+            for source in self._plan[role]
+        )
+        return named and all(
+            any(self._find(values, role) for role in known)
+            for roles in ((Role.TIME,), (Role.ADDRESS, Role.FORWARDED_FOR), (Role.STATUS,))
+            if (known := [role for role in roles if role in self._plan])
+        )
 
     def _status(self, values: dict[str, object]) -> bytes:
         """Give the first of several values that is a status code, for ``status`` may say "OK".
@@ -386,6 +402,13 @@ def _value(values: object, path: Path, *, joined: bool = False) -> bytes:
     if isinstance(values, bool) or not isinstance(values, int | float):
         raise _Unreadable
     return repr(values).encode()
+
+
+def _is_text(values: object, path: Path) -> bool:
+    """Tell whether text stands at the end of a path."""
+    for step in path:
+        values = values.get(step) if isinstance(values, dict) else None
+    return isinstance(values, str)
 
 
 def _strictly(line: bytes) -> dict[str, object]:

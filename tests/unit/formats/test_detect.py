@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -114,6 +115,23 @@ def test_a_zone_that_is_missing_is_asked_for() -> None:
     assert found.format is None
     assert "haproxy fits" in found.explanation
     assert "set `timezone`" in found.explanation
+
+
+@pytest.mark.parametrize(
+    "asked", ['"request":"GET / HTTP/1.1"', '"method":"GET","uri":"/","proto":"HTTP/2.0"']
+)
+def test_connections_without_a_request_fit_in_json_as_well(asked: str) -> None:
+    good = (
+        f'{{"time_iso8601":"2026-11-22T10:11:12+01:00","remote_addr":"192.0.2.1",{asked},'
+        '"status":200,"http_user_agent":"Mozilla/5.0"}'
+    )
+    nothing = re.sub(r':"(?:GET|/|HTTP)[^"]*"', ':""', good).replace("200", "400")
+    found = detect([good.encode()] * 20 + [nothing.encode()] * 10, latest=LATEST)
+    assert found.format is not None, found.explanation
+    assert (found.format.name, found.share) == ("json", 1)
+    assert found.format.parse(nothing.encode(), LATEST) is Malformed.REQUEST
+    served = nothing.replace("400", "200").encode()
+    assert detect([served] * 20, latest=LATEST).format is None
 
 
 def test_garbage_in_place_of_requests_is_the_clients_fault_and_fits() -> None:
