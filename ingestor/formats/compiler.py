@@ -83,7 +83,7 @@ class TextFormat(Format):
         # Bound straight to the instance: the hot loop saves a call a line.
         vars(self)["hit"] = self._build
         self._time_of = vars(self)["time_of"] = time_reader(columns, clock)
-        fast = splitter(parts, captured, escaped=escaped)
+        fast = None if self._matcher.counts else splitter(parts, captured, escaped=escaped)
         self.parts, self.captured = tuple(parts), tuple(captured)
         purposes = sum(map(_tells_purpose, captured))
         self.is_plain = purposes < 2 and all(  # noqa: PLR2004 - "several"

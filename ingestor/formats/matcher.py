@@ -6,7 +6,8 @@ definition can go on, so a line costs time linear in its length, whatever a visi
 *Hard* separators cannot stand in a value, for servers escape them: the quotation mark and
 control characters such as the tab. They cut a definition into segments. Other separators are
 *soft*: a value may contain them. In a segment at most one value may; it is found from both ends.
-Where two may, the line cannot be read with certainty, and the definition is refused.
+Where two may, the line cannot be read with certainty, and the definition is refused. Those that
+no ordinary value contains are counted, so that one in a value cannot pass for the server's own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ingestor.errors import FormatError
 from ingestor.formats.clocks import strftime_pattern
-from ingestor.formats.fields import Escape, Field, Literal, Part, Role, Shape
+from ingestor.formats.fields import URL_CHARACTERS, Escape, Field, Literal, Part, Role, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,7 +60,11 @@ class Matcher:
     def __init__(self, parts: Sequence[Part], escape: Escape) -> None:
         self.parts = list(parts)
         self._atoms = 0
+        self.counts = False  # separators, and not only looks for the next one
         self._escaped = escape is not Escape.NONE
+        texts = b"".join(part.text for part in self.parts if isinstance(part, Literal))
+        self._hard = bytes(sorted({*b"".join(_HARD.findall(texts))}))  # those that it has
+        self._end = b"(?:[" + re.escape(self._hard) + rb"]|\Z)" if self._hard else rb"\Z"
         self._quoted = any(isinstance(part, Literal) and b'"' in part.text for part in parts)
         self.patterns = [
             re.escape(part.text) if isinstance(part, Literal) else self._field(at, part)
@@ -95,7 +100,7 @@ class Matcher:
     # ── one field ─────────────────────────────────────────────────────────────────────────────
 
     def _field(self, at: int, field: Field) -> bytes:
-        pattern = self._value(at, field)
+        pattern = self._counted(at, field) + self._value(at, field)
         if _USER.fullmatch(field.text) is None or self._alone(at):
             return pattern
         return b'(?:""|' + pattern + b")"
@@ -113,17 +118,54 @@ class Matcher:
             return self._text(at, field, after)
         return self._word(at, field, after)
 
+    def _counted(self, at: int, field: Field) -> bytes:
+        """Look ahead whether the segment has as many separators left as the definition has.
+
+        One more, in a value that a visitor chose, would shift what the server wrote behind it,
+        and a value further on take in what is left over. Asked once, before the first such value.
+        """
+        others = self._sent_beside(at)
+        if not field.meaning.sent or min(others, default=at) < at:
+            return b""
+        *between, last = self._rest_of_segment(at) or [field]
+        texts = [part.text for part in between if isinstance(part, Literal)]
+        behind = _HARD.split(last.text)[0] if isinstance(last, Literal) else b""
+        natural = self._natural([at, *others])
+        pattern = b""
+        for text in sorted({text for text in texts if _is_mark(text, natural)}):
+            count = sum(each.count(text) for each in (*texts, behind))
+            value = self._walk(text[:1], re.escape(text[1:]), self._hard)
+            all_of_them = b"(?:" + value + re.escape(text) + b"){%d}" % count
+            pattern += b"(?=" + all_of_them + value + self._end + b")"
+        self.counts = self.counts or bool(pattern)
+        return pattern
+
+    def _natural(self, places: Sequence[int]) -> bytes:
+        """Give what ordinary values of these fields hold, beside letters and digits."""
+        fields = [part for at in places if isinstance(part := self.parts[at], Field)]
+        natural = URL_CHARACTERS + b"".join(field.meaning.natural for field in fields)
+        wide = len(fields) < 2 or any(field.meaning.shape is not Shape.TEXT for field in fields)  # noqa: PLR2004 - alone
+        return natural + b" " if wide else natural
+
     def _word(self, at: int, field: Field, after: bytes) -> bytes:
         """Match a value that shares its segment with others and has a shape of its own."""
         shape = field.meaning.shape
         if shape is Shape.TIME:
-            return self._time(field, after)
+            return self._time(field, after, self._foreign_to_words(at, field))
         ends = after[:1] != b"," or after[1:2] not in b" "  # else the next item looks like that
         if shape in {Shape.ADDRESSES, Shape.LIST} and ends:
             return self._list(at, field, after)
         if field.meaning.role is Role.HOST and after[:1] == b":":
             return self._last(at, after)
-        return _or_hyphen(self._until(after, b" "), after[:1], after)
+        return _or_hyphen(self._until(after, self._foreign_to_words(at, field)), after[:1], after)
+
+    def _foreign_to_words(self, at: int, field: Field) -> bytes:
+        """Give a space, and the separators of a segment that such a word has none of."""
+        start, end = self._segment(at)
+        texts = b"".join(part.text for part in self.parts[start:end] if isinstance(part, Literal))
+        foreign = b"|" if field.meaning.shape is Shape.LIST else b"|;,"
+        own = field.meaning.clock.encode("utf-8", "surrogateescape")  # strftime's may have some
+        return b" " + bytes(byte for byte in foreign if byte in texts and byte not in own)
 
     def _adjacent(self, at: int, field: Field) -> bytes:
         """Match a field right before another one: only where the next one's start is known."""
@@ -210,34 +252,35 @@ class Matcher:
             rest += rb"\Z"
         return self._walk(after[:1], re.escape(after[1:]) + rest, b"")
 
-    def _time(self, field: Field, after: bytes) -> bytes:
+    def _time(self, field: Field, after: bytes, foreign: bytes) -> bytes:
         kind = field.meaning.clock
         plain = after[:1] in PLAIN
         if kind == "local":
             return (
-                self._run(b" ") + b" " + self._until(after, b" ")
+                self._run(foreign) + b" " + self._until(after, foreign)
                 if plain
                 else (_LOCAL + rb" [+-]\d{4}")
             )
         if kind.startswith("strftime:"):
             pattern = strftime_pattern(kind.removeprefix("strftime:"))
-            return self._until(after, b" ") if plain and field_is_word(field) else pattern
+            return self._until(after, foreign) if plain and field_is_word(field) else pattern
         if kind == "bare" and not plain:
             return _LOCAL
-        return self._until(after, b" ")
+        return self._until(after, foreign)
 
     def _list(self, at: int, field: Field, after: bytes) -> bytes:
         shape, role = field.meaning.shape, field.meaning.role
+        foreign = self._foreign_to_words(at, field)
         if shape is Shape.ADDRESSES and after[:1] == b":":
             return self._last(at, after)
         if role in {Role.ADDRESS, Role.REAL_IP} and min(self._sent_beside(at), default=at) < at:
             # The peer beside a list that visitors write: it must not take words from that.
-            return self._until(after, b" ,")
+            return self._until(after, b"," + foreign)
         stop = after[:1] if after[:1] != b" " else b""
         if shape is Shape.ADDRESSES:
-            word, between = self._run(b" ," + stop), [b", ", b","]
+            word, between = self._run(b"," + foreign + stop), [b", ", b","]
         else:
-            word, between = self._run(b" ,;" + stop), [b", ", b",", b"; ", b";", b" : "]
+            word, between = self._run(b",;" + foreign + stop), [b", ", b",", b"; ", b";", b" : "]
         # The list has no way back: what ends it must not look like one more of its separators.
         open_to = [
             each
@@ -349,6 +392,12 @@ class Matcher:
         return bytes(
             {b for b in others if not chr(b).isalnum() and b not in natural and b not in own}
         )
+
+
+def _is_mark(text: bytes, natural: bytes) -> bool:
+    """Tell whether no ordinary value holds a separator: a label, or a byte that is foreign."""
+    foreign = [byte for byte in text if byte not in natural]
+    return any(not chr(byte).isalnum() for byte in foreign) or len(foreign) > 1
 
 
 def _or_hyphen(pattern: bytes, excluded: bytes, after: bytes) -> bytes:

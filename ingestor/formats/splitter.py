@@ -127,6 +127,9 @@ class _Source:
                     self._values[id(word.field)] = f"{source}[-{26 + tail}:-{tail}]"
             else:
                 self._word(word, word.field, value, separator)
+            if word.field is not None and word.field.meaning.shape is not Shape.TEXT:
+                whole = self._values[id(word.field)]
+                self._refusals += [f"{mark!r} in {whole}" for mark in _marks(parts, separator)]
 
     def _local_time(self, word: _Word, value: str, last: str) -> None:
         """Check by fixed widths, which leave no room for a second closing bracket."""
@@ -176,6 +179,12 @@ class _Source:
             self._refusals.append(f"b',' in {value}")
         if shape is Shape.LIST:
             self._refusals.append(f"b';' in {value}")
+
+
+def _marks(parts: Sequence[Part], separator: bytes) -> list[bytes]:
+    """Give what separates fields here beside ``separator``: a word that holds it is no word."""
+    texts = b"".join(part.text for part in parts if isinstance(part, Literal))
+    return [mark for mark in (b"|", b";", b",") if mark in texts and mark != separator]
 
 
 class _Word:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -113,6 +114,55 @@ def test_values_without_quotes_cannot_shift_what_the_server_wrote() -> None:
     honest = line_format.parse(f"1.1.1.1, 9.9.9.9 10.0.0.2 - - {rest}".encode(), LATEST)
     assert isinstance(honest, Hit)
     assert (honest.forwarded_for, honest.address) == ("1.1.1.1, 9.9.9.9", "10.0.0.2")
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "$remote_addr|$time_iso8601|$request|$status|$body_bytes_sent|$http_referer|$http_user_agent",
+        "$remote_addr | $time_iso8601 | $request | $status | $http_referer | $http_user_agent",
+        "{$remote_addr} {$time_iso8601} {$request} {$status} {$http_referer} {$http_user_agent}",
+        "$time_iso8601|$http_x_forwarded_for|$remote_addr|$request_uri|$status|$http_user_agent",
+        "$time_iso8601|$request_uri|$status|$remote_addr|$http_x_forwarded_for",
+        "$request|$remote_addr|$time_iso8601|$status|$host",
+        "$remote_addr;$status;$request_uri;$time_iso8601;$server_name",
+        '$time_iso8601,$remote_addr,$http_user_agent,$status,$body_bytes_sent,$request_time,"$request"',
+        '$remote_addr t=$time_iso8601 ua=$http_user_agent s=$status ref=$http_referer "$request"',
+        '"$request" $time_iso8601 $status $uri $remote_addr $request_length $args',
+    ],
+)
+def test_more_separators_than_the_definition_has_cannot_shift_what_the_server_wrote(
+    definition: str,
+) -> None:
+    """A visitor repeats what stands behind a value, with something else in it."""
+    written = {
+        "remote_addr": "192.0.2.1",
+        "time_iso8601": "2026-11-22T10:11:12+01:00",
+        "request": "GET /a HTTP/1.1",
+        "request_uri": "/a",
+        "uri": "/a",
+        "status": "404",
+        "http_user_agent": "Mozilla/5.0 (X11; Linux)",
+    }
+    forged = {"remote_addr": "203.0.113.9", "time_iso8601": "2020-01-01T00:00:00Z", "status": "200"}
+    line_format = compile_format(definition)
+    names = re.findall(r"\$(\w+)", definition)
+
+    def line(values: dict[str, str], text: str = definition) -> str:
+        return re.sub(r"\$(\w+)", lambda match: values.get(match[1], "-"), text)
+
+    first = line_format.parse(line(written).encode(), LATEST)
+    assert isinstance(first, Hit)
+    for name in {"request", "request_uri", "uri", "http_user_agent"}.intersection(names):
+        if f'"${name}"' in definition:
+            continue  # its quotes would be escaped
+        behind = definition.partition(f"${name}")[2].partition('"')[0]
+        for end in (match.end() for match in re.finditer(r"\$\w+", behind)):
+            sent = written[name] + line(written | forged, behind[:end])
+            verdict = line_format.parse(line(written | {name: sent}).encode(), LATEST)
+            if isinstance(verdict, Hit):
+                told = (verdict.address, verdict.time, verdict.status)
+                assert told == (first.address, first.time, first.status), sent
 
 
 def test_of_two_variables_for_one_thing_the_better_one_counts() -> None:
