@@ -58,6 +58,9 @@ _SAMPLES = {
     "url": "request_uri",
     "query": "args",
     "status": "status",
+    "capture.req.method": "request_method",
+    "capture.req.uri": "request_uri",
+    "capture.req.ver": "server_protocol",
 }
 _TOLD = {  # what people call the variables that they keep headers in
     "host": "host",

@@ -64,6 +64,23 @@ def test_the_request_in_parts_and_headers_kept_in_variables_are_known() -> None:
     assert (hit.user_agent, hit.referrer) == (AGENT, "https://a.example/")
 
 
+def test_json_with_what_it_remembers_of_the_request_is_read() -> None:
+    definition = (
+        """log-format '{"t":"%Ts.%ms","ip":"%ci","m":"%[capture.req.method]","""
+        """"u":"%[capture.req.uri,json(utf8s)]","p":"%[capture.req.ver]","status":%ST,"""
+        """"user_agent":"%[var(txn.ua),json(utf8s)]"}'"""
+    )
+    line = (
+        '{"t":"1795338672.126","ip":"192.0.2.10","m":"GET","u":"\\/pricing?a=b",'
+        f'"p":"HTTP\\/1.1","status":200,"user_agent":"{AGENT}"}}'
+    ).encode()
+    hit = format_named(definition).parse(line, LATEST)
+    assert isinstance(hit, Hit), hit
+    assert (hit.time, hit.address, hit.status) == (TIME, "192.0.2.10", 200)
+    assert (hit.method, hit.target, hit.protocol) == ("GET", "/pricing?a=b", "HTTP/1.1")
+    assert hit.user_agent == AGENT
+
+
 @pytest.mark.parametrize(
     ("parts", "line"),
     [
