@@ -126,8 +126,9 @@ def _changed(
         except ConfigError as error:
             text = str(error)
             for flag, value in changes.items():
-                if value is not None:
-                    text = text.replace(f"sources[{i}].{flag}", f"--{flag}")
+                _, key, said = text.partition(f"sources[{i}].{flag}")
+                if value is not None and key:  # before it stands the configuration's place
+                    text = f"--{flag}{said}"
             raise UsageError(text) from None
     return found
 

@@ -543,6 +543,19 @@ def test_a_mistake_is_told_by_the_flag_that_was_typed(
     assert told in ingestor(*words, code=2).stderr
 
 
+def test_a_mistake_in_a_flag_is_not_laid_to_the_configuration(
+    ingestor: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text(
+        f"umami: {{url: http://127.0.0.1:1}}\n"
+        f"sites: [{{website: {WEBSITE}, hostname: example.com}}]\n"
+        "sources:\n  - path: /nowhere\n    format: combined\n"
+    )
+    words = ("preview", "-c", "config.yaml", "--format", "combned", "a.log")
+    told = ingestor(*words, code=2).stderr
+    assert "ingestor: --format: no format is called 'combned'" in told
+
+
 def test_a_password_in_the_environment_is_no_reason_not_to_preview(
     ingestor: Command, tmp_path: Path, line: Line
 ) -> None:
