@@ -483,8 +483,9 @@ def test_19_logrotate_that_outruns_the_reader(setup: Setup) -> None:
     assert "keeps only 3 h" in problem("hourly; rotate 3")["text"]
     assert "by size and keeps one" in problem("size 10M; rotate 1")["text"]
     assert "does not cover" in problem(f"olddir {setup.directory}/old")["text"]
-    (rotation / "nginx").write_text(block % "daily\n  rotate 14\n  compress")
-    assert setup.check(0, *flags) == {}
+    for sound in ("daily\n  rotate 14\n  compress", "olddir /elsewhere\n  noolddir"):
+        (rotation / "nginx").write_text(block % sound)
+        assert setup.check(0, *flags) == {}
 
 
 # ---------------------------------------------------------------- what Umami has: 1
