@@ -45,7 +45,8 @@ class Totals:
         key = scanned.chunk.file
         if scanned.page_views:
             newest = max(_times(scanned.page_views))
-            if newest > self.newest.get(key, 0) and len(self.newest) < _FILES:
+            has_room = key in self.newest or len(self.newest) < _FILES
+            if has_room and newest > self.newest.get(key, 0):
                 self.newest[key] = newest
         if not scanned.chunk.again:
             source = self._source_of(key)
