@@ -93,6 +93,7 @@ def test_an_operator_sees_each_file_the_totals_and_the_last_page_view(
     text = ingestor("status", "-c", "config.yaml").stdout
     assert f"running, process {daemon.process.pid}" in text
     assert "lines 4, accepted 2, filtered asset 1, malformed no_match 1" in text
+    assert "last page view " in text
     assert daemon.stop() == 0
     assert look(ingestor)["running"] == {}
     assert look(ingestor)["totals"]["accepted"] == 2
