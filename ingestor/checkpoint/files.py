@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from ingestor.checkpoint import schema
@@ -11,7 +12,6 @@ from ingestor.checkpoint.watermark import Intervals, watermark
 from ingestor.model import Identity, KnownFile, Marker
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
 
 _COLUMNS = (
@@ -23,6 +23,7 @@ _SELECT_FROM_FIRST = SELECT.replace("marker_earlier", "NULL")  # who only looks 
 PUT = f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608 - our own constants
 
 Row = tuple[Any, ...]
+UNREADABLE = sqlite3.Error, ValueError, TypeError  # what reading rows raises that others wrote
 
 
 class TrackedFile:

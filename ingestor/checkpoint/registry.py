@@ -61,7 +61,7 @@ class Registry:
         with self._disk.guard, self._memory:
             try:
                 self._refresh()
-            except (sqlite3.Error, ValueError) as error:  # what is known stays known
+            except files.UNREADABLE as error:  # what is known stays known
                 _log.debug("cannot look at the checkpoint: %s", error)
             self._unseen.clear()
             return [file.known() for file in self._files.values()]
@@ -85,7 +85,7 @@ class Registry:
                     twin = self._met_meanwhile(identity)
                     if twin is None:
                         connection.execute(files.PUT, file.row())
-            except (sqlite3.Error, ValueError) as error:  # the next commit carries it
+            except files.UNREADABLE as error:  # the next commit carries it
                 _log.debug("a new file waits for the checkpoint: %s", error)
                 self._dirty_files.add(file.key)
             if twin is not None:
@@ -305,7 +305,7 @@ class Registry:
     def _others_acks(self, file: TrackedFile) -> Intervals:
         try:
             found = files.load_spans(self._disk.connection, self.role.other, file.key)
-        except (sqlite3.Error, ValueError):
+        except files.UNREADABLE:
             return file.other
         return found.get(file.key, Intervals())
 
@@ -318,7 +318,7 @@ class Registry:
                 (self.role.other,),
             )
             lists.extend(unpack(packed) for (packed,) in rows)
-        except (sqlite3.Error, ValueError) as error:
+        except files.UNREADABLE as error:
             _log.debug("cannot look at the checkpoint: %s", error)
         return Intervals(
             (span.start, span.end) for spans in lists for span in spans if span.file == key

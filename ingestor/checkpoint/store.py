@@ -244,7 +244,7 @@ class Store(Registry):
                     for entry in load_journal(self._disk.connection, self.role.other)
                     if entry.bodies is None
                 ]
-            except (sqlite3.Error, ValueError) as error:
+            except files.UNREADABLE as error:
                 _log.debug("cannot look at the checkpoint: %s", error)
                 return []
 

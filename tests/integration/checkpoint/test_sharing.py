@@ -168,6 +168,7 @@ def test_the_daemon_shares_a_file_of_which_a_backfill_reads_the_older_part(
         "DROP TABLE spans",
         "INSERT INTO journal VALUES (1, 'backfill', 'w', 1, x'00', NULL, x'00', 0, 0)",
         "DROP TABLE journal",
+        "UPDATE files SET path = 5",
     ],
 )
 def test_rows_of_the_other_role_that_nobody_can_read_leave_what_was_known_of_it(
@@ -183,6 +184,7 @@ def test_rows_of_the_other_role_that_nobody_can_read_leave_what_was_known_of_it(
         shell.execute(damage)
         shell.close()
         assert run.unread(key, 100) == [(60, 100)]
+        assert [file.key for file in run.known()] == [key]
 
 
 def test_a_dead_process_claims_nothing(options, identity, crash) -> None:
