@@ -261,6 +261,23 @@ async def test_whoever_stops_early_leaves_no_process(logs: Callable[[], Logs]) -
     assert not any(process.is_alive() for process in processes)
 
 
+def test_what_the_first_lines_would_wait_for_is_there_before_them() -> None:
+    script = (
+        "import sys\n"
+        "from ingestor.pageviews import PageViewOptions, Rules\n"
+        "from ingestor.scan.worker import warm_up\n"
+        "assert 'numpy' not in sys.modules\n"
+        "warm_up(Rules(PageViewOptions(), ()))\n"
+        "assert 'ingestor.formats.blocks' in sys.modules\n"
+        "before = set(sys.modules)\n"
+        "warm_up(Rules(PageViewOptions(), ()))\n"
+        "assert set(sys.modules) == before\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True
+    )
+
+
 _PARENT = """
 import asyncio, sys
 from ingestor.pageviews import PageViewOptions, Rules
