@@ -17,23 +17,25 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.errors import FormatError
+from ingestor.formats import detect
 from ingestor.model import Chunk
 from ingestor.pageviews import PageViewOptions, Rules, Site
 from ingestor.scan.collector import collect_rarely
 from ingestor.scan.packing import pack
-from ingestor.scan.recipe import Recipe
+from ingestor.scan.scanner import Scanner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ingestor.model import Scanned
-    from ingestor.scan.scanner import Scanner
+    from ingestor.scan.recipe import Recipe
     from ingestor.scan.slots import Slot
 
 _ORDINARY = (
     b'192.0.2.1 - - [31/Jan/2020:12:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "Mozilla/5.0 (X11; '
     b'Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"\n'
 )
+_AFTERWARDS = 1_600_000_000  # Unix seconds: whatever this machine's clock says
 _ENOUGH = 64 * 1024  # bytes: so many lines are looked at all at once
 _SCANNERS = 128  # files whose scanners a process keeps: two bundles' at least
 
@@ -116,9 +118,11 @@ class Worker:
 
 def warm_up(rules: Rules) -> None:
     """Load and make what the first lines of a run would wait for: numpy, expressions, tables."""
-    data = _ORDINARY * (_ENOUGH // len(_ORDINARY))
-    recipe = Recipe("", "auto", None, None, data, data)
-    recipe.scanner(rules, time.time).scan(Chunk(0, 0, len(data), data))
+    line_format = detect([_ORDINARY.rstrip()], latest=_AFTERWARDS).format
+    if line_format is not None:
+        data = _ORDINARY * (_ENOUGH // len(_ORDINARY))
+        scanner = Scanner(line_format, rules, site=None, clock=lambda: _AFTERWARDS)
+        scanner.scan(Chunk(0, 0, len(data), data))
 
 
 _worker: Worker | None = None
