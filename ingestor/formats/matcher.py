@@ -33,7 +33,8 @@ _FRACTION = re.compile(r"%\{(?:begin:|end:)?([mu])sec_frac\}t")
 _OF_HOSTS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.:-_[]%"
 _LOCAL = rb"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d"
 
-
+# Where these separate fields, a word has none of them.
+MARKS = b"|;,"
 # What may follow a time without looking like a part of it.
 PLAIN = frozenset({b"", b" ", b"]", b")", b"|", b"\t", b'"', b";"})
 
@@ -163,7 +164,7 @@ class Matcher:
         """Give a space, and the separators of a segment that such a word has none of."""
         start, end = self._segment(at)
         texts = b"".join(part.text for part in self.parts[start:end] if isinstance(part, Literal))
-        foreign = b"|" if field.meaning.shape is Shape.LIST else b"|;,"
+        foreign = b"|" if field.meaning.shape is Shape.LIST else MARKS
         own = field.meaning.clock.encode("utf-8", "surrogateescape")  # strftime's may have some
         return b" " + bytes(byte for byte in foreign if byte in texts and byte not in own)
 

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ingestor.formats.fields import Field, Literal, Part, Shape
-from ingestor.formats.matcher import PLAIN, field_is_word
+from ingestor.formats.matcher import MARKS, PLAIN, field_is_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -184,7 +184,8 @@ class _Source:
 def _marks(parts: Sequence[Part], separator: bytes) -> list[bytes]:
     """Give what separates fields here beside ``separator``: a word that holds it is no word."""
     texts = b"".join(part.text for part in parts if isinstance(part, Literal))
-    return [mark for mark in (b"|", b";", b",") if mark in texts and mark != separator]
+    marks = [bytes([byte]) for byte in MARKS if byte in texts]
+    return [mark for mark in marks if mark != separator]
 
 
 class _Word:

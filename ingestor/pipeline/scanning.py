@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ingestor.pipeline.pool import AHEAD, BUNDLE, Bundle
 from ingestor.pipeline.scanners import without_lines
 from ingestor.scan.packing import unpack
-from ingestor.scan.worker import Answer, Worker, warm_up
+from ingestor.scan.worker import Answer, Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -81,7 +81,6 @@ class Together:
     def __init__(self, files: Files, pool: Pool, rules: Rules) -> None:
         self._files = files
         self._pool = pool
-        self._rules = rules
         self._worker = Worker(rules)
         self._warm: asyncio.Future[None] | None = None  # done when this process can scan at once
         self._lines = self._page_views = 0  # so far
@@ -94,7 +93,7 @@ class Together:
     async def scanned(self, chunks: Iterator[Chunk]) -> AsyncGenerator[Scanned, None]:
         """Scan all chunks; those of files that no format explains are left out."""
         loop = asyncio.get_running_loop()
-        self._warm = loop.run_in_executor(None, warm_up, self._rules)
+        self._warm = loop.run_in_executor(None, self._worker.warm_up)
         waiting: deque[Bundle] = deque()
         more = True
         while more or waiting:

@@ -83,6 +83,14 @@ class Worker:
         self._scanners: dict[int, Scanner] = {}
         self._unexplained: dict[int, str] = {}
 
+    def warm_up(self) -> None:
+        """Load and make what a run's first lines would wait for: numpy, expressions, tables."""
+        line_format = detect([_ORDINARY.rstrip()], latest=_AFTERWARDS).format
+        if line_format is not None:
+            data = _ORDINARY * (_ENOUGH // len(_ORDINARY))
+            scanner = Scanner(line_format, self._rules, site=None, clock=lambda: _AFTERWARDS)
+            scanner.scan(Chunk(0, 0, len(data), data))
+
     def learn(self, recipes: Mapping[int, Recipe]) -> None:
         """Note what scanners are made from."""
         if len(self._recipes) + len(recipes) > _SCANNERS:  # never in the midst of a bundle's
@@ -116,15 +124,6 @@ class Worker:
         return Answer(packed, changed, about, scanned=scanned)
 
 
-def warm_up(rules: Rules) -> None:
-    """Load and make what the first lines of a run would wait for: numpy, expressions, tables."""
-    line_format = detect([_ORDINARY.rstrip()], latest=_AFTERWARDS).format
-    if line_format is not None:
-        data = _ORDINARY * (_ENOUGH // len(_ORDINARY))
-        scanner = Scanner(line_format, rules, site=None, clock=lambda: _AFTERWARDS)
-        scanner.scan(Chunk(0, 0, len(data), data))
-
-
 _worker: Worker | None = None
 _slots: Sequence[Slot] = ()
 
@@ -135,9 +134,8 @@ def begin(recipe: RulesRecipe, slots: Sequence[Slot]) -> None:
     _slots = slots
     logging.disable()  # the parent says it
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    rules = recipe.rules()
-    warm_up(rules)  # nobody waits for it yet
-    _worker = Worker(rules)
+    _worker = Worker(recipe.rules())
+    _worker.warm_up()  # nobody waits for it yet
     collect_rarely()
 
 

@@ -268,12 +268,12 @@ def test_what_the_first_lines_would_wait_for_is_there_before_them() -> None:
         "logging.basicConfig(level=logging.DEBUG)\n"
         "time.time = lambda: 0.0\n"
         "from ingestor.pageviews import PageViewOptions, Rules\n"
-        "from ingestor.scan.worker import warm_up\n"
+        "from ingestor.scan.worker import Worker\n"
         "assert 'numpy' not in sys.modules\n"
-        "warm_up(Rules(PageViewOptions(), ()))\n"
+        "Worker(Rules(PageViewOptions(), ())).warm_up()\n"
         "assert 'ingestor.formats.blocks' in sys.modules\n"
         "before = set(sys.modules)\n"
-        "warm_up(Rules(PageViewOptions(), ()))\n"
+        "Worker(Rules(PageViewOptions(), ())).warm_up()\n"
         "assert set(sys.modules) == before\n"
     )
     done = subprocess.run(
