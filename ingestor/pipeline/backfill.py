@@ -81,13 +81,12 @@ class _Backfill:
             if self._pool is not None:
                 await stack.enter_async_context(self._pool)
             stopping = stack.enter_context(Stopping(hangup=True))
-            store, committer = None, None
+            committer = None
             if self._job.is_stdin:
                 log.warning("Standard input: no checkpoint is kept; a second run sends it again.")
             else:
-                store = stack.enter_context(Store.open(config.checkpoint, Role.BACKFILL))
-                self._store = store
-                committer = await stack.enter_async_context(Committer(store))
+                self._store = stack.enter_context(Store.open(config.checkpoint, Role.BACKFILL))
+                committer = await stack.enter_async_context(Committer(self._store))
                 log.info("The checkpoint is %s.", config.checkpoint.path)
             questions = Questions(config, self._job)
             forecast = None
@@ -96,8 +95,8 @@ class _Backfill:
                 if forecast is None:
                     self._result.interrupted = True
                     return
-            lines = lines_of(config, self._job, store)
-            ledger = Ledger(counts, store, committer, partial(self._source_name, lines))
+            lines = lines_of(config, self._job, self._store)
+            ledger = Ledger(counts, self._store, committer, partial(self._source_name, lines))
             if config.umami is None:
                 raise ConfigError("umami.url is not set")
             delivery = Delivery(
@@ -115,7 +114,7 @@ class _Backfill:
             stack.push_async_callback(delivery.stop)
             websites = {site.website for site in config.sites}
             ledger.say_in_doubt(websites, looked_up=delivery.looks_up)
-            progress = Progress(config, counts, store)
+            progress = Progress(config, counts, self._store)
             telling = asyncio.create_task(progress.tell())
             stack.callback(telling.cancel)
             reading = self._read(lines, ledger, delivery, progress, forecast)
