@@ -40,6 +40,7 @@ _OWN_WORDS = re.compile(
     rb"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] \d+#\d+: "  # nginx
     rb"|\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:.]+ \d{4}\] \[[\w:]*\] "  # Apache
     rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d: \([\w./-]+\.c[.:]\d+\) "  # lighttpd
+    rb"|\S+:\d+ \[\d\d/[A-Z][a-z]{2}/[\d:.]+\] [^\s{]+: "  # HAProxy, of a connection
     rb"|\[\d\d-[A-Z][a-z]{2}-\d{4} \d\d:\d\d:\d\d[^\]]*\] (?:[A-Z]+: |PHP )"  # PHP
 )
 _ADDRESS = re.compile(

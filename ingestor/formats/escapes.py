@@ -2,7 +2,8 @@ r"""Undo the escapes that servers write.
 
 One function serves nginx's default (``\x22``), Apache's (``\"``, ``\\``, ``\n``, ``\xhh``) and
 nginx's JSON escapes: none of the three writes a sequence that means another thing to one of the
-others, because each of them escapes the backslash itself.
+others, because each of them escapes the backslash itself. So does HAProxy where it is told to by
+the flag E, brackets (``\]``) among them.
 Sources: nginx ``ngx_http_log_module.c`` and its documentation of ``escape=``; Apache
 ``mod_log_config``, section "Security Considerations" and the notes on ``%r`` and ``%i``.
 """
@@ -15,7 +16,7 @@ _ESCAPE = re.compile(
     rb"\\(?:x([0-9A-Fa-f]{2})"
     rb"|u([dD][89abAB][0-9A-Fa-f]{2})\\u([dD][c-fC-F][0-9A-Fa-f]{2})"
     rb"|u([0-9A-Fa-f]{4})"
-    rb"|([\"\\/'ntrbfva]))"
+    rb"|([\"\\/'\]ntrbfva]))"
 )
 _LETTERS = {
     b"n": b"\n",
@@ -28,6 +29,7 @@ _LETTERS = {
 }
 _BYTES = {f"{n:02x}".encode(): bytes([n]) for n in range(256)}
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
+_HASH = re.compile(rb"#([0-9A-F]{2})")
 _PERCENT_SIGN = re.compile(rb"%25(?=[0-9A-Fa-f]{2})")
 
 
@@ -72,6 +74,11 @@ def percent_twice_text(value: bytes) -> str:
 def percent_signs(target: bytes) -> bytes:
     """Undo what CloudFront does to the percent signs of a target, which is encoded already."""
     return _PERCENT_SIGN.sub(b"%", target)
+
+
+def unhashed(value: bytes) -> bytes:
+    """Undo what HAProxy writes of a request and of the headers that it captures."""
+    return _HASH.sub(lambda match: _BYTES[match[1].lower()], value) if b"#" in value else value
 
 
 def _decoded(value: bytes) -> bytes:

@@ -19,6 +19,7 @@ class Shape(StrEnum):
     LIST = "list"  # words joined by ", ", " : " or "; ": upstreams, content types
     TEXT = "text"  # what a client or an application chose: spaces and all
     TIME = "time"  # its clock knows
+    CAPTURE = "capture"  # a header that HAProxy captured: anything but braces, bars and quotes
     TRAILING = "trailing"  # any number of further fields, each after a space
 
 
@@ -56,6 +57,7 @@ class Decoding(StrEnum):
     NONE = ""
     PERCENT = "percent"  # CloudFront: percent-encoded
     PLUS = "plus"  # IIS: spaces became plus signs, also in a path
+    HASH = "hash"  # HAProxy: `#` and two hex digits for what could be mistaken
     HYPHEN = "hyphen"  # nginx's $uri$is_args$args: where no arguments are, a hyphen is behind it
 
 

@@ -2,7 +2,8 @@
 
 Source: HAProxy's configuration manual, "Custom log format". What only HAProxy has is kept unnamed.
 Captured headers (``%hr``) have no names there: written out, ``{$host|$http_user_agent}`` in their
-place tells which is which.
+place tells which is which. HAProxy writes braces and bars in them as ``#7B``, so the log's own keep
+them apart.
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ from __future__ import annotations
 import re
 
 from ingestor.errors import FormatError
+from ingestor.formats.fields import Escape
+from ingestor.formats.nginx import CAPTURED, HAPROXY
 
 # What Apache cannot mean by these letters.
 _OURS = re.compile(r"%(?:\{[+-][^}]*\})?(?:c[ip]|ST|H[MPUQV]|tr[gl]?|h[rs]l?|T[RtaqcwrdDg])\b|%\[")
 _DIRECTIVE = re.compile(r"\s*log-format\s+")
 _CAPTURED = re.compile(r" ?%(?:\{[^}]*\})?h[rs](?: %(?:\{[^}]*\})?h[rs])*(?![a-zA-Z])")
+_WRITTEN_OUT = re.compile(r"\{\$\w+(?:\|\$\w+)*\}")
+_NAME = re.compile(rf"\$(?=[a-z])(?!{HAPROXY})")
 _VARIABLE = re.compile(
     r"%(?:\{(?P<flags>[^}]*)\})?(?:\[(?P<sample>(?:[^\[\]]|\[[^\]]*\])*)\]|(?P<name>[a-zA-Z]+)|(?P<percent>%))"
 )
@@ -45,6 +50,8 @@ _NAMED = {
     "fi": "server_addr",
     "si": "server_addr",
 }
+# Of the request, in which bytes that could be mistaken become `#` and two hex digits.
+_HASHED = frozenset("r HM HP HPO HPOQ HU HQ HV".split())
 # Numbers, times and flags, which HAProxy never quotes.
 _BARE = frozenset(
     "B Ta Tc Td Th Ti Tq Tr TR Tt Tu Tw U ac bc bp bq cp fc fp lc ms pid rc rt sc sp sq "
@@ -79,8 +86,10 @@ def is_haproxy(definition: str) -> bool:
     return _DIRECTIVE.match(definition) is not None or _OURS.search(definition) is not None
 
 
-def haproxy_definition(text: str) -> str:
-    """Write the same with nginx's variables. Raises FormatError for what no line could tell.
+def haproxy_definition(text: str) -> tuple[str, Escape]:
+    """Write the same with nginx's variables, and tell what backslashes mean.
+
+    They mean themselves, but for the flag E. Raises FormatError for what no line could tell.
 
     ``text`` is the string, perhaps with its quotes and the directive, or with backslashes before
     its spaces.
@@ -92,9 +101,13 @@ def haproxy_definition(text: str) -> str:
     text = re.sub(r"\\([ \"'\\])", r"\1", text)
     if re.search(r"%\{[^}]*\+(?:json|cbor)", text):
         raise FormatError("HAProxy's +json and +cbor are not read; log text or the format json")
+    escape = Escape.DEFAULT if re.search(r"%\{[^}]*\+[A-Z]*E", text) else Escape.NONE
     text, everywhere = re.subn(r"%\{\+[QEX,+]*Q[QEX,+]*\}o *", "", text)
+    text = _WRITTEN_OUT.sub(lambda match: _NAME.sub(f"${CAPTURED}", match[0]), text)
+    text = _NAME.sub(f"${HAPROXY}", text)
     text = _CAPTURED.sub("$http_captured", text)
-    return _VARIABLE.sub(lambda match: _variable(match, quoted=bool(everywhere)), text)
+    text = _VARIABLE.sub(lambda match: _variable(match, quoted=bool(everywhere)), text)
+    return text, escape
 
 
 def _variable(match: re.Match[str], *, quoted: bool) -> str:
@@ -103,7 +116,9 @@ def _variable(match: re.Match[str], *, quoted: bool) -> str:
     if match["name"] == "o":  # sets flags alone
         return ""
     name = _told_by(match["sample"]) if match["sample"] else _NAMED.get(match["name"])
-    variable = f"${{{name or f'haproxy_{match.start()}'}}}"
+    if match["name"] in _HASHED:
+        name = f"{HAPROXY}{name}"
+    variable = f"${{{name or f'{HAPROXY}{match.start()}'}}}"
     flags = match["flags"] or ""
     if match["name"] in _BARE:
         return variable

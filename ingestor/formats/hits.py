@@ -6,7 +6,7 @@ exact matcher give the same columns for the same line, so both lead to the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ingestor.formats.clocks import EARLIEST, Clock
 from ingestor.formats.escapes import (
@@ -17,6 +17,7 @@ from ingestor.formats.escapes import (
     plus_text,
     text,
     unescape,
+    unhashed,
 )
 from ingestor.formats.fields import Decoding, Role
 from ingestor.formats.request import RequestLine, is_method, is_target, request_line
@@ -111,7 +112,33 @@ def builder(
             return Malformed.NO_MATCH
         return Hit(time, address, *request, status, *rest_of(values))
 
-    return build
+    hashed = [columns[role] for role, each in (decodings or {}).items() if each is Decoding.HASH]
+    return _unhashing(build, hashed, _cut_of(columns, hashed)) if hashed else build
+
+
+def _unhashing(build: Build, hashed: Collection[int], is_cut: Callable[[Columns], bool]) -> Build:
+    """Let HAProxy's escapes be undone in these columns first."""
+
+    def build_unhashed(values: Columns, latest: int) -> Hit | Malformed:
+        if is_cut(values):
+            return Malformed.REQUEST
+        sent = [unhashed(value) if at in hashed else value for at, value in enumerate(values)]
+        return build(sent, latest)
+
+    return build_unhashed
+
+
+def _cut_of(columns: Mapping[str, int], hashed: Collection[int]) -> Callable[[Columns], bool]:
+    """Tell whether HAProxy cut a request, at 1,024 bytes by default: what is left ends nowhere.
+
+    It knows the protocol of every other one, and takes the oldest for what it no longer sees.
+    """
+    request_at, protocol_at = columns.get(Role.REQUEST), columns.get(Role.PROTOCOL)
+    if request_at is not None and request_at in hashed:
+        return lambda values: b" HTTP/" not in values[request_at]
+    if protocol_at is not None and protocol_at in hashed:
+        return lambda values: values[protocol_at] == b"HTTP/0.9"
+    return lambda _: False
 
 
 def _as_is(value: bytes) -> bytes:

@@ -20,6 +20,7 @@ _LOCAL = re.compile(rb"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d( [+-]\d{4})?")
 _ISO = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 _EPOCH = re.compile(rb"[1-9]\d{9}(\.\d{1,12})?")
 _REQUEST = (Role.REQUEST, Role.METHOD, Role.TARGET, Role.PATH, Role.PROTOCOL)
+_WIDE = {Shape.TEXT, Shape.TIME, Shape.TRAILING, Shape.CAPTURE}
 _FIRST = 0x2D  # "-": the lowest byte of a word
 
 
@@ -141,7 +142,7 @@ def _piece(parts: Sequence[Part], at: int, field: Field, role: Role) -> Piece | 
     if role is Role.NONE and (shape is Shape.TEXT or field.meaning.unused):
         return b"-"  # a user's name, say: mostly nothing, and then anything
     beside = not after and at + 1 < len(parts)  # another value, without anything in between
-    if beside or role in _REQUEST or shape in {Shape.TEXT, Shape.TIME, Shape.TRAILING}:
+    if beside or role in _REQUEST or shape in _WIDE:
         return None
     stop = after[0] if after and after[0] >= _FIRST else 0
     return Value(Reach.WORD, role, stop=stop, filled=role is Role.ADDRESS)

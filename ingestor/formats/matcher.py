@@ -101,6 +101,8 @@ class Matcher:
     # ── one field ─────────────────────────────────────────────────────────────────────────────
 
     def _field(self, at: int, field: Field) -> bytes:
+        if field.meaning.shape is Shape.CAPTURE:
+            return self._run(b"{|}")
         pattern = self._counted(at, field) + self._value(at, field)
         if _USER.fullmatch(field.text) is None or self._alone(at):
             return pattern
@@ -375,6 +377,7 @@ class Matcher:
             index
             for index in range(start, end)
             if index != at and isinstance(part := self.parts[index], Field) and part.meaning.sent
+            if part.meaning.shape is not Shape.CAPTURE  # HAProxy keeps apart what it captures
         ]
 
     def _separators(self, at: int) -> bytes:

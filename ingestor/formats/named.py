@@ -18,7 +18,7 @@ from ingestor.formats.adaptive import is_addressed
 from ingestor.formats.apache import apache_parts
 from ingestor.formats.compiler import TextFormat
 from ingestor.formats.containers import Contained
-from ingestor.formats.fields import Escape
+from ingestor.formats.fields import Decoding, Escape, Field
 from ingestor.formats.haproxy import haproxy_definition, is_haproxy
 from ingestor.formats.json import JsonFormat
 from ingestor.formats.json_sources import template
@@ -31,6 +31,7 @@ from ingestor.model import Hit
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from ingestor.formats.fields import Part
     from ingestor.formats.format import Format
 
 _AROUND = {kind.kind: kind for kind in (Prefixed, Contained)}
@@ -68,9 +69,11 @@ def format_named(text: str, *, timezone: tzinfo | None = None) -> Format:
     if _NAME.fullmatch(text):
         return _preset(text, timezone)
     if is_haproxy(text):
-        return compile_format(haproxy_definition(text), timezone=timezone)
-    definition, escape = pasted(text)
-    return compile_format(definition, timezone=timezone, escape=escape)
+        definition, backslash = haproxy_definition(text)
+        escape = None if _is_json(definition) else backslash
+        return compile_format(definition, timezone=timezone, escape=escape)
+    definition, told = pasted(text)
+    return compile_format(definition, timezone=timezone, escape=told)
 
 
 def word_in_front(line_format: Format, line: bytes, latest: int) -> str:
@@ -113,9 +116,8 @@ def compile_format(
             f"{definition!r} is neither a preset's name nor a definition with $variables (nginx) "
             f"or %directives (Apache)"
         )
-    return TextFormat(
-        definition, parts, name=name, escape=Escape(escape or Escape.DEFAULT), zone=timezone
-    )
+    default = Escape.NONE if any(map(_is_hashed, parts)) else Escape.DEFAULT
+    return TextFormat(definition, parts, name=name, escape=Escape(escape or default), zone=timezone)
 
 
 def _preset(name: str, timezone: tzinfo | None) -> Format:
@@ -126,6 +128,10 @@ def _preset(name: str, timezone: tzinfo | None) -> Format:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise FormatError(f"no format is called {name!r}{hint} (known: auto, {', '.join(PRESETS)})")
     return compile_format(preset.template, name=preset.name, timezone=timezone)
+
+
+def _is_hashed(part: Part) -> bool:
+    return isinstance(part, Field) and part.meaning.decoding is Decoding.HASH
 
 
 def _is_json(definition: str) -> bool:

@@ -6,6 +6,7 @@ Source of the variables: the nginx documentation, "Alphabetical index of variabl
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from ingestor.errors import FormatError
 from ingestor.formats.fields import (
@@ -40,6 +41,10 @@ from ingestor.formats.fields import (
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z0-9_]+)\}|([A-Za-z0-9_]+))")
 _FREE_TEXT = ("sent_http_", "upstream_http_", "geoip")
 _SENT_TEXT = ("cookie_", "arg_")
+# Ours, before a name: as HAProxy writes it, and as a header between the braces of its captures.
+HAPROXY = "haproxy_"
+_CAPTURED = "captured_"
+CAPTURED = f"{HAPROXY}{_CAPTURED}"
 
 VARIABLES: dict[str, Meaning] = {
     "remote_addr": address(0),
@@ -111,6 +116,8 @@ def _literal(text: str, place: int) -> Literal:
 def meaning_of(name: str) -> Meaning:
     """Tell what a variable means; an unknown one is kept as an unnamed field."""
     name = name.lower()
+    if name.startswith(HAPROXY):
+        return _of_haproxy(name.removeprefix(HAPROXY))
     known = VARIABLES.get(name)
     if known is not None:
         return known
@@ -121,6 +128,12 @@ def meaning_of(name: str) -> Meaning:
     if name.startswith(_FREE_TEXT):
         return FREE_TEXT
     return UPSTREAM if name.startswith("upstream_") else UNNAMED
+
+
+def _of_haproxy(name: str) -> Meaning:
+    captured = name.startswith(_CAPTURED)
+    meaning = replace(meaning_of(name.removeprefix(_CAPTURED)), decoding=Decoding.HASH)
+    return replace(meaning, shape=Shape.CAPTURE) if captured else meaning
 
 
 def _queries(parts: list[Part]) -> list[Part]:

@@ -1,11 +1,12 @@
 """Formats by name, as data: who writes them, the definition, and a line of each.
 
 A definition is written in the server's own language, the same that stands in its configuration:
-nginx (``$…``), Apache (``%…``), JSON with nginx variables, or W3C's ``#Fields:``. Five variables
+nginx (``$…``), Apache (``%…``), JSON with nginx variables, or W3C's ``#Fields:``. Some variables
 are ours: ``$trailing_fields`` (any further fields), ``$any_time`` (a time of any kind),
 ``$any_target`` (a target, or only its path, and the query elsewhere),
-``$bare_time`` (a local time without its zone) and ``$handled_request`` (Caddy's words for a
-request that was handled; a line with others is no request).
+``$bare_time`` (a local time without its zone), ``$handled_request`` (Caddy's words for a
+request that was handled; a line with others is no request) and those that begin with ``$haproxy_``
+(what stands behind that, with HAProxy's escapes).
 """
 
 from __future__ import annotations
@@ -45,6 +46,12 @@ _APACHE_COMMON = '%h %l %u %t "%r" %>s %b'
 _APACHE_COMBINED = f'{_APACHE_COMMON} "%{{Referer}}i" "%{{User-Agent}}i"'
 _TRAILING = f"{_NGINX_COMBINED}$trailing_fields".replace(" - ", " $ident ")
 _NPM_SAMPLE = '- GET https www.example.com "/pricing" [Client 192.0.2.10] [Length 5316] [Gzip 3.12]'
+
+_HAPROXY = (
+    "$remote_addr:$remote_port [$bare_time] $frontend_name $backend/$server_name_used $timers "
+    "$status $bytes_read $captured_request_cookie $captured_response_cookie "
+    '$termination_state $connections $queues$http_captured "$haproxy_request"'
+)
 
 # In the order of preference where two explain a file alike.
 _PRESETS = (
@@ -182,11 +189,17 @@ _PRESETS = (
     Preset(
         "haproxy",
         "HAProxy's `option httplog`; needs `timezone`",
-        "$remote_addr:$remote_port [$bare_time] $frontend_name $backend/$server_name_used $timers "
-        "$status $bytes_read $captured_request_cookie $captured_response_cookie "
-        '$termination_state $connections $queues$http_captured "$request"',
+        _HAPROXY,
         "192.0.2.10:33317 [22/Nov/2026:10:11:12.655] http-in static/srv1 10/0/30/69/109 200 2750 "
         '- - ---- 1/1/1/1/0 0/0 {www.example.com} {} "GET /pricing HTTP/1.1"',
+    ),
+    Preset(
+        "haproxy_https",
+        "HAProxy's `option httpslog`; needs `timezone`",
+        f"{_HAPROXY} $errors $tls",
+        "192.0.2.10:33317 [22/Nov/2026:10:11:12.655] https-in~ static/srv1 10/0/30/69/109 200 2750 "
+        '- - ---- 1/1/1/1/0 0/0 {www.example.com} {} "GET https://www.example.com/pricing '
+        'HTTP/2.0" 0/0000000000000000/0/0/0 www.example.com/TLSv1.3/TLS_AES_256_GCM_SHA384',
     ),
     Preset(
         "envoy",
@@ -311,6 +324,7 @@ _ALIASES = {
     "npm": "nginx_proxy_manager",
     "haproxy_http": "haproxy",
     "httplog": "haproxy",
+    "httpslog": "haproxy_https",
     "caddy_json": "caddy",
     "caddy_clf": "common",
     "traefik_json": "traefik",

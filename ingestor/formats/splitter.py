@@ -239,7 +239,7 @@ def _append(word: _Word, text: bytes) -> None:
 def _width(field: Field, separator: bytes) -> int:
     """Give the number of words a field takes on an ordinary line."""
     shape, kind = field.meaning.shape, field.meaning.clock
-    if shape is Shape.TRAILING:
+    if shape in {Shape.TRAILING, Shape.CAPTURE}:
         raise _NotSimpleError
     if shape is Shape.TIME:
         if kind.startswith("strftime:") and not field_is_word(field):

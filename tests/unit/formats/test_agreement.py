@@ -90,7 +90,8 @@ TEXT_PRESETS = [
     for name, preset in PRESETS.items()
     if isinstance(format_named(name, timezone=BERLIN), TextFormat)
     and "trailing" not in name
-    and name not in {"haproxy", "haproxy_http", "httplog", "aws_alb", "alb"}
+    and not name.startswith(("haproxy", "http"))
+    and name not in {"aws_alb", "alb"}
 ]
 
 

@@ -32,6 +32,7 @@ LOOKALIKES = {
     "npm": "nginx_proxy_manager",
     "haproxy_http": "haproxy",
     "httplog": "haproxy",
+    "httpslog": "haproxy_https",
     "caddy_json": "caddy",
     "caddy_clf": "common",
     "traefik_json": "traefik",
@@ -39,6 +40,7 @@ LOOKALIKES = {
     "alb": "aws_alb",
     "iis": "w3c",
 }  # without a header, nobody can tell IIS from others
+HAPROXY = {"haproxy", "haproxy_https"}  # their times need a zone
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -52,7 +54,7 @@ def test_one_line_is_enough_to_find_its_format(name: str) -> None:
     assert isinstance(found.format.parse(line, LATEST), Hit)
 
 
-@pytest.mark.parametrize("name", sorted(set(PRESETS) - set(LOOKALIKES) - {"haproxy"}))
+@pytest.mark.parametrize("name", sorted(set(PRESETS) - set(LOOKALIKES) - HAPROXY))
 def test_each_sample_file_is_found_to_be_what_it_is_called(
     name: str, sample: Callable[[str], list[bytes]]
 ) -> None:
@@ -203,6 +205,7 @@ ERRORS = (
     b"[Thu Oct 13 12:24:49.880562 2022] [auth_basic:error] [pid 10:tid 140] [client 192.0.2.1] x",
     b"[Wed Oct 11 14:32:52 2000] [error] [client 127.0.0.1] client denied: /export/home",
     b"2026-11-22 10:11:12: (server.c.1939) server started (lighttpd/1.4.69)",
+    b"127.0.0.1:38940 [29/Nov/2026:15:26:23.220] https/1: SSL handshake failure",
     b"[22-Nov-2026 10:11:12] NOTICE: fpm is running, pid 1",
     b"[22-Nov-2026 10:11:12 UTC] PHP Warning:  Undefined variable $x in /srv/x.php on line 3",
 )

@@ -64,12 +64,14 @@ def test_every_sample_is_tested_and_every_preset_of_its_own_has_one(root: Path) 
         for name in files
         if name.removesuffix(".log") in PRESETS
     }
-    # HAProxy's times need a zone, so its sample stands only among the presets; the others are
+    # HAProxy's times need a zone, so its samples stand only among the presets; the others are
     # written like a preset that has one.
     assert {n for n, p in PRESETS.items() if p.template not in templates} == {
         "haproxy",
         "haproxy_http",
+        "haproxy_https",
         "httplog",
+        "httpslog",
         "plesk",
         "cpanel",
         "ispconfig",
