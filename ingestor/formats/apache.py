@@ -1,18 +1,20 @@
 """An Apache ``LogFormat`` string becomes the parts of a format.
 
 Source: the Apache documentation of ``mod_log_config`` ("Custom Log Formats"), ``mod_logio``,
-``mod_ssl`` and ``mod_remoteip``.
+``mod_ssl`` and ``mod_remoteip``. lighttpd's ``accesslog.format`` is written likewise.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from ingestor.errors import FormatError
 from ingestor.formats.fields import (
     FREE_TEXT,
     IDENT,
     METHOD,
+    PART_OF_TARGET,
     PATH,
     PROTOCOL,
     QUERY,
@@ -96,7 +98,21 @@ def apache_parts(definition: str) -> list[Part]:
         at = match.end()
     if not any(isinstance(part, Field) for part in parts):
         raise FormatError(f"no %directive stands in {definition!r}")
-    return parts
+    return _lighttpds(parts)
+
+
+def _lighttpds(parts: list[Part]) -> list[Part]:
+    """Take a path as it was sent where a question mark stands before the query.
+
+    Only lighttpd's ``%q`` has none, and only Apache's ``%U`` is decoded.
+    """
+    told = list(parts)
+    for at, three in enumerate(zip(parts, parts[1:], parts[2:], strict=False)):
+        match three:
+            case Field(meaning=meaning), Literal(text=b"?"), Field(meaning=query):
+                if (meaning, query) == (PATH, QUERY):
+                    told[at] = replace(three[0], meaning=PART_OF_TARGET)
+    return told
 
 
 def _literal(text: str, place: int) -> Literal:

@@ -213,6 +213,8 @@ class Matcher:
             return more + self._anchored(at, after)
         if field.meaning.role is Role.NONE or after[0] not in natural:
             separators = self._separators(at)
+            if field.meaning.role is Role.QUERY and self._literal(at - 1)[-1:] == b"?":
+                separators = separators.replace(b"?", b"")  # a query may have more of them
             return _or_hyphen(self._until(after, separators), separators, after)
         for other in others:
             self._check_apart(at, other, after)

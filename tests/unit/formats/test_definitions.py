@@ -220,8 +220,8 @@ def test_a_target_is_put_together_from_its_parts() -> None:
         f"{time} 192.0.2.1 GET /a - 200",
     )
     assert without.target == "/a"
-    joined = hit("$time_iso8601 $remote_addr $uri?$args $status", f"{time} 192.0.2.1 /a?b 200")
-    assert (joined.target, joined.method) == ("/a?b", "GET")
+    joined = hit("$time_iso8601 $remote_addr $uri?$args $status", f"{time} 192.0.2.1 /a?b?c 200")
+    assert (joined.target, joined.method) == ("/a?b?c", "GET")
     whole = hit(
         '$time_iso8601 $remote_addr "$scheme://$host$request_uri" $status',
         f'{time} 192.0.2.1 "https://example.com/a?b" 200',
@@ -257,6 +257,19 @@ def test_the_hyphen_that_nginx_writes_for_no_arguments_is_no_part_of_the_path(
     assert hit(apart, f'{start} "/a" "?b" 200').target == "/a?b"
     refused = compile_format('$remote_addr [$time_local] "$uri$is_args$args" $status')
     assert refused.parse(f'{start} "--" 400'.encode(), LATEST) is Malformed.REQUEST
+
+
+@pytest.mark.parametrize(
+    ("written", "target"),
+    [("/caf%C3%A9?a=%20b", "/caf%C3%A9?a=%20b"), ("/caf%C3%A9?", "/caf%C3%A9"), ("/?a?b", "/?a?b")],
+)
+def test_lighttpds_path_is_as_it_was_sent(written: str, target: str) -> None:
+    """It is not decoded as Apache's is; the query has no question mark of its own."""
+    for definition in ('%h %t "%m %U?%q %H" %s', '%h %t %m "%U?%q" %H %s', "%h %t %m %U?%q %H %s"):
+        line = definition.replace("%m %U?%q %H", f"GET {written} HTTP/1.1")
+        line = line.replace('%m "%U?%q" %H', f'GET "{written}" HTTP/1.1').replace("%s", "200")
+        line = line.replace("%h", "192.0.2.1").replace("%t", f"[{TIME}]")
+        assert hit(definition, line).target == target
 
 
 def test_a_decoded_path_is_told_from_its_query() -> None:
