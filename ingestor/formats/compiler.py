@@ -85,7 +85,7 @@ class TextFormat(Format):
         self._time_of = vars(self)["time_of"] = time_reader(columns, clock)
         fast = None if self._matcher.counts else splitter(parts, captured, escaped=escaped)
         self.parts, self.captured = tuple(parts), tuple(captured)
-        self._captures = any(field.meaning.shape is Shape.CAPTURE for field in captured)
+        self._of_haproxy = any(field.meaning.decoding is Decoding.HASH for field in captured)
         purposes = sum(map(_tells_purpose, captured))
         self.is_plain = purposes < 2 and all(  # noqa: PLR2004 - "several"
             field.meaning.decoding is Decoding.NONE for field in captured
@@ -123,7 +123,7 @@ class TextFormat(Format):
 
     def _lacks_captures(self, line: bytes) -> bool:
         """Tell whether HAProxy found no request: then it writes none of the headers either."""
-        return self._captures and b'"<BADREQ>"' in line
+        return self._of_haproxy and b'"<BADREQ>"' in line
 
     def split(self, line: bytes) -> Columns | None:
         """Give the raw columns by the matcher, where no splitter could be made; None: escapes."""

@@ -18,6 +18,7 @@ from ingestor.formats.nginx import CAPTURED, HAPROXY
 _OURS = re.compile(r"%(?:\{[+-][^}]*\})?(?:c[ip]|ST|H[MPUQV]|tr[gl]?|h[rs]l?|T[RtaqcwrdDg])\b|%\[")
 _DIRECTIVE = re.compile(r"\s*log-format\s+")
 _CAPTURED = re.compile(r" ?%(?:\{[^}]*\})?h[rs](?: %(?:\{[^}]*\})?h[rs])*(?![a-zA-Z])")
+_LISTED = re.compile(r"(?: %(?:\{[^}]*\})?h[rs]l)+\Z")
 _WRITTEN_OUT = re.compile(r"\{\$\w+(?:\|\$\w+)*\}")
 _NAME = re.compile(rf"\$(?=[a-z])(?!{HAPROXY})")
 _VARIABLE = re.compile(
@@ -103,6 +104,8 @@ def haproxy_definition(text: str) -> tuple[str, Escape]:
         raise FormatError("HAProxy's +json and +cbor are not read; log text or the format json")
     escape = Escape.DEFAULT if re.search(r"%\{[^}]*\+[A-Z]*E", text) else Escape.NONE
     text, everywhere = re.subn(r"%\{\+[QEX,+]*Q[QEX,+]*\}o *", "", text)
+    if everywhere:
+        text = _LISTED.sub("$trailing_fields", text)
     text = _WRITTEN_OUT.sub(lambda match: _NAME.sub(f"${CAPTURED}", match[0]), text)
     text = _NAME.sub(f"${HAPROXY}", text)
     text = _CAPTURED.sub("$http_captured", text)

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 
 from ingestor.errors import FormatError
 from ingestor.formats.clocks import strftime_pattern
-from ingestor.formats.fields import URL_CHARACTERS, Escape, Field, Literal, Part, Role, Shape
+from ingestor.formats.fields import (
+    URL_CHARACTERS,
+    Decoding,
+    Escape,
+    Field,
+    Literal,
+    Part,
+    Role,
+    Shape,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +37,7 @@ _TRAILING = (
     rb'(?! \d{3} (?:\d+|-) ")(?!.*" \d{3} (?:\d+|-) ")'
     rb'(?=(?P<atom>(?: (?:[^ "]*+"[^"\\]*+(?:\\.[^"\\]*+)*"|[^ "]++))+))(?P=atom)'
 )
+_LISTED = rb'(?: "[^"]*+")* ?'  # what HAProxy captured, in quotes; where it has none, a space
 _USER = re.compile(r"%[<>]?u")  # of an empty name, Apache writes two quotes
 _FRACTION = re.compile(r"%\{(?:begin:|end:)?([mu])sec_frac\}t")
 _OF_HOSTS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.:-_[]%"
@@ -111,7 +121,7 @@ class Matcher:
     def _value(self, at: int, field: Field) -> bytes:
         shape = field.meaning.shape
         if shape is Shape.TRAILING:
-            return _TRAILING
+            return _LISTED if field.meaning.decoding is Decoding.HASH else _TRAILING
         after = self._literal(at + 1)
         if not after and at + 1 < len(self.parts):
             return self._adjacent(at, field)

@@ -119,18 +119,26 @@ def test_quotes_for_all_that_follows_are_understood() -> None:
 
 
 def test_numbers_and_times_are_never_quoted() -> None:
-    """HAProxy's own definition of `option httplog clf`."""
+    """HAProxy's own definition of `option httplog clf`, whose captures may be none or several."""
     definition = (
         r"%{+Q}o\ %{-Q}ci\ -\ -\ [%trg]\ %r\ %ST\ %B\ \"\"\ \"\"\ %cp\ %ms\ %ft\ %b\ %s\ "
         r"%TR\ %Tw\ %Tc\ %Tr\ %Ta\ %tsc\ %ac\ %fc\ %bc\ %sc\ %rc\ %sq\ %bq\ %CC\ %CS\ %hrl\ %hsl"
     )
-    line = (
-        b'192.0.2.10 - - [22/Nov/2026:09:11:12 +0000] "GET /pricing HTTP/1.1" 200 2750 "" "" '
-        b'33317 655 "http-in" "static" "srv1" 10 0 30 69 109 ---- 1 1 1 1 0 0 0 "-" "-" '
+    named = definition.replace("%hrl", r"\"$host\"\ \"$http_user_agent\"")
+    front = (
+        '192.0.2.10 - - [22/Nov/2026:09:11:12 +0000] "GET /pricing HTTP/1.1" 200 2750 "" "" '
+        '33317 655 "http-in" "static" "srv1" 10 0 30 69 109 ---- 1 1 1 1 0 0 0 '
     )
-    hit = format_named(definition).parse(line + b'"www.example.com" "x"', LATEST)
-    assert isinstance(hit, Hit), hit
-    assert (hit.time, hit.target, hit.status) == (TIME, "/pricing", 200)
+    for rest in ('"" "" ', '"-" "-" "www.example.com" ', f'"" "" "www.example.com" "{AGENT}" "x"'):
+        hit = format_named(definition).parse((front + rest).encode(), LATEST)
+        assert isinstance(hit, Hit), hit
+        assert (hit.time, hit.target, hit.status) == (TIME, "/pricing", 200)
+    for rest in ('"" "" "a.example" "M #225#22" ', '"" "" "a.example" "M #225#22" "text/html"'):
+        hit = format_named(named).parse((front + rest).encode(), LATEST)
+        assert isinstance(hit, Hit), hit
+        assert (hit.host, hit.user_agent) == ("a.example", 'M "5"')
+    none = front.replace("GET /pricing HTTP/1.1", "<BADREQ>") + '"" "" '
+    assert format_named(named).parse(none.encode(), LATEST) is Malformed.REQUEST
 
 
 def test_captured_headers_are_named_by_writing_them_out() -> None:
