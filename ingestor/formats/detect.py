@@ -34,6 +34,7 @@ ENOUGH = 0.95  # the share of lines that a format must explain
 _PLAUSIBLE = 0.8  # … and of its hits that must look right: visitors may write nonsense
 _SHORT = 20  # lines: one of fewer is more than a twentieth
 _MAJORITY = 0.75  # of so few lines, where nothing explains the others
+_OWN_ADDRESSES = 8  # that requests may name as their host
 _SHOWN = 160  # characters of a line in an explanation
 # A server's own words, which stand in an access log by mistake and are no other format of one.
 _OWN_WORDS = re.compile(
@@ -206,10 +207,19 @@ def _score(each: Format, place: int, sample: Sequence[bytes], latest: int) -> _S
         place,
         explained,
         len(hits),
-        plausible=sum(map(is_plausible, hits)),
+        plausible=0 if _are_visitors_hosts(hits) else sum(map(is_plausible, hits)),
         addressed=sum(map(is_addressed, hits)),
         doubted=sum(hit.host is not None and not _is_surely_host(hit.host) for hit in hits),
     )
+
+
+def _are_visitors_hosts(hits: Sequence[Hit]) -> bool:
+    """Tell whether X-Forwarded-For stands where the host should, and so the proxies as visitors.
+
+    A server has few addresses, and more visitors than that.
+    """
+    hosts = {hit.host for hit in hits if hit.host and is_address(hit.host)}
+    return len(hosts) > max(_OWN_ADDRESSES, len({hit.address for hit in hits}))
 
 
 def _is_surely_host(text: str) -> bool:

@@ -230,6 +230,19 @@ def test_a_name_where_lighttpd_has_the_vhost_is_not_taken_for_one(name: str) -> 
     assert found.format.name == "combined"
 
 
+def test_a_proxy_is_not_taken_for_its_visitors() -> None:
+    """lighttpd with X-Forwarded-For in front, which requests that came past the proxy lack."""
+    tail = PRESETS["common"].sample.partition(" - - ")[2]
+    lines = [f"198.51.100.{at} 10.0.0.{at % 2} www.example.com - {tail}" for at in range(50)]
+    lines[::5] = [f"- 10.0.0.3 www.example.com - {tail}"] * 10
+    found = detect([line.encode() for line in lines], latest=LATEST)
+    assert found.format is None
+    # An address as the host is none of a proxy's: whoever scans for servers sends it.
+    lines = [f"203.0.113.{at % 4} 192.0.2.{at} - - {tail}" for at in range(50)]
+    found = detect([line.encode() for line in lines], latest=LATEST)
+    assert found.format is not None, found.explanation
+
+
 @pytest.mark.parametrize("error", ERRORS)
 def test_an_error_log_with_some_requests_in_it_is_held(error: bytes) -> None:
     good = PRESETS["combined"].sample.encode()
