@@ -216,10 +216,11 @@ def _score(each: Format, place: int, sample: Sequence[bytes], latest: int) -> _S
 def _are_visitors_hosts(hits: Sequence[Hit]) -> bool:
     """Tell whether X-Forwarded-For stands where the host should, and so the proxies as visitors.
 
-    A server has few addresses, and more visitors than that.
+    A server has few addresses, and more visitors than that. Scanners may ask for any host.
     """
-    hosts = {hit.host for hit in hits if hit.host and is_address(hit.host)}
-    return len(hosts) > max(_OWN_ADDRESSES, len({hit.address for hit in hits}))
+    hosts = [hit.host for hit in hits if hit.host and is_address(hit.host)]
+    few = max(_OWN_ADDRESSES, len({hit.address for hit in hits}))
+    return len(hosts) * 2 > len(hits) and len(set(hosts)) > few
 
 
 def _is_surely_host(text: str) -> bool:
