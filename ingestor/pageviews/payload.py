@@ -40,6 +40,8 @@ _UNSAFE = {
 _REFERRER_SCHEME = re.compile(r"(?:https?|android-app)://[^/?#\\]", re.IGNORECASE)
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # C1 as well: terminals obey U+009B
+# Escapes that JavaScript's decodeURI, and so Umami, leaves as they are: of ;/?:@&=+$,#
+_RESERVED = re.compile("%(2[346BCF]|3[ABDF]|40)", re.IGNORECASE)
 _ENCODED_NUL = re.compile(r"%00|\0")
 
 
@@ -183,7 +185,7 @@ def encoded(text: str) -> str:
 
 def shortened_path(path: str) -> str:
     """A percent-encoded path, cut where Umami would cut it after decoding."""
-    raw = unquote_to_bytes(path)
+    raw = unquote_to_bytes(_RESERVED.sub(r"%25\1", path))
     try:
         decoded = raw.decode("utf-8")
     except UnicodeDecodeError:  # Umami then keeps it as sent
@@ -191,10 +193,7 @@ def shortened_path(path: str) -> str:
     cut = shortened(decoded, MAX_PATH)
     if cut == decoded:
         return path
-    quoted = quote(cut, safe="/~.!$&'()*+,;=:@-_")
-    if quoted.startswith("//") and not path.startswith("//"):
-        return "/%2F" + quoted[2:]  # or its first segment would be taken for a host
-    return quoted
+    return quote(cut, safe="/~.!$&'()*+,;=:@-_")
 
 
 def plain_text(text: str) -> str:
