@@ -37,6 +37,8 @@ _UNSAFE = {
     ord(character): f"%{ord(character):02X}"
     for character in (*map(chr, range(0x21)), *"\x7f#\\\"'<>`")
 }
+# Browsers send a grave accent in a query as it is.
+_UNSAFE_IN_QUERY = {code: text for code, text in _UNSAFE.items() if code != ord("`")}
 _REFERRER_SCHEME = re.compile(r"(?:https?|android-app)://[^/?#\\]", re.IGNORECASE)
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # C1 as well: terminals obey U+009B
@@ -105,7 +107,7 @@ class Shaper:
 
     def _query(self, query: str) -> str:
         if _ORDINARY_QUERY.fullmatch(query) is None:
-            query = encoded(readable(query))
+            query = readable(query).translate(_UNSAFE_IN_QUERY)
         return self._queries.clean(query)
 
     def _referrer(self, logged: str) -> Referrer:

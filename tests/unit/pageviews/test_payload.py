@@ -133,6 +133,7 @@ def test_a_time_that_umami_takes_for_now_or_refuses_is_unstorable(
         ("x=%00", "x=%00"),
         ("q=caf\u00e9", "q=caf\u00e9"),
         ('q="a b"', "q=%22a%20b%22"),
+        ("q={a}|b^c`d", "q={a}|b^c`d"),
         ("a=1#frag", "a=1%23frag"),
         ("utm_source=a%00b", "utm_source=ab"),
         ("gclid=a\0b", "gclid=ab"),
