@@ -26,7 +26,8 @@ def is_subresource(hit: Hit) -> bool:
     """Whether the browser says that the answer is no page: it goes into one, or to its script.
 
     Of what scripts fetch, pages are those that ask for XHTML as browsers do: Turbo shows them to
-    people. A service worker's fetch for a page has the mode of what it stands for.
+    people. So does ``<link rel=prefetch>``, in a mode of its own. A service worker's fetch for a
+    page has the mode of what it stands for.
     """
     dest = (hit.fetch_dest or "").lower()
     if dest in _PARTS:
@@ -34,4 +35,5 @@ def is_subresource(hit: Hit) -> bool:
     told = hit.fetch_mode or hit.accept  # else a script's fetch may be for a page as well
     by_script = dest == "empty" and bool(told)
     by_script = by_script or (hit.requested_with or "").lower() == "xmlhttprequest"
-    return by_script and hit.fetch_mode != "navigate" and _XHTML not in (hit.accept or "")
+    may_show = _XHTML in (hit.accept or "") and hit.fetch_mode != "no-cors"
+    return by_script and hit.fetch_mode != "navigate" and not may_show

@@ -250,6 +250,15 @@ SUBRESOURCES = [
     # Turbo puts pages together from what it fetches; people look at them
     ({"fetch_dest": "empty", "accept": "text/html, application/xhtml+xml"}, False),
     ({"fetch_dest": "image", "accept": "text/html,application/xhtml+xml"}, True),
+    # <link rel=prefetch>
+    (
+        {
+            "fetch_dest": "empty",
+            "fetch_mode": "no-cors",
+            "accept": "text/html,application/xhtml+xml",
+        },
+        True,
+    ),
     ({"fetch_dest": "document", "fetch_mode": "navigate"}, False),
     ({"fetch_dest": "iframe"}, False),
     ({"fetch_dest": "-"}, False),
