@@ -14,8 +14,10 @@ import pytest
 from parts import ROOT, WEBSITE, Command, SandboxProcess
 
 from ingestor.cli import main
-from ingestor.model import Malformed, Reason
+from ingestor.formats import detect, format_named
+from ingestor.model import Hit, Malformed, Reason
 
+LATEST = 2_000_000_000
 README = (ROOT / "README.md").read_text()
 DOCS = {path: path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
 
@@ -143,3 +145,30 @@ def test_the_readme_shows_what_the_demo_prints(
         "filtered": f"{sum(counts['filtered'].values()):,}",
         "accepted": f"{counts['accepted']:,}",
     }
+
+
+def test_the_format_that_tells_all_is_read_as_pasted_and_by_auto() -> None:
+    block = re.search(r"```nginx\n(.*?)```", DOCS[ROOT / "docs" / "formats.md"], re.DOTALL)
+    assert block is not None
+    values = {
+        "time_iso8601": "2026-11-22T10:11:12+01:00",
+        "remote_addr": "192.0.2.10",
+        "request": "GET /pricing HTTP/2.0",
+        "status": "200",
+        "host": "www.example.com",
+        "http_referer": "https://example.org/",
+        "http_user_agent": "Mozilla/5.0",
+    }
+    template = "".join(re.findall("'(.*?)'", block[1]))
+    line = re.sub(r"\$(\w+)", lambda name: values.get(name[1], name[1]), template).encode()
+    found = detect([line], latest=LATEST).format
+    assert found is not None
+    assert found.name == "json"
+    for each in (found, format_named(block[1])):
+        hit = each.parse(line, LATEST)
+        assert isinstance(hit, Hit)
+        assert (hit.host, hit.referrer, hit.user_agent) == tuple(values.values())[4:]
+        assert (hit.accept, hit.accept_language) == ("http_accept", "http_accept_language")
+        assert (hit.purpose, hit.fetch_dest) == ("http_sec_purpose", "http_sec_fetch_dest")
+        assert hit.fetch_mode == "http_sec_fetch_mode"
+        assert hit.requested_with == "http_x_requested_with"
