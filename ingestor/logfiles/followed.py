@@ -125,6 +125,17 @@ class Followed:
         marker = None if self.archived else self.own_marker()
         return None if marker is None else beginning_of(self.head, marker)
 
+    def is_intact(self) -> bool:
+        """Whether a plain file that is open begins as it did, and has what was read of it last.
+
+        Raises OSError where it cannot be read.
+        """
+        if self.file is None or self.archived:
+            return True
+        tail = self.reading.tail or b""
+        has_tail = self.file.read_at(self.position - len(tail), len(tail)) == tail
+        return has_tail and self.file.read_at(0, len(self.head)) == self.head
+
     def close(self) -> None:
         """Give descriptors back; what was read stays known."""
         self.archive = None

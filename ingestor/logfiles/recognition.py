@@ -8,6 +8,7 @@ repeats its predecessor's.
 # ruff: noqa: PTH119, PTH120 - names are bytes, and pathlib takes only text
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -227,7 +228,7 @@ def _at_home(
 ) -> tuple[Home | None, Verdict | None]:
     """Where a log is now, and what the file is to it, if that is another place.
 
-    A log may have been there when the look began, and be compressed and removed by now.
+    A log may have been there when the look began, and be compressed and removed by now, or cut.
     """
     home = around.home_of(known.key)
     if home is None or home.id == found.id:
@@ -249,11 +250,13 @@ def _beside(
         FileNotFoundError: the log is not there any more.
 
     """
-    apart = None not in (found.site, home.site) and found.site != home.site
+    if None not in (found.site, home.site) and found.site != home.site:
+        return None
     length = file.length  # before the bytes are compared: what comes later was not
     try:
         with home.open() as other:
-            if apart or not same_content(file, other):
+            if not same_content(file, other):
+                _check_home(other, known, around)
                 return None
             less = length is not None and _length_seen(other) > length
             more = not less and _has_more(found, file, length, other, home)
@@ -266,6 +269,18 @@ def _beside(
     if less and _is_successor(found.path, home):
         return None  # a new file that starts as the old one did
     return Verdict(Relation.LONGER if more else Relation.COPY, known)
+
+
+def _check_home(other: LogFile, known: KnownFile, around: Surroundings) -> None:
+    """Make sure that a log is still where it was when the look began.
+
+    Raises:
+        FileNotFoundError: it was cut since, or has other content.
+
+    """
+    marker = around.own_marker(known.key) or known.marker
+    if fit(replace(known, marker=marker), other, other.read_at(0, HEAD)) is not Fit.YES:
+        raise FileNotFoundError(errno.ENOENT, "has other content now", other.path)
 
 
 def _has_what_was_read(file: LogFile, known: KnownFile, around: Surroundings) -> bool:

@@ -189,6 +189,9 @@ class Roster:
 
     def leave_home(self, log: Followed, home: tuple[int, int]) -> None:
         """Stop reading a content where it is; ``home`` is where it goes, if that is known."""
+        if home not in (_NOWHERE, log.home) and not log.is_intact():  # it was cut amid this look
+            self.broke(log)
+            return
         copied = None if home == _NOWHERE else log.beginning()
         log.close()
         self.open.pop(log.key, None)

@@ -63,9 +63,8 @@ class Turns:
             ):
                 continue
             assert log.file is not None  # noqa: S101 - what being open means
-            tail = log.reading.tail or b""
             try:
-                if log.file.read_at(log.position - len(tail), len(tail)) == tail:
+                if log.is_intact():
                     self._grow_head(log)
                     log.owned = log.size
                 else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Protocol
 
@@ -20,9 +21,15 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self._meanwhile: Iterator[Callable[[], object]] = iter(())
 
     def __call__(self) -> float:
+        next(self._meanwhile, bool)()
         return self.now
+
+    def meanwhile(self, asked: int, do: Callable[[], object]) -> None:
+        """Let something happen when the time was asked for so many times: amid a look, say."""
+        self._meanwhile = chain(repeat(bool, asked - 1), [do])
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds

@@ -76,6 +76,28 @@ def test_rotation_while_running_loses_and_doubles_nothing(
     assert sorted(text(daemon.lines)) == sorted(wrote)
 
 
+@pytest.mark.parametrize("after", [0, 1, 30, 300])
+@pytest.mark.parametrize("asked", range(1, 25))
+def test_a_log_that_is_cut_amid_a_look_is_not_doubled_by_its_copy(
+    tmp_path: Path, daemon: Any, asked: int, after: int
+) -> None:
+    log = tmp_path / "access.log"
+    wrote, more = numbered(0, 100), numbered(500, 500 + after)
+    write(log, *wrote)
+    daemon.start(tmp_path)
+    shutil.copy(log, tmp_path / "access.log.1")
+
+    def cut() -> None:
+        os.truncate(log, 0)
+        write(log, *more)
+
+    daemon.clock.meanwhile(asked, cut)
+    for _ in range(3):
+        daemon.turn(5)
+    daemon.turn(15)
+    assert sorted(text(daemon.lines)) == sorted(wrote + more)
+
+
 @pytest.mark.parametrize("rotate", ROTATIONS)
 @pytest.mark.parametrize("size", [1, 5, 100])
 @pytest.mark.parametrize("generations", [1, 2, 3])

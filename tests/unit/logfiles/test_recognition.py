@@ -96,6 +96,18 @@ def test_a_log_is_not_the_rest_of_one_of_which_only_the_beginning_is_left(
     assert look(new, around) is None
 
 
+@pytest.mark.parametrize("begun", [b"", b"another\n", b"another\n" * 1000, HEAD, HEAD * 3])
+def test_a_copy_of_a_log_that_was_cut_since_is_that_log(
+    tmp_path: Path, around: One, begun: bytes
+) -> None:
+    copy, log = tmp_path / "known.log.1", Path(os.fsdecode(around.file.path))
+    copy.write_bytes(log.read_bytes())
+    os.truncate(log, 0)
+    with log.open("ab") as file:
+        file.write(begun)
+    assert look(copy, around) in {Relation.SAME, Relation.LONGER}
+
+
 def test_what_has_all_that_was_read_is_the_rest_of_a_log_that_was_cut(
     tmp_path: Path, around: One
 ) -> None:
