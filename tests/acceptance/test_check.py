@@ -437,6 +437,39 @@ def test_page_views_by_a_proxys_address(setup: Setup, line: Line) -> None:
     assert setup.check(0) == {}
 
 
+def test_pages_fetched_ahead_that_people_may_have_seen(setup: Setup, line: Line) -> None:
+    """Chrome shows them without a second request: WordPress has it fetch what is clicked."""
+
+    def write(fetched_ahead: int) -> None:
+        fetched = [{"sec_purpose": "prefetch"}] * fetched_ahead + [{}] * 40
+        (setup.logs / "access.log").write_text(
+            "".join(
+                json.dumps(
+                    {
+                        "ts": line.base + i,
+                        "remote_addr": "203.0.113.7",
+                        "request": f"GET /{i} HTTP/1.1",
+                        "status": 200,
+                        "http_user_agent": CHROME,
+                    }
+                    | told
+                )
+                + "\n"
+                for i, told in enumerate(fetched)
+            )
+        )
+
+    write(5)
+    assert setup.check(0) == {}
+    write(40)
+    found = only(setup.check(1))
+    assert found["code"] == "prefetch"
+    assert found["text"].startswith("50% of what would be page views")
+    assert "filter_prefetch: false" in found["advice"]
+    setup.configure(extra="pageviews: {filter_prefetch: true}\n")  # it was decided
+    assert setup.check(0) == {}
+
+
 @pytest.mark.parametrize("command", ["preview", "backfill"])
 def test_a_source_that_names_nothing_is_told_by_every_command(setup: Setup, command: str) -> None:
     setup.configure(sources=f"[{{path: '{setup.logs}/*.gzz'}}, {{path: {setup.logs}}}]")

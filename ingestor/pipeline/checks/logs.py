@@ -17,7 +17,7 @@ from ingestor.formats.adaptive import is_explained
 from ingestor.logfiles import Found, discover, readable
 from ingestor.logfiles.compression import TAR, is_readable, is_tar
 from ingestor.logfiles.reader import LogFile
-from ingestor.model import Hit
+from ingestor.model import Hit, Reason
 from ingestor.pageviews import Site, Verdict
 from ingestor.pipeline.job import empty_sources, places
 from ingestor.pipeline.scanners import agent_advice, sample_lines
@@ -38,6 +38,7 @@ _DETECTED = 100  # of these, looked at for the format
 _LOGS = 500  # looked into; more would take minutes
 _SHOWN = 10  # unreadable files named one by one
 _DAY = 86_400  # seconds
+_AHEAD, _AHEAD_SHARE = 20, 0.2  # pages fetched ahead that are worth a word
 _ENOUGH = 0.95  # the share of lines that a named format should explain
 
 
@@ -274,6 +275,18 @@ def _remark_on(config: Config, sample: Sample, share: float, remarks: Remarks) -
         where = " in any line" if has_field else ""
         text = f"its format ({line_format.name}) has no user agent{where}, {effect}"
         remarks.warn("no_user_agent", name, text, advice)
+    ahead = sum(verdict is Reason.PREFETCH for _, verdict in sample.hits)
+    is_decided = "pageviews.filter_prefetch" in config.places
+    if ahead >= _AHEAD and ahead >= _AHEAD_SHARE * (views + ahead) and not is_decided:
+        text = (
+            f"{ahead / (views + ahead):.0%} of what would be page views was fetched ahead and is "
+            "filtered (prefetch); what Chrome shows of it later leaves no other line"
+        )
+        advice = (
+            "set pageviews.filter_prefetch: false where pages are fetched as they are clicked, "
+            "as WordPress has it, else true"
+        )
+        remarks.warn("prefetch", name, text, advice)
     if "host" not in line_format.fields and sample.source.site is None and len(config.sites) > 1:
         text = f"its format ({line_format.name}) has no host, so no site can be told"
         remarks.warn("no_host", name, text, "set site: on its source, or log the vhost")
