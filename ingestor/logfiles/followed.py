@@ -45,6 +45,7 @@ class Place:
     failures: int = 0
     measured: bool = True  # a copy: known to have no more than the log
     cut: bool = False  # a copy that ends before what was finished of the content
+    cut_since: float = 0.0  # monotonic seconds; for a while it may be a copy that is being made
     copied: Beginning | None = None  # of a plain copy: what it has of the log
     site: str | None = None  # whose log it is
 

@@ -93,8 +93,10 @@ class Intake:
         return any(self._is_due(place, now) for place in self._roster.places.values())
 
     def _is_due(self, place: Place, now: float) -> bool:
-        if place.kind is PlaceKind.WAITING or not place.measured:
+        if place.kind is PlaceKind.WAITING:
             return now >= place.retry_at
+        if not place.measured and now >= place.retry_at:
+            return True
         if place.kind is not PlaceKind.CLOSED and place.kind is not PlaceKind.COPY:
             return False
         try:
@@ -128,13 +130,15 @@ class Intake:
             case PlaceKind.CLOSED | PlaceKind.DONE:
                 if not unchanged:  # perhaps another file, with the same inode
                     self._roster.wait(place, 0.0)
+                    place.measured = False
                     self._roster.done_before.pop(found.id, None)
                 return not unchanged
             case PlaceKind.COPY:
                 place.measured = place.measured and unchanged
-                if place.cut and not unchanged:
-                    self._roster.not_it.add((found.id, found.mtime_ns, place.key))
                 unmeasured = not place.measured and now >= place.retry_at
+                is_being_made = now - place.cut_since < self._roster.options.grace
+                if place.cut and (unmeasured or not unchanged) and not is_being_made:
+                    self._roster.not_it.add((found.id, found.mtime_ns, place.key))
                 orphan = self._roster.home_of(place.key) is None
                 if orphan and unchanged and place.measured:
                     self._orphans.add(found.id)
@@ -260,8 +264,10 @@ class Intake:
     def _set_aside(self, key: int, found: Found, file: LogFile, *, cut: bool) -> None:
         """Leave a copy unread; remember it when what it holds is acked."""
         place = self._roster.places[found.id]
+        if not (cut and place.cut and place.key == key):  # else it may have grown
+            place.cut_since, place.measured = self._roster.clock(), True
         place.kind, place.key, place.cut, place.copied = PlaceKind.COPY, key, cut, None
-        place.measured = True
+        place.retry_at = place.cut_since + self._roster.options.grace
         length = file.length
         if length is not None and not cut:
             marker = marker_at(file, last_line_end(file, min(length, found.size)))
@@ -272,7 +278,7 @@ class Intake:
                 length = max(log.position, log.size)
             elif log.reading.finished:
                 length = log.position
-        if length is not None:
+        if length is not None and place.measured:
             self._roster.settling[found.id] = key, found, length
 
     def _is_home(self, key: int, found: Found) -> bool:

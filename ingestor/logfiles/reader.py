@@ -19,7 +19,7 @@ from ingestor.logfiles.compression import (
     is_supported,
     open_stream,
 )
-from ingestor.logfiles.identity import WINDOW, Marks
+from ingestor.logfiles.identity import HEAD, WINDOW, Marks
 from ingestor.logfiles.lines import LineCutter, Within, unfinished
 
 if TYPE_CHECKING:
@@ -141,15 +141,12 @@ def _regular(fd: int) -> os.stat_result:
 
 
 def _pread_fully(fd: int, length: int, offset: int) -> bytes:
+    """Read up to the end, or ``length`` bytes: of one content, though it be replaced meanwhile."""
     data = os.pread(fd, length, offset)
-    if len(data) == length or not data:
-        return data
-    pieces = [data]
-    got = len(data)
-    while got < length and (data := os.pread(fd, length - got, offset + got)):
-        pieces.append(data)
-        got += len(data)
-    return b"".join(pieces)
+    while 0 < len(data) < length and (more := os.pread(fd, length - len(data), offset + len(data))):
+        again = os.pread(fd, len(data), offset)
+        data = data + more if again == data else again  # it was cut, and written anew
+    return data
 
 
 class Reading:
@@ -267,10 +264,13 @@ class Rewritten(Exception):
     """The bytes before the position are not what they were: truncated, or written anew."""
 
 
-def read_plain(file: LogFile, reading: Reading, options: ReadOptions) -> tuple[list[Chunk], bool]:
-    """Read the next block of a plain file, after a look at the bytes just before it.
+def read_plain(
+    file: LogFile, reading: Reading, options: ReadOptions, head: bytes | None = None
+) -> tuple[list[Chunk], bool]:
+    """Read the next block of a plain file, and look at the bytes just before it.
 
-    Gives chunks, and whether there is more to read at once.
+    ``head``: up to `HEAD` bytes that its content was known by just now; nothing of what came since
+    is read. None: it is known by more. Gives chunks, and whether there is more to read at once.
 
     Raises:
         Rewritten: those bytes changed; nothing was read.
@@ -280,8 +280,11 @@ def read_plain(file: LogFile, reading: Reading, options: ReadOptions) -> tuple[l
     at = reading.position
     tail = tail_of(file, reading)
     want = min(options.block_bytes, reading.room)
+    if head is not None and len(head) < HEAD:
+        want = min(want, max(0, len(head) - at))
     data = os.pread(file.fd, len(tail) + want, at - len(tail))
-    if not data.startswith(tail):
+    begun = b"" if head is None else head[at - len(tail) :]
+    if not data.startswith(tail) or not data.startswith(begun[: len(data)]):
         raise Rewritten
     if reading.cutter.within is Within.LINES and not tail.endswith(b"\n"):
         length = min(options.max_line_bytes, at)

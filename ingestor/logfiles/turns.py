@@ -101,7 +101,8 @@ class Turns:
         assert log.file is not None  # noqa: S101 - what being open means
         try:
             self._grow_head(log)
-            chunks, more = read_plain(log.file, log.reading, self._roster.read_options)
+            head = None if log.cut else log.head
+            chunks, more = read_plain(log.file, log.reading, self._roster.read_options, head)
         except Rewritten:
             self._roster.broke(log)
             return []

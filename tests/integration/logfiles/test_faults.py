@@ -235,20 +235,41 @@ def test_fault_06_what_is_unread_of_a_log_is_read_from_its_copy_as_that_grows(
     assert daemon.turn() == lines(60, 103).splitlines()
 
 
-def test_fault_04_half_a_copy_of_what_is_nowhere_is_a_log_of_its_own_once_it_grows(
+@pytest.mark.parametrize("seconds", [1, 3])
+def test_fault_04_half_a_copy_of_what_is_nowhere_is_that_log_once_it_is_whole(
+    tmp_path: Path, log: Path, daemon: Any, seconds: float
+) -> None:
+    """Its log may have been cut amid the look that saw half of it."""
+    copy = half_a_copy(tmp_path, log, daemon)
+    daemon.turn(seconds)
+    append(copy, lines(22, 32))
+    assert not daemon.turn(1)
+    append(copy, lines(32, 110))
+    assert daemon.turn(1) == lines(100, 110).splitlines()
+
+
+def test_fault_04_half_a_copy_that_grows_a_little_is_a_log_of_its_own_after_a_grace(
     tmp_path: Path, log: Path, daemon: Any
 ) -> None:
     """A limit: nothing tells it from a log that begins alike, which must not be lost."""
+    copy = half_a_copy(tmp_path, log, daemon)
+    assert not daemon.turn()
+    append(copy, lines(22, 30))
+    assert not daemon.turn()
+    assert daemon.turn(10) == lines(0, 30).splitlines()
+
+
+def half_a_copy(directory: Path, log: Path, daemon: Any) -> Path:
+    """Write a beginning of a log that was read, and is nowhere any more."""
     log.write_bytes(lines(0, 100))
-    daemon.start(tmp_path)
+    daemon.start(directory)
     daemon.stop()
-    log.rename(tmp_path / ".away")
-    copy = tmp_path / "access.log.1"
+    log.rename(directory / ".away")
+    copy = directory / "access.log.1"
     copy.write_bytes(lines(0, 22))
-    daemon.start(tmp_path)
+    daemon.start(directory)
     assert len(daemon.lines) == 100
-    append(copy, lines(22, 100))
-    assert daemon.turn() == lines(0, 100).splitlines()
+    return copy
 
 
 def test_fault_05_rotated_twice_while_down_is_read_oldest_first(log: Path, daemon: Any) -> None:
