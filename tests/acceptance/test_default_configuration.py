@@ -24,8 +24,10 @@ MOVED = (
 )
 # As with root's commands: another user may not be able to read this installation.
 IMPORTED = (
-    "import concurrent.futures.thread, encodings.idna, os, ingestor.cli, ingestor.sandbox; "
+    "import concurrent.futures.thread, encodings.idna, os; "
+    "import ingestor.__main__, ingestor.cli, ingestor.sandbox; "
     "from ingestor.pipeline import checkpoints, checks, retry, status; "
+    "from ingestor import crawlers; crawlers.patterns(); "
 )
 
 
