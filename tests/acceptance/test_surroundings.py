@@ -176,7 +176,10 @@ def test_closed_streams_are_empty_ones(closed: str, tmp_path: Path) -> None:
     [
         ("ingestor.cli", ["--version"]),
         ("ingestor.pipeline.preview", ["preview", "access.log"]),
-        ("ingestor.pipeline.backfill", ["backfill", "--url=http://x", f"--website={WEBSITE}", "x"]),
+        (
+            "ingestor.pipeline.backfill",
+            ["backfill", "--url=http://x", *SITE, "--checkpoint=c.db", "x"],
+        ),
     ],
 )
 def test_an_interrupt_before_the_work_begins_ends_it_quietly(
