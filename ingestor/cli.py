@@ -276,7 +276,6 @@ def status(
     Example, for monitoring:
       ingestor status -c /etc/ingestor/config.yaml --max-lag 5m
     """
-    from ingestor.config import DEFAULT_PATH  # noqa: PLC0415 - start-up time
     from ingestor.pipeline.status import status as do  # noqa: PLC0415 - start-up time
     from ingestor.typed_yaml import seconds  # noqa: PLC0415 - start-up time
 
@@ -284,9 +283,7 @@ def status(
         longest = None if max_lag is None else seconds(max_lag)
     except ValueError:
         raise UsageError(f"--max-lag: {max_lag!r} is no time; write 90s, 5m or 2h.") from None
-    flags = {"checkpoint.path": path_of(checkpoint)}
-    settings = settings_of(config, flags, own_state=not DEFAULT_PATH.exists())
-    as_service_user(settings)
+    settings = _checkpointed(config, checkpoint)
     finish(do(settings, max_lag=longest), json_=json_)
 
 
@@ -365,7 +362,9 @@ def _checkpointed(config: Path | None, file: str | None) -> Config:
     from ingestor.config import DEFAULT_PATH  # noqa: PLC0415 - start-up time
 
     flags = {"checkpoint.path": path_of(file)}
-    settings = settings_of(config, flags, own_state=not DEFAULT_PATH.exists())
+    # Who names a checkpoint may look at it where the daemon's configuration is secret.
+    is_own = file is not None or not DEFAULT_PATH.exists()
+    settings = settings_of(config, flags, own_state=is_own)
     as_service_user(settings)
     return settings
 

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 from parts import WEBSITE, Command, Line, SandboxProcess, environment
 
+from ingestor import cli
+
 MOVED = (
     "import sys; from pathlib import Path; from ingestor import config; "
     "config.DEFAULT_PATH = Path(sys.argv.pop(1)); from ingestor.__main__ import main; main()"
@@ -71,6 +73,30 @@ def test_its_settings_hold_for_what_flags_do_not_say(
     (stored,) = sandbox.rows("ip")
     assert stored.endswith(".0")
     assert f'"ip":"{stored}"' in shown.stdout
+
+
+@pytest.mark.parametrize("command", [["status"], ["checkpoint", "show"]])
+def test_a_checkpoint_of_ones_own_needs_no_right_to_read_the_daemons_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+    ingestor: Command,
+    default: Path,
+    sandbox: SandboxProcess,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+) -> None:
+    own = str(default.with_name("own.db"))
+    flags = ("--url", sandbox.url, "--website", WEBSITE, "--hostname", "example.com")
+    ingestor("backfill", *flags, "--checkpoint", own, "access.log")
+    default.write_text("not: for us")  # so whoever reads it is told
+    monkeypatch.setattr("ingestor.config.DEFAULT_PATH", default)
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != default)
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command, "--checkpoint", own])
+    assert ended.value.code == 0
+    assert "access.log" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        cli.main(command)  # the daemon's, then
+    assert ended.value.code == 2
 
 
 def test_preview_reads_the_configured_sources(default: Path) -> None:
