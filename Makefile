@@ -20,7 +20,7 @@ $(BIN)/.ready: packaging/requirements-dev.txt pyproject.toml
 demo: $(BIN)/.ready
 	@$(BIN)/python packaging/demo.py
 
-# What tests need from outside: nginx, logrotate, Apache. Installed when root and missing.
+# What tests need from outside: real servers, logrotate, strace. Installed when root and missing.
 system-packages:
 	@packaging/system-packages
 

@@ -61,7 +61,9 @@ def test_servers_for_the_tests_start_neither_now_nor_at_the_next_boot(machine: P
     has(machine, "apt-get", f"cat {machine}/policy-rc.d >{machine}/policy-then")
     has(machine, "apache2", "")  # was there before, and is somebody's
     done = system_packages(machine)
-    assert done.stdout == "Installing for the integration tests: nginx-light logrotate caddy\n"
+    assert (
+        done.stdout == "Installing for the integration tests: nginx-light logrotate caddy strace\n"
+    )
     assert done.returncode == 0
     assert "exit 101" in (machine / "policy-then").read_text()
     assert not (machine / "policy-rc.d").exists()
