@@ -1,6 +1,6 @@
-"""What `make test` installs for itself changes the machine in nothing else.
+"""The scripts that set everything up: what they say where something is missing, what they leave.
 
-The script runs with programs of ours in place of the system's, and with its one fixed path moved.
+They run with programs of ours in place of the system's, and with their one fixed path moved.
 """
 
 from __future__ import annotations
@@ -84,3 +84,37 @@ def test_a_policy_that_was_there_stays(machine: Path) -> None:
     assert "some tests will skip" in done.stdout
     assert done.returncode == 0
     assert (machine / "policy-rc.d").read_text() == "theirs"
+
+
+def make_venv(python: str | Path, directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "packaging/make-venv", python, directory / ".venv", "lock.txt"],
+        cwd=directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+def test_where_there_is_no_python_it_says_what_to_install(tmp_path: Path) -> None:
+    done = make_venv("python3.0", tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == (
+        "There is no python3.0. On Debian: apt install python3-venv\n"
+        "Or name another one: make PYTHON=python3.11 …\n"
+    )
+
+
+def test_where_packages_cannot_be_had_it_says_where_they_come_from(tmp_path: Path) -> None:
+    python = tmp_path / "python3"
+    pip = ".venv/bin/pip"
+    python.write_text(
+        '#!/bin/sh\n[ "$2" = venv ] || exit 0\n'
+        f"mkdir -p .venv/bin; printf '#!/bin/sh\\nexit 1\\n' >{pip}; chmod 755 {pip}\n"
+    )
+    python.chmod(0o755)
+    done = make_venv(python, tmp_path)
+    assert done.returncode == 1
+    assert "come from PyPI" in done.stdout
