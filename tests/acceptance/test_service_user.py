@@ -112,10 +112,12 @@ def test_a_directory_of_roots_stays_roots(
 
 
 def test_a_person_without_a_configuration_gets_a_directory_of_their_own(
-    ingestor: Command, sandbox: SandboxProcess, nobody: pwd.struct_passwd, place: Path, line: Line
+    monkeypatch: pytest.MonkeyPatch, place: Path
 ) -> None:
     from ingestor.pipeline.service_user import become_service_user  # noqa: PLC0415
 
+    # Where the daemon is installed, the tests themselves would go on as its user.
+    monkeypatch.setattr("ingestor.pipeline.service_user._NAME", "nobody has this name")
     home = place / "state" / "a" / "b"
     become_service_user(home / "checkpoint.db", own=True)
     assert home.stat().st_mode & 0o777 == 0o700
