@@ -127,7 +127,7 @@ def test_a_configuration_of_others_says_who_may_read_it(
         (["--version"], "/dev/full", None, 1),
         (["--help"], "/dev/full", None, 1),
         (["preview", "--help"], "/dev/full", None, 1),
-        (["preview", *SITE, "access.log"], "/dev/full", None, 1),
+        (["preview", "-c", "/dev/null", *SITE, "access.log"], "/dev/full", None, 1),
         (["preview", "/nonexistent"], "/dev/null", "/dev/full", 2),
         (["--nosuch"], "/dev/null", "/dev/full", 2),
         (["preview", "--nosuch"], "/dev/null", "/dev/full", 2),
@@ -178,7 +178,7 @@ def test_closed_streams_are_empty_ones(closed: str, tmp_path: Path) -> None:
         ("ingestor.pipeline.preview", ["preview", "access.log"]),
         (
             "ingestor.pipeline.backfill",
-            ["backfill", "--url=http://x", *SITE, "--checkpoint=c.db", "x"],
+            ["backfill", "-c", "/dev/null", "--url=http://x", *SITE, "--checkpoint=c.db", "x"],
         ),
     ],
 )
