@@ -190,6 +190,8 @@ class Intake:
         if self._is_unfinished(found, file, head, place):
             self._roster.wait(place, self._roster.options.rescan_interval)
             return False
+        if file.compression is not None and len(head) < HEAD:
+            head = file.read_at(0, HEAD)  # it may have become whole just now
         if not head and file.compression is not None:  # an empty log, compressed
             place.kind = PlaceKind.DONE
             return False
