@@ -284,6 +284,18 @@ def test_fault_05_rotated_twice_while_down_is_read_oldest_first(log: Path, daemo
     assert b"\n".join(daemon.lines) + b"\n" == lines(0, 80)
 
 
+@pytest.mark.parametrize("end", ["20261130", "2026-11", "202611", "2026-W48"])
+def test_fault_05_rotated_by_any_dateformat_while_down(log: Path, daemon: Any, end: str) -> None:
+    log.write_bytes(lines(0, 50))
+    daemon.start(log)
+    daemon.stop()
+    append(log, lines(50, 60))
+    log.rename(f"{log}-{end}")
+    log.write_bytes(lines(60, 70))
+    daemon.start(log)
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 70)
+
+
 @pytest.mark.parametrize("count", [3, 100])
 def test_fault_06_the_unread_rest_of_a_gzipped_log_is_read(
     log: Path, daemon: Any, count: int
