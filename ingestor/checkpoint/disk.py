@@ -90,10 +90,12 @@ class Disk:
     def look_for_the_file(self) -> None:
         """Raise CheckpointUnavailable where the file was removed or replaced under us.
 
-        SQLite goes on writing into a removed file; nobody would ever find it again.
+        SQLite goes on writing into a removed file; nobody would ever find it again. A lock file
+        that was removed is made again, before another process of the role starts beside us.
         """
         try:
             if self.path.stat().st_ino == self._inode:
+                self._renew_lock()
                 return
             lost = self._inode == 0  # we closed it, and could not begin a new one yet
             message = f"the checkpoint {self.path} was replaced while in use; restart ingestor"
@@ -103,6 +105,9 @@ class Disk:
         except OSError as error:
             lost = False
             message = f"cannot see the checkpoint {self.path}: {error.strerror}"
+        except CheckpointError as error:
+            lost = False
+            message = f"the lock of the checkpoint was removed while in use, and {error}"
         raise CheckpointUnavailable(message, lost=lost)
 
     def begin_anew(self, why: str) -> None:
@@ -138,7 +143,7 @@ class Disk:
             return
         lost = self._lock
         path = lock_path(self.path, self._role)
-        self._lock = Lock.acquire(path, held_by=f"another {self._role}")
+        self._lock = Lock.acquire(path, held_by=f"another `ingestor {self._role}`", patience_s=0.0)
         lost.release()
 
     def other_lives(self) -> bool:

@@ -55,6 +55,28 @@ def test_a_lock_file_removed_under_its_holder_is_told_apart_from_a_new_one(tmp_p
     first.release()
 
 
+def test_a_lock_file_removed_under_us_is_locked_again(options, identity) -> None:
+    with Store.open(options, Role.RUN) as store:
+        key = store.register(identity(1), b"/a")
+        lock_path(options.path, Role.RUN).unlink()
+        store.ack([Span(key, 0, 10)])
+        store.commit()
+        with pytest.raises(CheckpointError, match="is in use by another `ingestor run`"):
+            Store.open(options, Role.RUN)
+
+
+def test_a_process_whose_lock_another_one_took_says_so(options, identity) -> None:
+    """Both send then: whoever removed the lock file of the first has to stop one of them."""
+    with Store.open(options, Role.RUN) as store:
+        key = store.register(identity(1), b"/a")
+        lock_path(options.path, Role.RUN).unlink()
+        with Store.open(options, Role.RUN):
+            store.ack([Span(key, 0, 10)])
+            with pytest.raises(CheckpointUnavailable, match="is in use by another `ingestor run`"):
+                store.commit()
+        store.commit()
+
+
 def test_a_lock_that_is_only_looked_at_does_not_refuse_a_start(tmp_path) -> None:
     path = tmp_path / "checkpoint.db.run.lock"
     look = Lock.acquire(path, held_by="x")
