@@ -123,12 +123,9 @@ class Closing:
             self._roster.done_before.pop(mark, None)
         self._roster.not_it = {entry for entry in self._roster.not_it if entry[0] in held}
         now = self._roster.clock()
+        waiting = {*self._roster.parked, *self._roster.archives}  # whoever reads them finds out
         for log in list(self._roster.logs.values()):
-            if (
-                log.file is None
-                and log.home not in self._roster.present
-                and log.key not in self._roster.parked
-            ):
+            if log.file is None and log.home not in self._roster.present and log.key not in waiting:
                 if now - log.changed_at < _FORGET:
                     continue
                 if not self._roster.registry.unread(log.key, log.position):

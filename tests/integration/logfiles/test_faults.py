@@ -774,6 +774,31 @@ def test_fault_22_a_directory_made_again_is_found(tmp_path: Path, daemon: Any) -
     assert sorted(daemon.lines) == sorted(lines(0, 22).splitlines())
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_fault_22_an_archive_in_a_directory_that_was_away_for_a_look_is_read(
+    tmp_path: Path, daemon: Any, begun: bool
+) -> None:
+    """Hours after the machine's start: how long it runs is no reason to forget what waits."""
+    directory = tmp_path / "nginx"
+    directory.mkdir()
+    daemon.clock.now = 100_000.0
+    follower = daemon.start(directory)
+    for number, first in ((2, 0), (1, 60_000)):
+        content = gzip.compress(lines(first, first + 60_000))
+        (directory / f"access.log.{number}.gz").write_bytes(content)
+    daemon.clock.sleep(2.5)
+    follower.rescan()
+    if begun:
+        daemon.take(follower.read(1)[0])
+    directory.rename(tmp_path / "away")
+    daemon.clock.sleep(2.5)
+    follower.rescan()
+    (tmp_path / "away").rename(directory)
+    daemon.turn()
+    daemon.turn(70)
+    assert b"\n".join(daemon.lines) + b"\n" == lines(0, 120_000)
+
+
 def test_fault_24_a_huge_line_is_passed_over_and_counted(log: Path, daemon: Any) -> None:
     with log.open("wb") as file:
         file.write(lines(0, 2))
