@@ -778,10 +778,8 @@ def test_fault_22_a_directory_made_again_is_found(tmp_path: Path, daemon: Any) -
 def test_fault_22_an_archive_in_a_directory_that_was_away_for_a_look_is_read(
     tmp_path: Path, daemon: Any, begun: bool
 ) -> None:
-    """Hours after the machine's start: how long it runs is no reason to forget what waits."""
     directory = tmp_path / "nginx"
     directory.mkdir()
-    daemon.clock.now = 100_000.0
     follower = daemon.start(directory)
     for number, first in ((2, 0), (1, 60_000)):
         content = gzip.compress(lines(first, first + 60_000))
