@@ -274,7 +274,7 @@ class Backfill:
             yield from self._archive(found, file, known, read, excluded)
         else:
             self._remember_place(known, found, head)
-            yield from self._plain(found, file, length, read)
+            yield from self._plain(found, file, length, read, head)
 
     def _left(self, found: Found, file: LogFile, head: bytes, known: KnownFile) -> Marker | None:
         """How far new content was read as what stood there before; all of it, not the live part."""
@@ -294,7 +294,9 @@ class Backfill:
             identity = identity_of(found.device, found.inode, head)
             self._registry.update(known.key, identity=identity, path=found.path)
 
-    def _plain(self, found: Found, file: LogFile, length: int, read: _Read) -> Iterator[Chunk]:
+    def _plain(
+        self, found: Found, file: LogFile, length: int, read: _Read, head: bytes
+    ) -> Iterator[Chunk]:
         reading = read.reading
         if not self._is_final(found):
             length = last_line_end(file, length)
@@ -305,7 +307,8 @@ class Backfill:
         self.counts.files += 1
         try:
             while not reading.finished:
-                yield from self._hand_out(read, read_surely(file, reading, self._options))
+                chunks = read_surely(file, reading, self._options, head)
+                yield from self._hand_out(read, chunks)
         except Rewritten:
             what = "truncated or rewritten while it was read"
             self._say(found, what, "run again for what it has now")

@@ -310,8 +310,10 @@ def tail_of(file: LogFile, reading: Reading) -> bytes:
     return reading.tail
 
 
-def read_surely(file: LogFile, reading: Reading, options: ReadOptions) -> list[Chunk]:
-    """Read the next block of a stretch that is known to be there.
+def read_surely(
+    file: LogFile, reading: Reading, options: ReadOptions, head: bytes | None = None
+) -> list[Chunk]:
+    """Read the next block of a stretch that is known to be there; ``head`` as for `read_plain`.
 
     Raises:
         Rewritten: it is not there any more.
@@ -319,7 +321,7 @@ def read_surely(file: LogFile, reading: Reading, options: ReadOptions) -> list[C
 
     """
     at = reading.position
-    chunks, _ = read_plain(file, reading, options)
+    chunks, _ = read_plain(file, reading, options, head)
     if reading.position == at and not reading.finished:
         raise Rewritten
     return chunks

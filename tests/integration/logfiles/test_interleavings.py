@@ -6,17 +6,21 @@ compressed and written anew while it lasts. Nothing may be lost, and nothing rea
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import random
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
+
+from ingestor.logfiles import Backfill, FollowSource, Found, ReadOptions, discover
 
 _CALLS = frozenset({os.close, os.fstat, os.open, os.pread, os.scandir, os.stat})
 
@@ -29,7 +33,7 @@ class Writer:
         self._chance = chance
         self._wrote = wrote
 
-    def steps(self) -> Iterator[None]:
+    def steps(self) -> Generator[None, None, None]:
         """Write and rotate."""
         yield from self._append(0, 1, 3, 30)
         for _ in range(self._chance.choice([1, 1, 2])):
@@ -94,7 +98,7 @@ class Writer:
 class Interrupter:
     """Before some system calls of this thread, lets writers do some steps."""
 
-    def __init__(self, writers: list[Iterator[None]], chance: random.Random) -> None:
+    def __init__(self, writers: list[Generator[None, None, None]], chance: random.Random) -> None:
         self._writers = writers
         self._chance = chance
         self._share = chance.choice([0.005, 0.02, 0.1, 0.3])
@@ -123,21 +127,74 @@ def test_nothing_is_lost_or_doubled_whenever_logrotate_works(
 ) -> None:
     chance = random.Random(seed)
     wrote: list[bytes] = []
-    logs = [tmp_path / name for name in ("access.log", "other-access.log")]
-    writers = [Writer(log, chance, wrote).steps() for log in logs[: chance.choice([1, 2])]]
+    writers = writers_in(tmp_path, chance, wrote)
     daemon.start(tmp_path)
-    before = sys.getprofile()
-    sys.setprofile(Interrupter(writers, chance))
-    try:
+    with interrupted_by(writers, chance):
         for _ in range(300):
             if not writers:
                 break
             daemon.turn(chance.choice([0.0, 0.3, 2.5]))
-    finally:
-        sys.setprofile(before)
     for writer in writers:
         deque(writer, maxlen=0)
     for _ in range(4):
         daemon.turn(15)
     daemon.turn(150)
     assert Counter(daemon.lines) == Counter(wrote)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_backfills_lose_and_double_nothing_whenever_logrotate_works(
+    tmp_path: Path, registry: Any, seed: int
+) -> None:
+    """Of what the first meet in the midst, later ones read the rest."""
+    chance = random.Random(seed)
+    wrote: list[bytes] = []
+    read: list[bytes] = []
+    writers = writers_in(tmp_path, chance, wrote)
+    for writer in writers:
+        deque(islice(writer, chance.choice([1, 10, 60])), maxlen=0)
+    with interrupted_by(writers, chance):
+        for _ in range(chance.choice([1, 3, 10])):
+            read += backfilled(tmp_path, registry, chance.choice([500, 2000, 1024 * 1024]))
+    for writer in writers:
+        deque(writer, maxlen=0)
+    for _ in range(3):
+        read += backfilled(tmp_path, registry, 1024 * 1024)
+    assert Counter(read) == Counter(wrote)
+
+
+def writers_in(
+    directory: Path, chance: random.Random, wrote: list[bytes]
+) -> list[Generator[None, None, None]]:
+    logs = [directory / name for name in ("access.log", "other-access.log")]
+    return [Writer(log, chance, wrote).steps() for log in logs[: chance.choice([1, 2])]]
+
+
+@contextlib.contextmanager
+def interrupted_by(
+    writers: list[Generator[None, None, None]], chance: random.Random
+) -> Iterator[None]:
+    before = sys.getprofile()
+    sys.setprofile(Interrupter(writers, chance))
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
+def backfilled(directory: Path, registry: Any, chunk_bytes: int) -> list[bytes]:
+    """Read whatever a backfill finds now."""
+
+    def files() -> list[Found]:
+        return discover([FollowSource(os.fsencode(directory))], generations=False).files
+
+    reading = Backfill(files(), registry, ReadOptions(chunk_bytes=chunk_bytes), again=files)
+    read = []
+    for chunk in reading:
+        read += chunk.data.splitlines()
+        registry.ack(chunk.file, chunk.start, chunk.end)
+        marker = reading.marker_at(chunk.file, registry.watermark(chunk.file))
+        if marker is not None:
+            registry.update(chunk.file, marker=marker)
+    reading.settle()
+    return read
