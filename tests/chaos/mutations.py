@@ -90,10 +90,26 @@ MUTATIONS = (
     Mutation(
         "two sites",
         "ingestor/logfiles/recognition.py",
-        "            if apart or not same_content(file, other):",
-        "            if not same_content(file, other):",
+        "    if None not in (found.site, home.site) and found.site != home.site:",
+        "    if False:",
         "tests/integration/logfiles/test_faults.py::"
         "test_fault_28_logs_of_two_sites_are_two_though_they_are_alike",
+    ),
+    Mutation(
+        "a log that was cut amid a look",
+        "ingestor/logfiles/recognition.py",
+        "                _check_home(other, known, around)",
+        "                pass",
+        "tests/integration/logfiles/test_follower_rotation.py::"
+        "test_a_log_that_is_cut_amid_a_look_is_not_doubled_by_its_copy",
+    ),
+    Mutation(
+        "what came after a head was read",
+        "ingestor/logfiles/reader.py",
+        "    if head is not None and len(head) < HEAD:",
+        "    if False:",
+        "tests/integration/logfiles/test_reader.py::"
+        "test_what_was_written_after_its_head_was_looked_at_is_not_read_yet",
     ),
     Mutation(
         "what two logs have in common for a moment",

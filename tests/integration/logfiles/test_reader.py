@@ -1,4 +1,4 @@
-"""Pipes, and archives that only begin like a log that was read."""
+"""Pipes, archives that only begin like a log that was read, and files that change meanwhile."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from ingestor.logfiles import (
     read_descriptor,
 )
 from ingestor.logfiles.compression import is_tar
+from ingestor.logfiles.reader import LogFile, Reading, Rewritten, read_plain
+from ingestor.logfiles.registry import END
 from ingestor.model import Chunk
 
 HEAD = b"#Fields: date time cs-method cs-uri-stem sc-status\n" * 40
@@ -69,6 +71,33 @@ def test_a_pipe_that_cannot_be_decompressed_says_so() -> None:
         through_a_pipe(gzip.compress(lines(0, 5000))[:-20])
     with pytest.raises(Unsupported, match="zip"):
         through_a_pipe(b"PK\x03\x04 and so on")
+
+
+@pytest.mark.parametrize("known", [0, 1, 2, 3])
+def test_what_was_written_after_its_head_was_looked_at_is_not_read_yet(
+    tmp_path: Path, known: int
+) -> None:
+    """It may be another log's: the first look has to tell whose it is."""
+    log = put(tmp_path, lines(0, 3))
+    reading = Reading(1, [(0, END)], ReadOptions())
+    with LogFile(log) as file:
+        chunks, _ = read_plain(file, reading, ReadOptions(), lines(0, known))
+        assert b"".join(chunk.data for chunk in chunks) == lines(0, known)
+        assert reading.position == len(lines(0, known))
+
+
+@pytest.mark.parametrize("count", [3, 500])
+def test_what_does_not_begin_as_its_head_did_is_not_read(tmp_path: Path, count: int) -> None:
+    log = put(tmp_path, lines(1000, 1000 + count))
+    reading = Reading(1, [(0, END)], ReadOptions())
+    with LogFile(log) as file, pytest.raises(Rewritten):
+        read_plain(file, reading, ReadOptions(), lines(0, count)[:4096])
+
+
+def put(directory: Path, content: bytes) -> bytes:
+    log = directory / "access.log"
+    log.write_bytes(content)
+    return os.fsencode(log)
 
 
 def test_a_pipe_gives_each_line_as_it_comes() -> None:
