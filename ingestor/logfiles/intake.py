@@ -93,9 +93,7 @@ class Intake:
         return any(self._is_due(place, now) for place in self._roster.places.values())
 
     def _is_due(self, place: Place, now: float) -> bool:
-        if place.kind is PlaceKind.WAITING:
-            return now >= place.retry_at
-        if not place.measured and now >= place.retry_at:
+        if (place.kind is PlaceKind.WAITING or not place.measured) and now >= place.retry_at:
             return True
         if place.kind is not PlaceKind.CLOSED and place.kind is not PlaceKind.COPY:
             return False

@@ -278,14 +278,19 @@ def _check_home(other: LogFile, known: KnownFile, around: Surroundings) -> None:
         FileNotFoundError: it was cut since, or has other content.
 
     """
-    marker = around.own_marker(known.key) or known.marker
-    if fit(replace(known, marker=marker), other, other.read_at(0, HEAD)) is not Fit.YES:
+    if fit(_freshest(known, around), other, other.read_at(0, HEAD)) is not Fit.YES:
         raise FileNotFoundError(errno.ENOENT, "has other content now", other.path)
+
+
+def _freshest(known: KnownFile, around: Surroundings) -> KnownFile:
+    """Know a log by the place up to which this process has read it, if it has."""
+    own = around.own_marker(known.key)
+    return known if own is None else replace(known, marker=own)
 
 
 def _has_what_was_read(file: LogFile, known: KnownFile, around: Surroundings) -> bool:
     """Whether a plain file has the marker of a log; true where it ends before it."""
-    marker = around.own_marker(known.key) or known.marker
+    marker = _freshest(known, around).marker
     if marker is None or file.length is None or file.length < marker.offset:
         return True
     return has_marker(marker, file)
@@ -343,9 +348,7 @@ def _alone(
     found: Found, file: LogFile, head: bytes, known: KnownFile, around: Surroundings
 ) -> Verdict | None:
     """Hold a file against a log that is nowhere else."""
-    own = around.own_marker(known.key)
-    if own is not None:
-        known = replace(known, marker=own)
+    known = _freshest(known, around)
     match fit(known, file, head):
         case Fit.YES:
             return Verdict(Relation.SAME, known)

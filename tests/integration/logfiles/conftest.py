@@ -101,6 +101,15 @@ class DictRegistry:
                 merged.append((one, two))
         self.acked[key] = merged
 
+    def finish(self, chunk: Chunk, marker_at: Callable[[int, int], Marker | None]) -> None:
+        """Ack a chunk, and keep the marker that goes with the watermark, as the pipeline does."""
+        self.ack(chunk.file, chunk.start, chunk.end)
+        watermark = self.watermark(chunk.file)
+        marker = marker_at(chunk.file, watermark)
+        if marker is not None:
+            assert marker.offset <= watermark
+            self.update(chunk.file, marker=marker)
+
     def watermark(self, key: int) -> int:
         origin = self.files[key].origin
         first = next((one for one in self.acked[key] if one[0] <= origin <= one[1]), None)
@@ -189,12 +198,7 @@ class Daemon:
 
     def ack(self, chunk: Chunk) -> None:
         assert self.follower is not None
-        self.registry.ack(chunk.file, chunk.start, chunk.end)
-        watermark = self.registry.watermark(chunk.file)
-        marker = self.follower.marker_at(chunk.file, watermark)
-        if marker is not None:
-            assert marker.offset <= watermark
-            self.registry.update(chunk.file, marker=marker)
+        self.registry.finish(chunk, self.follower.marker_at)
 
 
 class Meanwhile(Protocol):

@@ -56,10 +56,7 @@ def run(run_: Backfill, registry: Any = None) -> bytes:
     for chunk in run_:
         data += chunk.data
         if registry is not None:
-            registry.ack(chunk.file, chunk.start, chunk.end)
-            marker = run_.marker_at(chunk.file, registry.watermark(chunk.file))
-            if marker is not None:
-                registry.update(chunk.file, marker=marker)
+            registry.finish(chunk, run_.marker_at)
     run_.settle()
     return data
 

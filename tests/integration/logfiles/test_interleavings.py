@@ -192,9 +192,6 @@ def backfilled(directory: Path, registry: Any, chunk_bytes: int) -> list[bytes]:
     read = []
     for chunk in reading:
         read += chunk.data.splitlines()
-        registry.ack(chunk.file, chunk.start, chunk.end)
-        marker = reading.marker_at(chunk.file, registry.watermark(chunk.file))
-        if marker is not None:
-            registry.update(chunk.file, marker=marker)
+        registry.finish(chunk, reading.marker_at)
     reading.settle()
     return read
