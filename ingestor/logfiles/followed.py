@@ -126,16 +126,16 @@ class Followed:
         marker = None if self.archived else self.own_marker()
         return None if marker is None else beginning_of(self.head, marker)
 
-    def is_intact(self) -> bool:
-        """Whether a plain file that is open begins as it did, and has what was read of it last.
+    def has_tail(self, file: LogFile) -> bool:
+        """Whether a plain file still has what was read of it last. Raises OSError."""
+        tail = self.reading.tail or b""
+        return file.read_at(self.position - len(tail), len(tail)) == tail
 
-        Raises OSError where it cannot be read.
-        """
+    def is_intact(self) -> bool:
+        """Whether a plain file that is open begins as it did as well. Raises OSError."""
         if self.file is None or self.archived:
             return True
-        tail = self.reading.tail or b""
-        has_tail = self.file.read_at(self.position - len(tail), len(tail)) == tail
-        return has_tail and self.file.read_at(0, len(self.head)) == self.head
+        return self.has_tail(self.file) and self.file.read_at(0, len(self.head)) == self.head
 
     def close(self) -> None:
         """Give descriptors back; what was read stays known."""

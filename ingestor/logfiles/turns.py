@@ -64,7 +64,7 @@ class Turns:
                 continue
             assert log.file is not None  # noqa: S101 - what being open means
             try:
-                if log.is_intact():
+                if log.has_tail(log.file):
                     self._grow_head(log)
                     log.owned = log.size
                 else:

@@ -136,9 +136,8 @@ def test_nothing_is_lost_or_doubled_whenever_logrotate_works(
             daemon.turn(chance.choice([0.0, 0.3, 2.5]))
     for writer in writers:
         deque(writer, maxlen=0)
-    for _ in range(4):
-        daemon.turn(15)
-    daemon.turn(150)
+    for seconds in (1, 1, 15, 15, 15, 150):  # a look that met a change is soon followed by another
+        daemon.turn(seconds)
     assert Counter(daemon.lines) == Counter(wrote)
 
 
