@@ -23,8 +23,7 @@ filter page {{
   "${{.apache.verb}}" eq "GET"
   and match("^(2|304)", value(".apache.response"))
   and not match("\\\\.({extensions})(\\\\?|$)", value(".apache.request"))
-  and not match("(bot|crawl|spider|curl|python|http-client)", value(".apache.agent")
-                flags(ignore-case));
+  and not match("({bots})", value(".apache.agent"){flags});
 }};
 destination d {{
   http(url("http://127.0.0.1:{port}/api/batch") method("POST")
@@ -37,6 +36,9 @@ destination d {{
 }};
 log {{ source(s); parser(p); {only_pages} destination(d); }};
 """
+_SIX_WORDS = (
+    "bot|crawl|spider|curl|python|http-client"  # enough for the corpus, and for nothing else
+)
 _QUIET = 3.0  # seconds without another page view, after which it is through
 _LONGEST = 600.0  # seconds
 
@@ -55,9 +57,19 @@ def goaccess(log: Path, directory: Path) -> Cost | None:
 
 
 def syslog_ng(
-    log: Path, directory: Path, port: int, extensions: tuple[str, ...], *, pages: bool
+    log: Path,
+    directory: Path,
+    port: int,
+    extensions: tuple[str, ...],
+    *,
+    pages: bool,
+    crawlers: tuple[str, ...] = (),
 ) -> Cost | None:
-    """Tail the file through the Apache parser into the sink; None where it is not installed."""
+    """Tail the file through the Apache parser into the sink; None where it is not installed.
+
+    ``pages``: only page lines are sent, and of bots none that six words tell, or ``crawlers``:
+    expressions, as ingestor applies them.
+    """
     if shutil.which("syslog-ng") is None:
         return None
     state = directory / "syslog-ng"
@@ -70,6 +82,8 @@ def syslog_ng(
             port=port,
             extensions="|".join(extensions),
             only_pages="filter(page);" if pages else "",
+            bots=_quoted("|".join(crawlers)) if crawlers else _SIX_WORDS,
+            flags="" if crawlers else " flags(ignore-case)",
         )
     )
     began = time.monotonic()
@@ -88,6 +102,11 @@ def syslog_ng(
     process.returncode = os.waitstatus_to_exitcode(status)
     cpu = usage.ru_utime + usage.ru_stime
     return Cost(through - began, cpu, usage.ru_maxrss * 1024, process.returncode, "")
+
+
+def _quoted(expression: str) -> str:
+    """Write an expression as it stands in a string of syslog-ng's."""
+    return expression.replace("\\", r"\\").replace('"', r"\"")
 
 
 def _wait(port: int, process: subprocess.Popen[bytes]) -> float:

@@ -193,15 +193,21 @@ def _rivals(bench: Bench, mix: Corpus) -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
 
-        def syslog_ng(*, pages: bool) -> Cost | None:
+        def syslog_ng(*, pages: bool, crawlers: tuple[str, ...] = ()) -> Cost | None:
             with sink() as port:
-                return rivals.syslog_ng(log, directory, port, _extensions(), pages=pages)
+                extensions = _extensions()
+                return rivals.syslog_ng(
+                    log, directory, port, extensions, pages=pages, crawlers=crawlers
+                )
 
         bench.row("wc -l", lambda: rivals.wc(log), log)
         rows: dict[str, Callable[[], Cost | None]] = {
             "backfill, mix, in turns with those below": lambda: bench.backfill(mix),
             "goaccess": lambda: rivals.goaccess(log, directory),
-            "syslog-ng, page lines": lambda: syslog_ng(pages=True),
+            "syslog-ng, page lines, six words for bots": lambda: syslog_ng(pages=True),
+            "syslog-ng, page lines, the list of crawlers": lambda: syslog_ng(
+                pages=True, crawlers=_crawlers()
+            ),
             "syslog-ng, all lines": lambda: syslog_ng(pages=False),
         }
         bench.rows_in_turn(rows, log)
@@ -258,6 +264,12 @@ def _extensions() -> tuple[str, ...]:
     from ingestor.pageviews.options import ASSETS  # noqa: PLC0415 - of this tree
 
     return ASSETS
+
+
+def _crawlers() -> tuple[str, ...]:
+    from ingestor.crawlers import patterns  # noqa: PLC0415 - of this tree
+
+    return patterns()
 
 
 def _machine() -> str:
