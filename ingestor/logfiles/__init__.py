@@ -1,4 +1,7 @@
-"""Bytes on disk → chunks of whole lines, each with its file's key and offsets."""
+"""Bytes on disk → chunks of whole lines, each with its file's key and offsets.
+
+`watcher` is imported by name, where logs are followed: no other command needs watchdog.
+"""
 
 from ingestor.logfiles.backfill import Backfill, BackfillCounts
 from ingestor.logfiles.compression import Corrupt, Damage, Incomplete
@@ -12,7 +15,6 @@ from ingestor.logfiles.identity import marker_of
 from ingestor.logfiles.options import FollowOptions
 from ingestor.logfiles.reader import ReadOptions, Unsupported
 from ingestor.logfiles.registry import END, MemoryRegistry, Registry
-from ingestor.logfiles.watcher import Watcher
 
 __all__ = [
     "END",
@@ -34,7 +36,6 @@ __all__ = [
     "Registry",
     "Start",
     "Unsupported",
-    "Watcher",
     "discover",
     "marker_of",
     "owned",

@@ -21,7 +21,8 @@ from ingestor.checkpoint import Committer, Role, Store
 from ingestor.config import parse_date
 from ingestor.delivery.delivery import Delivery
 from ingestor.errors import ConfigError, FormatError, UsageError
-from ingestor.logfiles import Follower, Watcher, readable
+from ingestor.logfiles import Follower, readable
+from ingestor.logfiles.watcher import Watcher
 from ingestor.model import Span
 from ingestor.observe import Counts, Notifier
 from ingestor.pipeline.job import places, say_findings

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from watchdog.observers.api import BaseObserver, EventQueue, ObservedWatch
 
-from ingestor.logfiles import Watcher
+from ingestor.logfiles.watcher import Watcher
 
 
 class Hints:

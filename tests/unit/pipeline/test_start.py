@@ -12,16 +12,26 @@ from ingestor.config import Source
 from ingestor.pipeline.job import Job, is_worth_processes
 
 
-@pytest.mark.parametrize("module", ["cli", "config", "pipeline.preview", "pipeline.pool"])
-def test_only_who_talks_to_umami_loads_an_http_client(module: str) -> None:
-    loaded = subprocess.run(
+def loaded_by(module: str) -> list[str]:
+    return subprocess.run(
         [sys.executable, "-c", f"import sys, ingestor.{module}; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout.split()
+
+
+@pytest.mark.parametrize("module", ["cli", "config", "pipeline.preview", "pipeline.pool"])
+def test_only_who_talks_to_umami_loads_an_http_client(module: str) -> None:
+    loaded = loaded_by(module)
     assert "aiohttp" not in loaded
     assert "numpy" not in loaded
+
+
+@pytest.mark.parametrize("module", ["pipeline.backfill", "pipeline.preview", "pipeline.status"])
+def test_only_who_follows_logs_loads_watchdog(module: str) -> None:
+    assert "watchdog" not in loaded_by(module)
+    assert "watchdog" in loaded_by("pipeline.daemon")
 
 
 @pytest.mark.parametrize(
