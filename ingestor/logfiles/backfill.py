@@ -334,6 +334,7 @@ class Backfill:
             while (chunks := archive.step()) is not None:
                 yield from self._hand_out(read, chunks)
             read.length, read.found = archive.decompressed, found
+            read.reading.retire()
         except WrongContent:
             del self._read[known.key]
             yield from self._read_content(found, file, excluded | {known.key})

@@ -17,11 +17,13 @@ from ingestor.logfiles.reader import LogFile
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+_START = 256  # bytes of a head that are kept: a log may have ten thousands of generations
+
 
 class _Headed(NamedTuple):
     """A file by its first bytes."""
 
-    head: bytes  # at most HEAD bytes, decompressed; empty where it cannot be read
+    start: bytes  # at most _START bytes, decompressed; empty where it cannot be read
     place: int  # among the generations of its log
     found: Found
 
@@ -43,16 +45,17 @@ class Heads:
         if len(head) >= HEAD:
             return
         heads = self._of(lineage_of(path))
-        begun_alike = begun_with(head, heads, attrgetter("head"))
-        for longer, _, found in sorted(begun_alike, key=attrgetter("place")):
-            if len(longer) > len(head) and found.path != path:
+        begun_alike = begun_with(head[:_START], heads, attrgetter("start"))
+        for _, _, found in sorted(begun_alike, key=attrgetter("place")):
+            longer = b"" if found.path == path else _head_of(found)
+            if len(longer) > len(head) and longer.startswith(head):
                 yield found, longer
 
     def _of(self, lineage: bytes) -> list[_Headed]:
         heads = self._sorted.get(lineage)
         if heads is None:
             family = enumerate(self._families[lineage])
-            heads = sorted(_Headed(_head_of(found), at, found) for at, found in family)
+            heads = sorted(_Headed(_head_of(found)[:_START], at, found) for at, found in family)
             self._sorted[lineage] = heads
         return heads
 

@@ -221,7 +221,9 @@ class Catalogue:
 
     def __init__(self, known: Iterable[KnownFile]) -> None:
         self._by_inode: dict[tuple[int, int], list[KnownFile]] = {}
-        self._by_head: dict[int, dict[bytes, list[KnownFile]]] = {}
+        self._by_lines: dict[
+            bytes, list[KnownFile]
+        ] = {}  # by the last rung; b"" where there is none
         self._by_key: dict[int, KnownFile] = {}
         self._by_rungs: list[KnownFile] = []  # so those with the same first lines stand together
         for one in known:
@@ -238,8 +240,7 @@ class Catalogue:
         identity = known.identity
         self._by_key[known.key] = known
         self._by_inode.setdefault((identity.device, identity.inode), []).append(known)
-        heads = self._by_head.setdefault(identity.fingerprint_length, {})
-        heads.setdefault(identity.fingerprint[:_DIGEST], []).append(known)
+        self._by_lines.setdefault(_rungs_of(known)[-_RUNG:], []).append(known)
 
     def get(self, key: int) -> KnownFile | None:
         """Look one up by its key."""
@@ -272,9 +273,8 @@ class Catalogue:
         furthest. An empty file is known by its inode alone, which counts least.
         """
         keys = {one.key for one in self._by_inode.get((device, inode), [])}
-        for length, heads in self._by_head.items():
-            if 0 < length <= len(head):
-                keys.update(one.key for one in heads.get(digest(head[:length]), []))
+        for rung in (b"", *_rungs(head)):
+            keys.update(one.key for one in self._by_lines.get(rung, []))
         found: list[tuple[bool, bool, tuple[int, int, int], KnownFile]] = []
         for one in map(self._by_key.__getitem__, keys):
             identity = one.identity  # the newest: an older one may be indexed too
@@ -307,7 +307,7 @@ class Marks:
     def __init__(self, before: Marker | None = None) -> None:
         self._marks: list[Marker] = []
         self._inner: list[Marker] = []  # within the chunk that came last
-        self._passed = [] if before is None else with_those_before(before)
+        self._passed = before  # and those that it carries
 
     def note(self, chunks: Sequence[Chunk], before: bytes, data: bytes, offset: int) -> None:
         """Remember the markers at the chunks' ends, and some within the last.
@@ -337,11 +337,21 @@ class Marks:
             at += 1
         if at == 0:
             return None
-        found = self._marks[at - 1]
-        marker = with_earlier(found, [*self._passed, *self._marks[:at], *self._inner])
-        self._passed = with_those_before(marker)
+        marker = self._with_earlier(at - 1)
+        self._passed = marker
         del self._marks[: at - 1]
         return marker
+
+    def pack(self) -> None:
+        """Take little room, for nothing is noted any more: the last mark carries the others."""
+        if self._marks:
+            self._marks[-1] = self._with_earlier(len(self._marks) - 1)
+        self._inner = []
+
+    def _with_earlier(self, at: int) -> Marker:
+        passed = [] if self._passed is None else with_those_before(self._passed)
+        found = with_those_before(self._marks[at])
+        return with_earlier(found[-1], [*passed, *self._marks[:at], *found, *self._inner])
 
     def add(self, marker: Marker) -> None:
         """Remember one that was made elsewhere, past all others."""

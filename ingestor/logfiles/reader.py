@@ -238,6 +238,12 @@ class Reading:
         """Nothing follows: forget what remains of the stretches."""
         self._stretches.clear()
 
+    def retire(self) -> None:
+        """Take little room: of this content nothing is ever read again, not here."""
+        self.close()
+        self.tail = None
+        self.marks.pack()
+
     def reopen(self, unread: Sequence[tuple[int, int]]) -> None:
         """Something may follow after all: what is unread from `position` on."""
         rest = [(max(start, self.position), end) for start, end in unread]

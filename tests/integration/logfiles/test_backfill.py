@@ -23,6 +23,7 @@ from ingestor.logfiles import (
     ReadOptions,
     discover,
 )
+from ingestor.logfiles.heads import Heads
 
 LONG_AGO = 1_600_000_000
 
@@ -431,3 +432,20 @@ def test_an_archive_that_was_empty_when_it_was_opened_is_left_to_the_next_run(
     assert run(backfill(registry, archive), registry) == b""
     assert not registry.known()
     assert run(backfill(registry, archive), registry) == lines(0, 60)
+
+
+def test_of_generations_that_begin_alike_for_long_the_one_that_goes_on_so_is_found(
+    tmp_path: Path,
+) -> None:
+    """Of a head so much is kept; ten thousands of generations would be 4 KB each."""
+    alike = b"#Fields: " + b"of many fields " * 40 + b"\n"
+    short = put(tmp_path / "access.log", alike + lines(0, 2))
+    put(tmp_path / "access.log.1", alike + lines(5, 9), age=100)
+    longer = put(tmp_path / "access.log.2.gz", gzip.compress(alike + lines(0, 9)), age=200)
+    found = discover([FollowSource(os.fsencode(tmp_path))]).files
+    heads = Heads(found)
+    given = list(heads.longer_than(short.read_bytes(), os.fsencode(short)))
+    assert [(os.fsdecode(one.path), head) for one, head in given] == [
+        (str(longer), alike + lines(0, 9))
+    ]
+    assert list(heads.longer_than(alike + lines(0, 9), os.fsencode(longer))) == []

@@ -15,6 +15,7 @@ from ingestor.logfiles.identity import (
     Fit,
     Marks,
     fit,
+    has_head,
     has_marker,
     identity_of,
     is_beginning,
@@ -108,6 +109,34 @@ def test_candidates_come_by_content_first_and_an_empty_file_by_its_inode_alone()
     assert catalogue.candidates(1, 99, b"") == []
 
 
+@given(st.lists(st.text("ab\n", max_size=12).map(str.encode), max_size=30), st.text("ab\n"))
+def test_candidates_are_those_whose_head_the_file_has(heads: list[bytes], text: str) -> None:
+    files = [known(key, head, 0, inode=key) for key, head in enumerate(heads)]
+    found = Catalogue(files).candidates(1, 99, text.encode())
+    begun = {key for key, head in enumerate(heads) if head and text.encode().startswith(head)}
+    assert {one.key for one in found} == begun
+
+
+def test_short_logs_are_told_apart_without_a_look_at_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of twenty thousand archives of a few lines was hashed at all lengths of the others."""
+    looks = 0
+
+    def look(identity: Identity, head: bytes) -> bool:
+        nonlocal looks
+        looks += 1
+        return has_head(identity, head)
+
+    monkeypatch.setattr("ingestor.logfiles.identity.has_head", look)
+    files = [b"#Version: 1.0\n%d\n%b\n" % (number, b"x" * number) for number in range(1_000)]
+    catalogue = Catalogue(
+        [known(number, data, 0, inode=number) for number, data in enumerate(files)]
+    )
+    for number, data in enumerate(files):
+        found = catalogue.candidates(1, 5_000, data)
+        assert [one.key for one in found] == [number]
+    assert looks == len(files)
+
+
 def test_a_known_file_that_moved_is_found_only_where_it_is_now() -> None:
     one = known(1, b"abc", 0, inode=7)
     catalogue = Catalogue([one])
@@ -172,6 +201,27 @@ def test_lines_that_are_all_the_same_tell_no_place() -> None:
     for data in (same, bytes(20_000), b"x" * 20_000):
         marker = with_earlier(marker_at(Memory(data), len(data)), [marker_at(Memory(data), 8_500)])
         assert last_left(marker, Memory(data[:9_000])) is None
+
+
+@given(st.lists(st.integers(1, 4000), min_size=1, max_size=40), st.data())
+def test_packed_marks_give_the_same_marker_at_the_end(
+    sizes: list[int], draw: st.DataObject
+) -> None:
+    data = bytes(i * 31 % 251 for i in range(sum(sizes)))
+    passed = draw.draw(st.integers(0, len(data)))
+    packed, plain = Marks(), Marks()
+    at = 0
+    for size in sizes:
+        for marks in packed, plain:
+            before = data[max(0, at - WINDOW) : at]
+            marks.note([Chunk(1, at, at + size, b"x")], before, data[at : at + size], at)
+        at += size
+    packed.at(passed)
+    plain.at(passed)
+    packed.pack()
+    assert packed.at(at) == plain.at(at)
+    assert packed.at(at) == plain.at(at)
+    assert packed._inner == []
 
 
 def test_marks_are_bounded() -> None:
