@@ -76,7 +76,7 @@ class Discovered:
     directories: set[bytes] = field(default_factory=set)  # where a new file could appear
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=32768)
 def lineage_of(path: bytes) -> bytes:
     """Directory and live name: the same for all generations of one log."""
     directory, name = os.path.split(path)

@@ -209,7 +209,7 @@ class Follower:
             if self._roster.ready:
                 chunks += self._turns.read_next()
             elif self._roster.archives:
-                chunks += self._turns.step_archive(self._roster.archives[0])
+                chunks += self._turns.step_archive()
             elif not self._rereads.ready and not self._roster.pending:
                 break
         return chunks

@@ -372,7 +372,7 @@ class Intake:
                 place.kind = PlaceKind.DONE
                 self._roster.settling[found.id] = key, found, log.position
             else:
-                self._roster.archives.append(key)
+                self._roster.archives[key] = None
             return False
         if log.reading.finished:  # an archive was at its end; a file may have more
             log.reading.reopen(self._roster.registry.unread(key, END))
@@ -423,6 +423,10 @@ class Intake:
         log.home, log.path, log.source, log.site = found.id, found.path, found.source, found.site
         log.archived, log.lost_home, log.present, log.deleted = archived, False, True, False
         log.head = b"" if archived else head
+        if archived:
+            self._roster.plain.pop(log.key, None)
+        else:
+            self._roster.plain[log.key] = log
         if log.cut:
             return  # the content is known by more than this
         identity = identity_of(found.device, found.inode, head)

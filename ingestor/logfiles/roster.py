@@ -47,10 +47,11 @@ class Roster:
         self.read_options = options.read
         self.clock = clock
         self.logs: dict[int, Followed] = {}
+        self.plain: dict[int, Followed] = {}  # of these, that are no archives
         self.open: dict[int, Followed] = {}  # plain files with a descriptor
         self.parked: dict[int, Followed] = {}  # plain files closed to stay within the limit
         self.ready: dict[int, None] = {}  # keys of plain files with something to read, in turn
-        self.archives: deque[int] = deque()  # keys; only the first is being read
+        self.archives: dict[int, None] = {}  # keys in turn: only the first is being read
         self.pending: deque[Chunk] = deque()  # cut already, to be handed out next
         self.places: dict[tuple[int, int], Place] = {}
         self.present: set[tuple[int, int]] = set()  # found at the last look
@@ -105,7 +106,7 @@ class Roster:
         """Contents of which ``head`` is only a beginning (for `recognize`)."""
         if len(head) >= HEAD:
             return []
-        logs = ((log.key, log.head) for log in self.logs.values())
+        logs = ((log.key, log.head) for log in self.plain.values())
         keys = [key for key, other in logs if len(other) > len(head) and other.startswith(head)]
         # The heads of archives would be 4 KB for each of many thousands: their lines tell as well.
         lines = self.known().beginning_with(head)
@@ -197,8 +198,7 @@ class Roster:
         self.open.pop(log.key, None)
         self.parked.pop(log.key, None)
         self.ready.pop(log.key, None)
-        if log.key in self.archives:
-            self.archives.remove(log.key)
+        self.archives.pop(log.key, None)
         old = self.places.get(log.home)
         waits = old is not None and old.kind is PlaceKind.WAITING  # it may have more: it is asked
         if log.home != home and old is not None and old.key == log.key and not waits:

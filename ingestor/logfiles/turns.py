@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ingestor.logfiles.archives import ArchiveReader, WrongContent
@@ -27,7 +27,8 @@ class Turns:
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
-        self._elders: dict[int, list[int]] = {}  # content → older generations of its log
+        # Content → the generations of its log, oldest first, and how many of them are older.
+        self._elders: dict[int, tuple[list[int], int]] = {}
 
     def poll(self) -> None:
         """Look at the open files: what grew becomes ready, what shrank is broken."""
@@ -93,7 +94,7 @@ class Turns:
         key = next(iter(self._roster.ready))
         key = self._older_generation(key)
         if key not in self._roster.ready:  # an archive: first things first
-            return self.step_archive(self._roster.archives[0])
+            return self.step_archive()
         del self._roster.ready[key]
         log = self._roster.logs[key]
         if log.file is None and not self._roster.reopen(log):
@@ -118,7 +119,7 @@ class Turns:
 
     def _older_generation(self, key: int) -> int:
         """Give the oldest generation of the same log that has something unread, or the key."""
-        for elder in self._elders.get(key, ()):
+        for elder in islice(*self._elders.get(key, ([], 0))):
             if elder in self._roster.ready or elder in self._roster.archives:
                 return elder
         return key
@@ -132,13 +133,13 @@ class Turns:
             self._roster.archives,
             key=lambda key: (self._roster.logs[key].archive is None, self._roster.logs[key].order),
         )
-        self._roster.archives = deque(queued)
+        self._roster.archives = dict.fromkeys(queued)
         families: dict[bytes, list[int]] = {}
         for log in sorted(self._roster.logs.values(), key=lambda one: one.order):
             if not log.lost_home and not (log.archived and log.reading.finished):
                 families.setdefault(log.lineage, []).append(log.key)
         self._elders = {
-            key: family[:index]
+            key: (family, index)
             for family in families.values()
             for index, key in enumerate(family)
             if index
@@ -163,8 +164,9 @@ class Turns:
             raise Rewritten
         self._roster.head_grew(log, head)
 
-    def step_archive(self, key: int) -> list[Chunk]:
-        """Read a bounded amount of an archive, or pass over it."""
+    def step_archive(self) -> list[Chunk]:
+        """Read a bounded amount of the archive whose turn it is, or pass over it."""
+        key = next(iter(self._roster.archives))
         log = self._roster.logs[key]
         try:
             if log.archive is None and not self._open_archive(log):
@@ -172,19 +174,19 @@ class Turns:
             assert log.archive is not None  # noqa: S101 - just opened
             chunks = log.archive.step()
         except WrongContent:
-            self._roster.archives.popleft()
+            del self._roster.archives[key]
             self._roster.broke(log)
             return []
         except Damage as damage:
-            self._roster.archives.popleft()
+            del self._roster.archives[key]
             self._damaged(log, damage)
             return []
         except OSError as error:
-            self._roster.archives.popleft()
+            del self._roster.archives[key]
             self._roster.failed(log, error)
             return []
         if chunks is None or log.reading.finished:
-            self._roster.archives.popleft()
+            del self._roster.archives[key]
             self._archive_ended(log)
         return chunks or []
 
@@ -192,7 +194,7 @@ class Turns:
         file = LogFile(log.path)
         if file.id != log.home or file.compression is None:  # its inode may be another's now
             file.close()
-            self._roster.archives.popleft()
+            del self._roster.archives[log.key]
             self._roster.gone(log)
             return False
         log.file = file

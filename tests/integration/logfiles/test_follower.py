@@ -7,6 +7,7 @@ import gc
 import gzip
 import os
 import shutil
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,38 @@ def append(path: Path, data: bytes) -> None:
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     return tmp_path / "access.log"
+
+
+@pytest.mark.parametrize("start", ["end", "beginning"])
+def test_work_grows_with_the_number_of_archives_and_not_with_its_square(
+    start: str, tmp_path: Path, daemon: Any
+) -> None:
+    """Twenty thousand short archives cost half a minute at the start, and seconds at each look."""
+
+    def work(first: int, last: int) -> int:
+        """Of a log with so many archives: how often Python was called, or called."""
+        directory = tmp_path / str(last)
+        directory.mkdir()
+        for number in range(first, last):
+            path = directory / f"access.log-{20_000_000 + number}.gz"
+            path.write_bytes(gzip.compress(lines(3 * number, 3 * number + 2), 1))
+        steps = 0
+
+        def count(*_: object) -> None:
+            nonlocal steps
+            steps += 1
+
+        sys.setprofile(count)
+        try:
+            daemon.start(directory, start=start, first_start=True)
+            daemon.turn()
+        finally:
+            sys.setprofile(None)
+        return steps
+
+    few = work(0, 100)
+    many = work(100, 900)
+    assert many < 10 * few
 
 
 def test_what_is_there_at_the_first_start_is_left_to_a_backfill(

@@ -66,6 +66,13 @@ def test_an_international_name_matches_what_browsers_send_of_it(
     assert verdict is Reason.HOST
 
 
+def test_an_expression_is_no_name_and_is_taken_as_it_stands(
+    hit: Callable[..., Hit], rules: Callable[..., Rules]
+) -> None:
+    ours = rules(sites=(INTERNATIONAL,), exclude_hosts=(r"re:.*é{2}\.example|xn--bcher.*",))
+    assert ours.decide(hit(host="xn--bcher-kva.example")) is Reason.HOST
+
+
 def test_an_international_site_is_not_its_own_referrer(
     hit: Callable[..., Hit], rules: Callable[..., Rules]
 ) -> None:

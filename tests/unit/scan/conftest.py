@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -38,9 +39,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="session")
 def all_rules() -> list[Rules]:
     """Rules of every kind; the first are the defaults."""
+    dates = cycle(
+        (
+            {"since": NOW - 3_000 * DAY},
+            {"until": NOW - DAY},
+            {},
+            {"since": NOW - 3_000 * DAY, "until": NOW - DAY},
+        )
+    )
     return [
-        Rules(PageViewOptions(**options), (SITE,), since=NOW - 3_000 * DAY)
-        for options in SETTINGS.values()
+        Rules(PageViewOptions(**options), (SITE,), **next(dates)) for options in SETTINGS.values()
     ]
 
 
