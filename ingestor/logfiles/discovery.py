@@ -31,11 +31,12 @@ _MAX_DEPTH = 32  # directories below a source; deeper is a mistake or a trap
 class FollowSource:
     """One place where logs are: a file, a directory (searched with what is below it) or a glob.
 
-    ``include`` and ``exclude`` are shell patterns on a file's name, or, with a slash in them, on
-    its path below the source. ``include`` chooses in directories, and where a glob ends in a
-    mere ``*``: any other says itself which files it means. A file that was named itself is never
-    excluded. Hidden files and editors' leftovers are passed over. ``site`` is whose the logs are:
-    those of two sites are never copies of each other, however alike they begin.
+    ``include`` and ``exclude`` are shell patterns on a file's name, and on its path below the
+    source; there ``exclude`` only with a slash in it, for a site's directory may have any word in
+    its name. ``include`` chooses in directories, and where a glob ends in a mere ``*``: any other
+    says itself which files it means. A file that was named itself is never excluded. Hidden files
+    and editors' leftovers are passed over. ``site`` is whose the logs are: those of two sites are
+    never copies of each other, however alike they begin.
     """
 
     path: bytes
@@ -198,6 +199,7 @@ class _Look:
         self._result = result
         self._generations = generations
         self._once = once
+        self._excluded_paths = tuple(glob for glob in source.exclude if "/" in glob)
         self._visited: set[tuple[int, int]] = set()  # directories: symlink loops end here
         self._targets: set[bytes] = set()  # of symbolic links
 
@@ -362,9 +364,10 @@ class _Look:
         return bool(_pattern(self._source.exclude).match(os.fsdecode(name)))
 
     def _wanted(self, name: bytes, relative: bytes) -> bool:
-        include, exclude = _pattern(self._source.include), _pattern(self._source.exclude)
-        texts = {os.fsdecode(name), os.fsdecode(relative)}
-        return any(map(include.match, texts)) and not any(map(exclude.match, texts))
+        include, path = _pattern(self._source.include), os.fsdecode(relative)
+        if not (include.match(os.fsdecode(name)) or include.match(path)) or self._excluded(name):
+            return False
+        return _pattern(self._excluded_paths).match(path) is None
 
     def _file(
         self, path: bytes, entry: os.DirEntry[bytes] | None = None, *, quiet: bool = False

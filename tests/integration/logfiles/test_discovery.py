@@ -85,6 +85,12 @@ def test_include_and_exclude_look_at_names_and_at_paths_with_a_slash(tmp_path: P
     assert names(found.files, tmp_path) == ["a/access.log"]
 
 
+def test_what_a_directory_is_called_excludes_no_log_in_it(tmp_path: Path) -> None:
+    make(tmp_path, "terror-film.example/logs/access.log", "terror-film.example/logs/error.log")
+    found = discover([source(tmp_path, "*access*log*", exclude=("*error*",))])
+    assert names(found.files, tmp_path) == ["terror-film.example/logs/access.log"]
+
+
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
