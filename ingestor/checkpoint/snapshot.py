@@ -183,7 +183,8 @@ def _speaking(path: Path) -> Iterator[None]:
             yield
     except (database.Damaged, ValueError, TypeError) as error:
         raise CheckpointError(
-            f"the checkpoint {path} is damaged ({error}); the next `ingestor run` sets it aside"
+            f"the checkpoint {path} is damaged ({error}); the next `run` or `backfill` sets it "
+            "aside"
         ) from error
 
 

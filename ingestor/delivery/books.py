@@ -221,12 +221,16 @@ class Books:
         self._journal.unsent(ended)
         self._count(ended, Counter(), aside=aside)
 
+    def file_of(self, page_view: PageView) -> str:
+        """Give the path of the log that a page view stands in, for people."""
+        return self._file_path(page_view.span.file).decode("utf-8", "backslashreplace")
+
     def _letter(self, page_view: PageView, reason: str, answer: str) -> DeadLetter:
         return DeadLetter(
             time=int(self._wall()),
             reason=reason,
             answer=answer,
-            file=self._file_path(page_view.span.file).decode("utf-8", "backslashreplace"),
+            file=self.file_of(page_view),
             offset=page_view.line_start,
             website=page_view.website,
             line=self._mask_line(page_view.line),

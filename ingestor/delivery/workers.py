@@ -378,10 +378,10 @@ class Workers:
             return []
         view = parcel.page_views[0]
         logger.warning(
-            "a page view fails again and again while others are stored; it is tried on: "
-            "file %d, offset %d",
-            view.span.file,
+            "a page view fails again and again while others are stored; it is tried on: the one "
+            "at offset %d of %s",
             view.line_start,
+            printable(self._books.file_of(view)),
         )
         self._suspects.set_aside(parcel, seconds=self._patience)
         return []

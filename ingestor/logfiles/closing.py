@@ -105,7 +105,7 @@ class Closing:
             given_up = sum(end - start for start, end in unread)
             if given_up:
                 what = f"deleted files hold too much disk: {given_up:,} unread bytes are given up"
-                self._roster.say(Finding(log.path, what, "see max_deleted_bytes", lost=True))
+                self._roster.say(Finding(log.path, what, "see follow.max_deleted_bytes", lost=True))
             elif not self._is_succeeded(log, youngest(self._roster.logs.values())):
                 what = "deleted, and too large to be held open: followed no more"
                 self._roster.say(Finding(log.path, what, "have its server open its log anew"))

@@ -286,8 +286,9 @@ class _Daemon:
             unread = [s for s in held if s.backlog or self._store.unread(s.key, s.position)]
             if unread:
                 raise ConfigError(
-                    f"sources: {len(unread)} deleted logs are still being read, the first is "
-                    f"{readable(unread[0].path)}; reload again when that is done."
+                    "sources: and follow: cannot change while deleted logs are being read "
+                    f"({counted(len(unread), 'file')}, the first is {readable(unread[0].path)}); "
+                    "reload again when that is done."
                 )
 
     def _follows_the_same(self, config: Config) -> bool:

@@ -86,7 +86,8 @@ class Retried:
         parts += [f"{self.filtered:,} no page views by today's rules"] if self.filtered else []
         parts += [f"{self.unreadable:,} that cannot be read"] if self.unreadable else []
         return (
-            f"{self.letters:,} dead letters: {', '.join(parts)}; {self.left:,} stay in {self.path}."
+            f"{counted(self.letters, 'dead letter')}: {', '.join(parts)}; "
+            f"{self.left:,} stay in {self.path}."
         )
 
 

@@ -346,7 +346,7 @@ async def test_an_outage_that_says_nothing_makes_no_dead_letter(
 
 
 async def test_a_page_view_over_which_the_connection_always_breaks_stops_nobody(
-    umami, ledger, views, deliver, reply, tmp_path
+    umami, ledger, views, deliver, reply, tmp_path, caplog, eventually
 ):
     umami.script = lambda request: reply(hang_up=True) if "/3" in request.urls else None
     letters = tmp_path / "dead.jsonl"
@@ -354,6 +354,8 @@ async def test_a_page_view_over_which_the_connection_always_breaks_stops_nobody(
     feeding = asyncio.create_task(_trickle(delivery, views))
     await delivery.submit(views(40))
     await ledger.until(lambda: sum(start < 400 for start in ledger.ended) == 39)
+    told = "it is tried on: the one at offset 30 of /var/log/\\xffaccess.log."
+    await eventually(lambda: told in caplog.text)
     feeding.cancel()
     assert 30 not in ledger.ended, "it is tried on, and never given up"
     assert not letters.exists()
