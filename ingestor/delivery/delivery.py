@@ -194,9 +194,7 @@ class Delivery:
 
         Raises UmamiTooOld; BadCredentials where a website would not be parked.
         """
-        if self._letters is not None:
-            with contextlib.suppress(OSError):  # it will say so when there is something to write
-                await asyncio.to_thread(self._letters.purge)
+        await self.purge()
         facts = await self._ask_for_facts()
         self._routes.choose(facts)
         if self._options.exactly_once:
@@ -263,6 +261,12 @@ class Delivery:
         await self._parking.close()
         await self._burial.close()
         await self._umami.close()
+
+    async def purge(self) -> None:
+        """Drop dead letters that are older than they may get."""
+        if self._letters is not None:
+            with contextlib.suppress(OSError):  # it will say so when there is something to write
+                await asyncio.to_thread(self._letters.purge)
 
     @property
     def held(self) -> int:

@@ -61,7 +61,7 @@ T = TypeVar("T")
 
 _QUIET = 10.0  # seconds without a new line, after which it is looked for half as often
 _SAY_AGAIN = 60.0  # seconds between two errors about one file's format
-_PRUNE = 3600.0  # seconds between two looks for what the checkpoint may forget
+_PRUNE = 3600.0  # seconds between two looks for what may be forgotten: logs, dead letters
 
 
 async def run(config: Config, reload: Reload | None = None) -> int:
@@ -345,6 +345,10 @@ class _Daemon:
             await woken(self._wake, 2 * pause if quiet else pause)
             if self._look_once():
                 grew = time.monotonic()
+            if time.monotonic() >= self._next_prune:
+                self._next_prune = time.monotonic() + _PRUNE
+                self._prune()
+                await self._delivery.purge()
             self._precedence.claim(behind=self._delivery.behind)
             self._supervision.came_round(LOOK)
             self._supervision.look(self._follower)
@@ -362,7 +366,6 @@ class _Daemon:
             self._try_formats_again()
             self._ledger.set_markers(self._follower.marker_at)
             self._take_up()
-            self._prune()
             self._strangers.tell()
         is_readable = self._follower.poll()
         if is_readable:
@@ -371,9 +374,6 @@ class _Daemon:
 
     def _prune(self) -> None:
         """Let the checkpoint forget the oldest of what is gone, beyond its limit."""
-        if time.monotonic() < self._next_prune:
-            return
-        self._next_prune = time.monotonic() + _PRUNE
         present = self._follower.keys_on_disk()
         present |= {state.key for state in self._follower.files()}
         self._misfits.forget_all_but(present)
