@@ -1,7 +1,8 @@
 # Everything a person or CI does with the project; the first two need nothing prepared:
 #   make demo    the main job on sample_logs/, with an embedded sandbox in Umami's place
 #   make test    all tests but the long ones
-# Others: make check (what CI runs), check-full, test-poll, chaos, soak, bench, lock, clean.
+# Others: make check (what CI runs), check-full, test-poll, chaos, soak, bench, bench-compare,
+#   lock, clean.
 
 PYTHON ?= python3
 BIN    := .venv/bin

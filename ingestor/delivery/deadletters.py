@@ -93,7 +93,8 @@ class DeadLetters:
             return
         if full and self._older.exists():
             logger.warning(
-                "dead letters fill their space: the older half of %s is dropped (%d bytes)",
+                "dead letters fill their space: the older half of %s is dropped (%d bytes); look "
+                "into the rest, or raise delivery.dead_letter_max_bytes",
                 self.path,
                 self._older.stat().st_size,
             )

@@ -179,7 +179,7 @@ class Roster:
         self.wait(place, min(most, 0.5 * 2 ** min(place.failures, 10)))
         if error.errno in (errno.EMFILE, errno.ENFILE):
             self._limit = max(1, len(self.open) - 1)
-            advice = "raise LimitNOFILE or lower max_open_files"
+            advice = "raise LimitNOFILE or lower follow.max_open_files"
         elif error.errno in (errno.EACCES, errno.EPERM):
             advice = "give the program's user the right to read it; it is tried again"
         else:

@@ -157,7 +157,10 @@ class Watcher:
             if error.errno not in _LIMITS:
                 return None
             what = "the system's limit for watching directories is reached; rescans go on"
-            advice = "raise fs.inotify.max_user_watches and max_user_instances, or switch it off"
+            advice = (
+                "raise fs.inotify.max_user_watches and max_user_instances, or set follow.watchdog: "
+                "false"
+            )
             return Finding(directory, what, advice)
         except RuntimeError:  # no thread could be started
             return Finding(directory, "cannot be watched; rescans go on", "check the thread limit")
