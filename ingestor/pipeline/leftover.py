@@ -11,6 +11,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from ingestor.config import Source
 from ingestor.logfiles import END
 from ingestor.observe import human_bytes
 from ingestor.words import counted
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from ingestor.checkpoint import Store
-    from ingestor.config import Config, Source
+    from ingestor.config import Config
     from ingestor.model import KnownFile
 
 log = logging.getLogger("ingestor")
@@ -73,7 +74,10 @@ def note_sources(store: Store, sources: Sequence[Source]) -> None:
 
 
 def _mark(source: Source) -> str:
-    text = repr((source.path, source.include))
+    told: tuple[object, ...] = (source.path, source.include)
+    if source.exclude != Source("").exclude:  # else as earlier versions noted it
+        told += (source.exclude,)
+    text = repr(told)
     return blake2b(text.encode(errors="surrogateescape"), digest_size=8).hexdigest()
 
 

@@ -31,6 +31,14 @@ def test_a_source_is_new_until_it_was_followed_once(store: Store) -> None:
     assert new_sources(store, [Source(path="/var/log/one", include=("*.txt",))]) == {0}
 
 
+def test_a_source_that_leaves_out_fewer_files_is_new(store: Store) -> None:
+    """What those hold already is left to a backfill."""
+    fewer = Source(path="/var/log", exclude=("*error*", "old*"))
+    note_sources(store, [fewer])
+    assert new_sources(store, [fewer]) == set()
+    assert new_sources(store, [Source(path="/var/log")]) == {0}
+
+
 def test_what_an_earlier_version_noted_is_followed_on(store: Store) -> None:
     """It noted that it had started, and neither its sources nor the names that it told."""
     store.note("run.started", value=True)
