@@ -516,7 +516,12 @@ def test_19_logrotate_that_outruns_the_reader(setup: Setup) -> None:
     assert "keeps only 3 h" in problem("hourly; rotate 3")["text"]
     assert "by size and keeps one" in problem("size 10M; rotate 1")["text"]
     assert "does not cover" in problem(f"olddir {setup.directory}/old")["text"]
-    for sound in ("daily\n  rotate 14\n  compress", "olddir /elsewhere\n  noolddir"):
+    for sound in (
+        "daily\n  rotate 14\n  compress",
+        "olddir /elsewhere\n  noolddir",
+        "daily\n  rotate -1",  # all are kept
+        "size 1M\n  rotate -1",
+    ):
         (rotation / "nginx").write_text(block % sound)
         assert setup.check(0, *flags) == {}
 

@@ -36,7 +36,7 @@ class Rotation:
     patterns: list[str]
     place: str  # file and line
     hours: int | None = _HOURS["weekly"]  # between rotations; None: by size alone
-    keep: int = 0
+    keep: int = 0  # old logs; -1: all
     by_size: bool = False
     olddir: str | None = None
 
@@ -64,12 +64,12 @@ def _problems(rotation: Rotation, sample: Sample) -> Iterator[tuple[str, str]]:
             "logrotate throws it away at each rotation, read or not (rotate 0)",
             "keep a week: daily and rotate 7",
         )
-    elif hours is not None and not rotation.by_size and keep * hours < _DAY:
+    elif hours is not None and not rotation.by_size and 0 < keep * hours < _DAY:
         yield (
             f"logrotate keeps only {keep * hours} h of it, and Umami may be away for longer",
             f"keep at least a day: rotate {-(-_DAY // hours)} or more",
         )
-    elif rotation.by_size and keep < 2:  # noqa: PLR2004 - one generation
+    elif rotation.by_size and keep == 1:
         yield (
             "logrotate rotates it by size and keeps one old log, so a busy hour outruns the reader",
             "keep more: rotate 7",
