@@ -1,6 +1,6 @@
 """How fast ingestor is, and what it costs, beside what else is installed.
 
-    python benchmarks/run.py                        # everything, 10 to 20 minutes
+    python benchmarks/run.py                        # everything
     python benchmarks/run.py --lines 200000 --repeat 1 --only mix,json
     python benchmarks/run.py --compare REV          # the rows of backfill, against another revision
 

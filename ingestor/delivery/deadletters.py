@@ -92,7 +92,7 @@ class DeadLetters:
         if not full and self._age(self.path, now, by_first=True) < self._half_age:
             return
         if full and self._older.exists():
-            logger.warning(
+            logger.error(
                 "dead letters fill their space: the older half of %s is dropped (%d bytes); look "
                 "into the rest, or raise delivery.dead_letter_max_bytes",
                 self.path,

@@ -104,7 +104,9 @@ def test_a_letter_without_room_leaves_no_half_of_itself(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_the_space_is_bounded_and_the_newest_stay(tmp_path: Path) -> None:
+def test_the_space_is_bounded_and_the_newest_stay(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "dead.jsonl"
     written = letters(path, max_bytes=8_000)
     for offset in range(300):
@@ -115,6 +117,7 @@ def test_the_space_is_bounded_and_the_newest_stay(tmp_path: Path) -> None:
     offsets = [letter.offset for letter in [*older, *read_dead_letters(path)]]
     assert offsets == list(range(offsets[0], 300))
     assert len(offsets) > 10
+    assert {record.levelname for record in caplog.records} == {"ERROR"}, "the dropped are gone"
 
 
 def test_nothing_gets_older_than_it_may(tmp_path: Path) -> None:
