@@ -139,6 +139,12 @@ def owned(files: Sequence[Found], owners: Sequence[FollowSource], first: int) ->
     ]
 
 
+def was_left_out(found: Found, source: FollowSource) -> bool:
+    """Whether earlier versions left a log out, for what a directory below its source is called."""
+    below = found.path.removeprefix(source.path.rstrip(b"/") + b"/")
+    return below != found.path and _pattern(source.exclude).match(os.fsdecode(below)) is not None
+
+
 def _require(source: FollowSource) -> None:
     if os.path.lexists(source.path):
         return

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ingestor.logfiles.closing import Closing
 from ingestor.logfiles.directories import DirectoryTimes
-from ingestor.logfiles.discovery import FollowSource, discover, lineage_of
+from ingestor.logfiles.discovery import FollowSource, discover, lineage_of, was_left_out
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.followed import youngest
 from ingestor.logfiles.intake import Intake
@@ -153,16 +153,23 @@ class Follower:
                 self._roster.say(finding)
 
     def _first_of(self, files: Sequence[Found]) -> set[tuple[int, int]]:
-        """Choose the files whose source is new: no other has them, nor any generation of theirs."""
+        """Choose the files whose source is new: no other has them, nor any generation of theirs.
+
+        So are those that an earlier version left out.
+        """
         if self._first_start:
             return {found.id for found in files}
         new = [found for found in files if found.source in self._new_sources]
+        if new:
+            old = [one for i, one in enumerate(self._sources) if i not in self._new_sources]
+            covered = {found.id for found in discover(old).files}
+            new = [found for found in new if found.id not in covered]
+        if self._more_told:
+            new += [found for found in files if was_left_out(found, self._sources[found.source])]
         if not new:
             return set()
-        old = [one for i, one in enumerate(self._sources) if i not in self._new_sources]
-        covered = {found.id for found in discover(old).files}
         known = {lineage_of(file.path) for file in self._roster.registry.known()}
-        return {one.id for one in new if one.id not in covered and one.lineage not in known}
+        return {found.id for found in new if found.lineage not in known}
 
     def _passed_over(self, files: Sequence[Found]) -> list[Found]:
         """Choose what an earlier version did not tell: what is older than all known of its log.

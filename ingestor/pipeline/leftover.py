@@ -30,7 +30,7 @@ STARTED = "run.started"  # the checkpoint's note that the very first start is be
 DATED = "backfill.dated"  # … and that a backfill left lines for their date
 _SOURCES = "run.sources"  # … and of which sources there were then and since
 _NAMES = "run.names"  # … and of which names were told as generations then
-_NAMES_TOLD = 3  # … by this version: to be counted up with every name or place more
+_NAMES_TOLD = 4  # … by this version: to be counted up with every name or place more
 
 
 def is_first_start(store: Store) -> bool:

@@ -154,6 +154,25 @@ def test_generations_that_no_earlier_version_told_are_left_to_a_backfill(
     assert [name[12:17] for name in left] == [b"11-02", b"11-01"], "a kill may come between"
 
 
+def test_what_an_earlier_version_left_out_for_its_directory_is_left_to_a_backfill(
+    log: Path, daemon: Any
+) -> None:
+    """It took the word that exclude names for one of the path: a log that came meanwhile is new."""
+    source = FollowSource(os.fsencode(log.parent), exclude=("*error*",))
+    log.write_bytes(lines(0, 10))
+    daemon.start(source, first_start=True)
+    daemon.stop()
+    left_out, new = (log.parent / site / "access.log" for site in ("terror.example", "a.example"))
+    for first, one in ((100, left_out), (200, new)):
+        one.parent.mkdir()
+        one.write_bytes(lines(first, first + 5))
+    daemon.start(source, more_told=True)
+    append(left_out, lines(110, 115))
+    daemon.turn()
+    expected = lines(110, 115) + lines(200, 205)
+    assert sorted(daemon.lines) == sorted(expected.splitlines())
+
+
 @pytest.mark.parametrize(("start", "count"), [("beginning", 30), ("end", 0), (1500, 10)])
 def test_run_start_decides_over_what_is_there(
     log: Path, daemon: Any, start: Any, count: int
