@@ -227,7 +227,8 @@ def unread_bytes(job: Job, registry: Registry) -> int:
     total = 0
     for found in look(job).files:
         if found.path.endswith((b".gz", b".bz2", b".xz", b".zst")):
-            total += found.size * _SQUEEZED
+            if registry.copy_of(*found.id, found.size, found.mtime_ns) is None:  # not read whole
+                total += found.size * _SQUEEZED
         elif (file := known.get(found.id)) is not None:
             total += sum(end - start for start, end in registry.unread(file.key, found.size))
         else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
+import random
 import re
 import signal
 import time
@@ -178,6 +180,33 @@ def test_it_says_how_much_it_is_about_to_send_and_how_long_that_takes(
     assert "About to send 1 page view to" in said
     assert "page views a second of the last run that takes about 1 s." in said
     assert umami.count() == 1201
+
+
+def test_archives_that_were_read_are_no_part_of_the_estimate(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    """Of years of archives with one new among them, all were said to be about to be sent."""
+    flags = ("--url", umami.url, "--website", WEBSITE, "--checkpoint", "checkpoint.db")
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    noise = random.Random(1)
+
+    def archive(day: int) -> None:
+        assets = [line(f"/{noise.randbytes(1500).hex()}.css") for _ in range(300)]
+        path = logs / f"access.log-202601{day}.gz"
+        path.write_bytes(gzip.compress(line(f"/{day}") + b"".join(assets), 1))
+
+    for day in range(10, 14):
+        archive(day)
+    ingestor("backfill", *flags, logs)
+    for day in (14, 15):
+        archive(day)
+    said = ingestor("backfill", *flags, logs).stderr
+    told = re.search(r"About to send about (\d+) page views .* of about ([\d.]+) MB", said)
+    assert told is not None, said
+    size = sum(path.stat().st_size for path in logs.glob("*-2026011[45].gz"))
+    assert float(told[2]) == pytest.approx(size * 10 / 1e6, rel=0.1)
+    assert umami.count() == 6
 
 
 def test_a_large_job_is_estimated_from_its_first_part(
