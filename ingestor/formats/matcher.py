@@ -17,31 +17,22 @@ from typing import TYPE_CHECKING
 
 from ingestor.errors import FormatError
 from ingestor.formats.clocks import strftime_pattern
-from ingestor.formats.fields import (
-    URL_CHARACTERS,
-    Decoding,
-    Escape,
-    Field,
-    Literal,
-    Part,
-    Role,
-    Shape,
-)
+from ingestor.formats.fields import Decoding, Escape, Field, Literal, Part, Role, Shape
+from ingestor.formats.segments import HARD, LOCAL, Segments, is_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_HARD = re.compile(rb'["\x00-\x1f\x7f]')
 # A line that was forged through an unescaped quote repeats status and size: `" 200 12 "`.
 _TRAILING = (
     rb'(?! \d{3} (?:\d+|-) ")(?!.*" \d{3} (?:\d+|-) ")'
     rb'(?=(?P<atom>(?: (?:[^ "]*+"[^"\\]*+(?:\\.[^"\\]*+)*"|[^ "]++))+))(?P=atom)'
 )
 _LISTED = rb'(?: "[^"]*+")* ?'  # what HAProxy captured, in quotes; where it has none, a space
+_STATUS = rb"(?:\d{3}|0|-1?)"  # as hits.py reads it
 _USER = re.compile(r"%[<>]?u")  # of an empty name, Apache writes two quotes
 _FRACTION = re.compile(r"%\{(?:begin:|end:)?([mu])sec_frac\}t")
 _OF_HOSTS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.:-_[]%"
-_LOCAL = rb"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d"
 
 # Where these separate fields, a word has none of them.
 MARKS = b"|;,"
@@ -65,16 +56,16 @@ def columns_of(
     return lambda match: tuple(match[at] for at in wanted)
 
 
-class Matcher:
+class Matcher(Segments):
     """The regular expressions of a definition's parts, field by field."""
 
     def __init__(self, parts: Sequence[Part], escape: Escape) -> None:
-        self.parts = list(parts)
+        super().__init__(parts)
         self._atoms = 0
         self.counts = False  # separators, and not only looks for the next one
         self._escaped = escape is not Escape.NONE
         texts = b"".join(part.text for part in self.parts if isinstance(part, Literal))
-        self._hard = bytes(sorted({*b"".join(_HARD.findall(texts))}))  # those that it has
+        self._hard = bytes(sorted({*b"".join(HARD.findall(texts))}))  # those that it has
         self._end = b"(?:[" + re.escape(self._hard) + rb"]|\Z)" if self._hard else rb"\Z"
         self._quoted = any(isinstance(part, Literal) and b'"' in part.text for part in parts)
         self.patterns = [
@@ -142,23 +133,27 @@ class Matcher:
             return b""
         *between, last = self._rest_of_segment(at) or [field]
         texts = [part.text for part in between if isinstance(part, Literal)]
-        behind = _HARD.split(last.text)[0] if isinstance(last, Literal) else b""
+        behind = HARD.split(last.text)[0] if isinstance(last, Literal) else b""
         natural = self._natural([at, *others])
         pattern = b""
-        for text in sorted({text for text in texts if _is_mark(text, natural)}):
+        for text in sorted({text for text in texts if is_mark(text, natural)}):
             count = sum(each.count(text) for each in (*texts, behind))
             value = self._walk(text[:1], re.escape(text[1:]), self._hard)
             all_of_them = b"(?:" + value + re.escape(text) + b"){%d}" % count
             pattern += b"(?=" + all_of_them + value + self._end + b")"
+        pattern += self._one_time(at, max(others, default=at))
         self.counts = self.counts or bool(pattern)
         return pattern
 
-    def _natural(self, places: Sequence[int]) -> bytes:
-        """Give what ordinary values of these fields hold, beside letters and digits."""
-        fields = [part for at in places if isinstance(part := self.parts[at], Field)]
-        natural = URL_CHARACTERS + b"".join(field.meaning.natural for field in fields)
-        wide = len(fields) < 2 or any(field.meaning.shape is not Shape.TEXT for field in fields)  # noqa: PLR2004 - alone
-        return natural + b" " if wide else natural
+    def _one_time(self, first: int, last: int) -> bytes:
+        """Look ahead for a single time, where the last value of a segment could hold a second."""
+        time = self._lone_time(first, last)
+        if time is None:
+            return b""
+        index, looks = time
+        before = self._literal(index - 1)[-1:]
+        value = self._walk(before, looks, self._hard)
+        return b"(?=" + value + re.escape(before) + looks + value + self._end + b")"
 
     def _word(self, at: int, field: Field, after: bytes) -> bytes:
         """Match a value that shares its segment with others and has a shape of its own."""
@@ -205,11 +200,11 @@ class Matcher:
         Otherwise only one such value may hold separators: an additional one then makes the line
         fit nowhere, instead of shifting the server's own values.
         """
-        rest = self._rest_of_segment(at)
-        if not any(isinstance(part, Field) for part in rest):
-            if after and _HARD.search(after) is None:
+        if self._is_last(at):
+            foreign = self._foreign_to_last(at, field)
+            if not foreign and after and HARD.search(after) is None:
                 return self._walk(after[:1], re.escape(after[1:]) + rb"\Z", b"")
-            return self._until(after)
+            return _or_hyphen(self._until(after, foreign), foreign, after)
         natural = field.meaning.natural
         if not all(byte in natural or byte in b" " for byte in after):
             foreign = self._foreign(at, natural)
@@ -230,36 +225,15 @@ class Matcher:
             self._check_apart(at, other, after)
         return self._anchored(at, after)
 
-    def _check_apart(self, at: int, other: int, after: bytes) -> None:
-        """Refuse two values that visitors choose and that can be mistaken for what is between."""
-        field, rival = self.parts[at], self.parts[other]
-        assert isinstance(field, Field)  # noqa: S101 - both were found as fields
-        assert isinstance(rival, Field)  # noqa: S101
-        between = self.parts[min(at, other) + 1 : max(at, other)]
-        forgeable = [
-            part.text
-            for part in between
-            if isinstance(part, Field) and part.meaning.role and not part.meaning.sent
-        ]
-        wide = bool(rival.meaning.role) and after[0] in rival.meaning.natural
-        if wide or forgeable:
-            forged = f", and {forgeable[0]} could be forged" if forgeable else ""
-            raise FormatError(
-                f"{field.text} (character {field.place + 1}) and {rival.text} (character "
-                f"{rival.place + 1}) may both contain {after.decode()!r}, and no quotes enclose "
-                f"them, so nobody can tell where they end{forged}; put them in quotes in the "
-                f"server's definition"
-            )
-
     def _anchored(self, at: int, after: bytes) -> bytes:
         """Match up to the first separator from which the rest of the segment fits."""
         rest = b""
         for index in range(at + 2, len(self.parts)):
             part = self.parts[index]
             if isinstance(part, Field):
-                rest += self._field(index, part)
+                rest += _STATUS if part.meaning.role is Role.STATUS else self._field(index, part)
             else:
-                hard = _HARD.search(part.text)
+                hard = HARD.search(part.text)
                 rest += re.escape(part.text[: hard.end()] if hard else part.text)
                 if hard:
                     break
@@ -274,13 +248,13 @@ class Matcher:
             return (
                 self._run(foreign) + b" " + self._until(after, foreign)
                 if plain
-                else (_LOCAL + rb" [+-]\d{4}")
+                else (LOCAL + rb" [+-]\d{4}")
             )
         if kind.startswith("strftime:"):
             pattern = strftime_pattern(kind.removeprefix("strftime:"))
             return self._until(after, foreign) if plain and field_is_word(field) else pattern
         if kind == "bare" and not plain:
-            return _LOCAL
+            return LOCAL
         return self._until(after, foreign)
 
     def _list(self, at: int, field: Field, after: bytes) -> bytes:
@@ -310,7 +284,7 @@ class Matcher:
 
         The word ends with a space, or with what ends the field behind the separator: the port.
         """
-        hard = _HARD.search(after)
+        hard = HARD.search(after)
         stop = after[: hard.end()] if hard else after
         ends = b" " + self._literal(at + 3)[:1].strip(_OF_HOSTS)
         return self._atomic(self._set(ends) + b"*(?=" + re.escape(stop) + b")")
@@ -330,7 +304,7 @@ class Matcher:
 
     def _until(self, stop: bytes, excluded: bytes = b"") -> bytes:
         """Match up to the first occurrence of a literal, or of what makes it unmistakable."""
-        hard = _HARD.search(stop)
+        hard = HARD.search(stop)
         stop = stop[: hard.end()] if hard else stop
         if len(stop) < 2 or stop[:1] in excluded:  # noqa: PLR2004 - one byte needs no look ahead
             return self._run(excluded + stop[:1])
@@ -353,67 +327,6 @@ class Matcher:
             excluded += b"\\"
         escaped = b"".join(re.escape(bytes([byte])) for byte in sorted(set(excluded)))
         return b"[^" + escaped + b"]" if escaped else b"."
-
-    # ── the surroundings of a field ───────────────────────────────────────────────────────────
-
-    def _literal(self, at: int) -> bytes:
-        part = self.parts[at] if 0 <= at < len(self.parts) else None
-        return part.text if isinstance(part, Literal) else b""
-
-    def _alone(self, at: int) -> bool:
-        """Tell whether a field has its segment to itself: quotes or tabs around it."""
-        before, after = self._literal(at - 1), self._literal(at + 1)
-        opened = at == 0 or _HARD.fullmatch(before[-1:]) is not None
-        closed = at + 1 == len(self.parts) or _HARD.match(after) is not None
-        return opened and closed
-
-    def _rest_of_segment(self, at: int) -> list[Part]:
-        """Give what follows a field in its segment, the literal with the hard end included."""
-        return self.parts[at + 1 : self._segment(at)[1]]
-
-    def _segment(self, at: int) -> tuple[int, int]:
-        """Give the indexes between which a field's segment lies, its hard ends included."""
-        hard = [
-            index
-            for index, part in enumerate(self.parts)
-            if isinstance(part, Literal) and _HARD.search(part.text)
-        ]
-        start = max((index for index in hard if index < at), default=0)
-        end = min((index for index in hard if index > at), default=len(self.parts) - 1)
-        return start, end + 1
-
-    def _sent_beside(self, at: int) -> list[int]:
-        """Give the indexes of the other fields of a segment whose bytes visitors choose."""
-        start, end = self._segment(at)
-        return [
-            index
-            for index in range(start, end)
-            if index != at and isinstance(part := self.parts[index], Field) and part.meaning.sent
-            if part.meaning.shape is not Shape.CAPTURE  # HAProxy keeps apart what it captures
-        ]
-
-    def _separators(self, at: int) -> bytes:
-        """Give the bytes with which the separators of a segment begin."""
-        start, end = self._segment(at)
-        texts = [part.text for part in self.parts[start:end] if isinstance(part, Literal)]
-        softs = [_HARD.split(text)[-1 if n == 0 else 0] for n, text in enumerate(texts)]
-        return bytes({soft[0] for soft in softs if soft and not chr(soft[0]).isalnum()})
-
-    def _foreign(self, at: int, natural: bytes) -> bytes:
-        """Give the other separators of the segment that an ordinary value does not hold."""
-        own = self._literal(at + 1)
-        others = b"".join(
-            part.text for part in self._rest_of_segment(at)[1:] if isinstance(part, Literal)
-        )
-        return bytes(
-            {b for b in others if not chr(b).isalnum() and b not in natural and b not in own}
-        )
-
-
-def _is_mark(text: bytes, natural: bytes) -> bool:
-    """Tell whether no ordinary value holds a separator: a label, or a byte that is foreign."""
-    foreign = [byte for byte in text if byte not in natural]
-    return any(not chr(byte).isalnum() for byte in foreign) or len(foreign) > 1
 
 
 def _or_hyphen(pattern: bytes, excluded: bytes, after: bytes) -> bytes:
