@@ -182,7 +182,7 @@ class Matcher(Segments):
         if following.meaning.shape is Shape.TRAILING:
             return self._run(b" ")
         if field.meaning.role is Role.HOST and following.meaning.role in {Role.TARGET, Role.PATH}:
-            return self._run(b" /")
+            return self._atomic(self._run(b" /"))  # the target fits behind any part of it
         if field.meaning.clock in {"epoch", "strftime:%s"} and "sec_frac" in following.text:
             return rb"\d{10}"
         fraction = _FRACTION.fullmatch(field.text)

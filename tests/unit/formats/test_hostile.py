@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -56,3 +57,25 @@ def test_long_hostile_lines_do_not_stall_detection() -> None:
     for piece in PIECES:
         line = piece * (60_000 // len(piece))
         assert detect([line, line], latest=LATEST).share in {0.0, 1.0}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "$time_iso8601 $remote_addr $request_method $host$request_uri $status $http_referer",
+        '$remote_addr - $remote_user [$time_local] $request "$status" "$http_referer"',
+        '$remote_addr [$time_local] "$request" $status $http_user_agent $http_referer',
+        '[$time_local] $http_x_forwarded_for $remote_addr - $remote_user "$request" $status',
+    ],
+)
+def test_long_hostile_values_of_a_pasted_definition_do_not_stall_it(definition: str) -> None:
+    line_format = format_named(definition)
+    values = {"remote_addr": "192.0.2.1", "time_iso8601": "2026-11-22T10:11:12+01:00"}
+    values |= {"time_local": "22/Nov/2026:10:11:12 +0100", "request": "GET / HTTP/1.1"}
+    for piece in (r"\x22", r"\x22 ", " [", "[22/Nov/2026:10:11:12 +0100] GET ", "1.1.1.1, ", "- "):
+        for name in ("host", "http_x_forwarded_for", "remote_user", "request", "http_user_agent"):
+            sent = values | {name: piece * (400_000 // len(piece)), "http_referer": "x y"}
+            line = re.sub(r"\$(\w+)", lambda match, sent=sent: sent.get(match[1], "-"), definition)
+            line_format.split(line.encode())
+            line_format.parse(line.encode(), LATEST)
