@@ -47,6 +47,7 @@ _OWN_WORDS = re.compile(
 _ADDRESS = re.compile(
     rb"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|(?<![\w/.:])(?:[0-9A-Fa-f]{1,4}:){3,7}:?[0-9A-Fa-f]"
 )
+_TIME = re.compile(rb" \[\d\d/[A-Z][a-z]{2}/\d{4}:")
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
@@ -207,10 +208,27 @@ def _score(each: Format, place: int, sample: Sequence[bytes], latest: int) -> _S
         place,
         explained,
         len(hits),
-        plausible=0 if _are_visitors_hosts(hits) else sum(map(is_plausible, hits)),
+        plausible=0 if _are_visitors_hosts(hits) else sum(map(_is_right, verdicts, sample)),
         addressed=sum(map(is_addressed, hits)),
         doubted=sum(hit.host is not None and not _is_surely_host(hit.host) for hit in hits),
     )
+
+
+def _is_right(verdict: Hit | Malformed | Reason, line: bytes) -> bool:
+    return isinstance(verdict, Hit) and is_plausible(verdict) and not _is_hidden(verdict, line)
+
+
+def _is_hidden(hit: Hit, line: bytes) -> bool:
+    """Tell whether what passes for a user's name has an address in it: then that is the client's.
+
+    The word right behind the address may be one: lighttpd has the vhost there.
+    """
+    time = _TIME.search(line)
+    if time is None:
+        return False
+    before = line[: time.start()].decode("utf-8", "surrogateescape")
+    _, _, behind = before.rpartition(hit.address)
+    return any(map(is_address, behind.split()[1:]))
 
 
 def _are_visitors_hosts(hits: Sequence[Hit]) -> bool:

@@ -230,6 +230,27 @@ def test_a_name_where_lighttpd_has_the_vhost_is_not_taken_for_one(name: str) -> 
     assert found.format.name == "combined"
 
 
+@pytest.mark.parametrize("port", ["443", "- 10.0.0.9", "443 -"])
+@pytest.mark.parametrize("host", ["www.example.com", "10.0.0.1"])
+def test_what_hides_an_address_is_no_user_and_its_first_word_no_visitor(
+    host: str, port: str
+) -> None:
+    """Formats that no preset knows: the vhost, its port, the client, and then as in combined."""
+    lines = [
+        f'{host} {port} 192.0.2.{client} - - [{TIME}] "GET / HTTP/1.1" 200 5 "-" "Mozilla/5.0"'
+        for client in range(20)
+    ]
+    lines.append(f"198.51.100.2{lines[0].removeprefix(host)}")  # a scanner asks for an address
+    found = detect([line.encode() for line in lines], latest=LATEST)
+    assert found.format is None, found.explanation
+    assert "would be the address" in found.explanation
+
+
+def test_an_address_may_stand_where_lighttpd_has_the_vhost() -> None:
+    line = f'192.0.2.1 198.51.100.2 - [{TIME}] "GET / HTTP/1.1" 200 5 "-" "Mozilla/5.0"'
+    assert detect([line.encode()] * 3, latest=LATEST).names in {"combined", "lighttpd"}
+
+
 def test_a_proxy_is_not_taken_for_its_visitors() -> None:
     """lighttpd with X-Forwarded-For in front, which requests that came past the proxy lack."""
     tail = PRESETS["common"].sample.partition(" - - ")[2]
