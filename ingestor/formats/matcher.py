@@ -29,6 +29,7 @@ _TRAILING = (
     rb'(?=(?P<atom>(?: (?:[^ "]*+"[^"\\]*+(?:\\.[^"\\]*+)*"|[^ "]++))+))(?P=atom)'
 )
 _LISTED = rb'(?: "[^"]*+")* ?'  # what HAProxy captured, in quotes; where it has none, a space
+_LISTS = frozenset({Shape.ADDRESSES, Shape.LIST})
 _STATUS = rb"(?:\d{3}|0|-1?)"  # as hits.py reads it
 _USER = re.compile(r"%[<>]?u")  # of an empty name, Apache writes two quotes
 _FRACTION = re.compile(r"%\{(?:begin:|end:)?([mu])sec_frac\}t")
@@ -161,7 +162,7 @@ class Matcher(Segments):
         if shape is Shape.TIME:
             return self._time(field, after, self._foreign_to_words(at, field))
         ends = after[:1] != b"," or after[1:2] not in b" "  # else the next item looks like that
-        if shape in {Shape.ADDRESSES, Shape.LIST} and ends:
+        if shape in _LISTS and ends:
             return self._list(at, field, after)
         if field.meaning.role is Role.HOST and after[:1] == b":":
             return self._last(at, after)
@@ -239,7 +240,13 @@ class Matcher(Segments):
                     break
         else:
             rest += rb"\Z"
-        return self._walk(after[:1], re.escape(after[1:]) + rest, b"")
+        rest = re.escape(after[1:]) + rest
+        following = self.parts[at + 2] if at + 2 < len(self.parts) else None
+        if len(after) == 1 and isinstance(following, Field) and following.meaning.shape in _LISTS:
+            # What does not fit behind a list does not behind one of its items, either.
+            passed = self._atomic(b"(?:" + self._field(at + 2, following) + b")?")
+            return self._atomic(self._walk(after, rest, b"", passed))
+        return self._walk(after[:1], rest, b"")
 
     def _time(self, field: Field, after: bytes, foreign: bytes) -> bytes:
         kind = field.meaning.clock
@@ -310,11 +317,14 @@ class Matcher(Segments):
             return self._run(excluded + stop[:1])
         return self._walk(stop[:1], re.escape(stop[1:]), excluded)
 
-    def _walk(self, first: bytes, rest: bytes, excluded: bytes) -> bytes:
-        """Match up to the first ``first`` that ``rest``, an expression, follows."""
+    def _walk(self, first: bytes, rest: bytes, excluded: bytes, passed: bytes = b"") -> bytes:
+        """Match up to the first ``first`` that ``rest``, an expression, follows.
+
+        ``passed`` is what is passed over behind each one that it does not follow.
+        """
         plain = self._set(excluded + first) + b"*+"
         step = (rb"(?:\\.|" if self._escaped else b"(?:") + re.escape(first)
-        return plain + b"(?:" + step + b"(?!" + rest + b"))" + plain + b")*"
+        return plain + b"(?:" + step + b"(?!" + rest + b")" + passed + b")" + plain + b")*"
 
     def _run(self, excluded: bytes) -> bytes:
         plain = self._set(excluded) + b"*+"
