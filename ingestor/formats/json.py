@@ -6,8 +6,6 @@ several paths: the first that is filled counts.
 
 from __future__ import annotations
 
-import json
-import re
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -17,26 +15,31 @@ import orjson
 from ingestor.errors import FormatError
 from ingestor.formats.clocks import clock_named
 from ingestor.formats.compiler import TextFormat
-from ingestor.formats.extractor import Extract, Path, Source, extractor, is_status
+from ingestor.formats.extractor import Extract, Source, extractor, is_status
 from ingestor.formats.fields import Role
 from ingestor.formats.format import END, Extent, Format
 from ingestor.formats.hits import builder, encoded_path, hit_fields, time_reader
-from ingestor.formats.json_sources import RoleSource, sources_of, template
+from ingestor.formats.json_sources import sources_of, template
+from ingestor.formats.json_values import (
+    NotJson,
+    Unreadable,
+    is_text,
+    keys_in_objects,
+    strictly,
+    value_of,
+)
 from ingestor.formats.layouts import layout_of
 from ingestor.formats.nginx import nginx_parts
 from ingestor.formats.shapes import pieces_like, shape_of
 from ingestor.model import Hit, Malformed, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
     from datetime import tzinfo
 
     from ingestor.formats.hits import Columns
     from ingestor.formats.layouts import Layout
     from ingestor.formats.shapes import Shape
 
-_HEX = re.compile(rb"(?<!\\)((?:\\\\)*)\\x([0-9A-Fa-f]{2})")
-_RAW = re.compile(r"[\ud800-\udfff]")  # raw bytes under surrogateescape, or halves of pairs
 _REQUEST = (Role.REQUEST, Role.METHOD, Role.TARGET, Role.PATH, Role.QUERY, Role.PROTOCOL)
 _COLUMNS = (
     Role.ADDRESS,
@@ -59,20 +62,11 @@ _COLUMNS = (
 
 _HANDLED = ("handled request", "NOP")  # Caddy's notes on requests, the second if nobody answered
 _NO_OTHER = (None, *_HANDLED)
-_DEEP = 8  # objects in objects that ordinary logs have at most
 _KEPT = 256  # readers, each for one set of keys
 _SHAPES = 4  # shapes of lines that are looked for first
 _TRIED = 64  # lines without a shape, one after the other, until fewer are looked at
 _PATIENCE = 4096  # lines of other shapes until one of them takes a place
 _SEEN = 4096  # orders of keys that are remembered
-
-
-class _Unreadable(Exception):
-    """The line is no JSON object, or its values have wrong types."""
-
-
-class _NotJson(_Unreadable):
-    """The line does not even follow JSON's grammar."""
 
 
 class JsonFormat(Format):
@@ -133,23 +127,23 @@ class JsonFormat(Format):
     def parse(self, line: bytes, latest: int) -> Hit | Malformed | Reason:
         """Read one line; keys that stand twice, wrong types and broken JSON are malformed."""
         try:
-            values = _strictly(line)
+            values = strictly(line)
             if self._notes and self._is_the_servers_own(values):
                 return Reason.DIRECTIVE
             columns = self._columns_of(values)
-        except _NotJson:
+        except NotJson:
             text = self._text if b"{" in line else None
             verdict = Malformed.NO_MATCH if text is None else text.parse(line, latest)
             return Malformed.JSON if verdict is Malformed.NO_MATCH else verdict
-        except _Unreadable:
+        except Unreadable:
             return Malformed.JSON
         return Malformed.NO_MATCH if columns is None else self._build(columns, latest)
 
     def match(self, line: bytes) -> Columns | None:
         """Give the columns of a line that is JSON."""
         try:
-            return self._columns_of(_strictly(line))
-        except (_NotJson, _Unreadable):
+            return self._columns_of(strictly(line))
+        except (NotJson, Unreadable):
             return None
 
     def split(self, line: bytes) -> Columns | None:
@@ -214,7 +208,7 @@ class JsonFormat(Format):
         if b" :" in line or b"\t:" in line or b"\r:" in line:
             return None  # a key may stand before it that the count below misses
         count = line.count(b'":')
-        if count != len(values) and count != _dict_keys(values, 0):
+        if count != len(values) and count != keys_in_objects(values):
             return None
         extract = self._extractors.get(tuple(values)) or self._extractor(values)
         return None if extract is None else extract(values)
@@ -246,8 +240,8 @@ class JsonFormat(Format):
     def extent(self, line: bytes) -> Extent:
         """Tell whether the line is JSON at all; JSON is not read by columns."""
         try:
-            values = _strictly(line)
-        except _Unreadable:
+            values = strictly(line)
+        except Unreadable:
             return Extent(0, "a JSON object")
         try:
             request = self._request(values)
@@ -257,7 +251,7 @@ class JsonFormat(Format):
                 if role in self._roles
                 if not (request if role is Role.REQUEST else self._find(values, role))
             ]
-        except _Unreadable:
+        except Unreadable:
             expected = "text and numbers where other values stand"
             return Extent(len(line), expected, missing=len(Role))
         expected = f"a key for {', '.join(missing)}" if missing else END
@@ -291,7 +285,7 @@ class JsonFormat(Format):
         What else is JSON has no such key, or neither an address nor a status beside it.
         """
         named = any(
-            _is_text(values, source.path)
+            is_text(values, source.path)
             for role in (Role.REQUEST, Role.TARGET, Role.PATH)
             for source in self._plan[role]
         )
@@ -306,17 +300,17 @@ class JsonFormat(Format):
 
         Where none is one, the first that is filled, or wrong.
         """
-        first: bytes | _Unreadable = b""
+        first: bytes | Unreadable = b""
         for source in self._plan[Role.STATUS]:
             try:
-                value = _value_of(values, source)
-            except _Unreadable as error:
+                value = value_of(values, source)
+            except Unreadable as error:
                 first = first or error
                 continue
             if is_status(value):
                 return value
             first = first or value
-        if isinstance(first, _Unreadable):
+        if isinstance(first, Unreadable):
             raise first
         return first
 
@@ -328,7 +322,7 @@ class JsonFormat(Format):
             return whole
         target, has_query = whole, False  # a widespread LogFormat calls %U so
         for source in () if target else self._plan[Role.TARGET]:
-            target, has_query = _value_of(values, source), source.whole
+            target, has_query = value_of(values, source), source.whole
             if source.hyphen and b"?" not in target:
                 target = target.removesuffix(b"-")
             if target:
@@ -349,7 +343,7 @@ class JsonFormat(Format):
     def _find(self, values: dict[str, object], role: Role) -> bytes:
         if role is Role.STATUS:
             return self._status(values)
-        found = (_value_of(values, source) for source in self._plan[role])
+        found = (value_of(values, source) for source in self._plan[role])
         return next(filter(None, found), b"")
 
 
@@ -365,119 +359,3 @@ def _require(found: set[Role], definition: str) -> None:
     missing = [what for what, present in needs.items() if not present]
     if missing:
         raise FormatError(f"no key tells {' or '.join(missing)} in {definition!r}")
-
-
-# ── the line ──────────────────────────────────────────────────────────────────────────────────
-
-
-def _value_of(values: object, source: RoleSource) -> bytes:
-    """Give the value of a source; b"" where it has none, or a hyphen."""
-    value = _value(values, source.path, joined=source.joined)
-    if value and source.pattern is not None:
-        match = source.pattern.fullmatch(value)
-        value = b"" if match is None else match[source.group]
-    return b"" if value == b"-" else value
-
-
-def _value(values: object, path: Path, *, joined: bool = False) -> bytes:
-    """Follow a path; b"" where it ends early. Raises _Unreadable for a value of a wrong type.
-
-    ``joined``: of a list of a header's lines all count, as if they were one (RFC 9110, 5.3).
-    """
-    for step in path:
-        if isinstance(step, int):
-            if isinstance(values, list):
-                if joined and all(isinstance(value, str) for value in values):
-                    values = ", ".join(values) if values else None
-                else:
-                    values = values[step] if step < len(values) else None
-        elif isinstance(values, dict):
-            values = values.get(step)
-        else:
-            return b""
-    if isinstance(values, str):
-        return values.encode("utf-8", "surrogateescape")
-    if values is None:
-        return b""
-    if isinstance(values, bool) or not isinstance(values, int | float):
-        raise _Unreadable
-    return repr(values).encode()
-
-
-def _is_text(values: object, path: Path) -> bool:
-    """Tell whether text stands at the end of a path."""
-    for step in path:
-        values = values.get(step) if isinstance(values, dict) else None
-    return isinstance(values, str)
-
-
-def _strictly(line: bytes) -> dict[str, object]:
-    """Read a line by the strict rules. Raises _Unreadable."""
-    try:
-        values = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        values = _leniently(line)
-    if not isinstance(values, dict):
-        raise _Unreadable
-    if line.count(b'":') != _keys(values):
-        _leniently(line)  # perhaps only spaced otherwise, perhaps a key stands twice
-    return values
-
-
-def _leniently(line: bytes) -> object:
-    r"""Read what strict JSON forbids and servers write: raw invalid bytes, ``\x22``.
-
-    Keys that stand twice are refused: somebody put them there.
-    """
-    if b"\\x" in line:
-        line = _HEX.sub(_from_hex, line)
-    text = line.decode("utf-8", "surrogateescape")
-    try:
-        values = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
-        again = json.dumps(values, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        raise _NotJson from None
-    if len(_RAW.findall(again)) != len(_RAW.findall(text)):
-        raise _Unreadable  # an escaped half of a surrogate pair: would pass for a raw byte
-    return values
-
-
-def _from_hex(match: re.Match[bytes]) -> bytes:
-    byte = int(match[2], 16)
-    if byte < 0x20 or byte in b'"\\':  # noqa: PLR2004 - control characters stay escaped
-        return match[1] + b"\\u%04x" % byte
-    return match[1] + bytes([byte])
-
-
-def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise _Unreadable
-    return values
-
-
-def _refuse(_constant: str) -> object:
-    raise _Unreadable
-
-
-def _keys(values: dict[str, object]) -> int:
-    """Count the keys of an object and all in it; without recursion, for lines are hostile."""
-    count = len(values)
-    waiting: list[Iterable[object]] = [values.values()]
-    while waiting:
-        for value in waiting.pop():
-            if isinstance(value, dict):
-                count += len(value)
-                waiting.append(value.values())
-            elif isinstance(value, list):
-                waiting.append(value)
-    return count
-
-
-def _dict_keys(values: dict[str, object], depth: int) -> int:
-    """Count the keys of an object and those in it, not looking into lists or very deep."""
-    count = len(values)
-    for value in values.values():
-        if type(value) is dict and depth < _DEEP:
-            count += _dict_keys(value, depth + 1)
-    return count
