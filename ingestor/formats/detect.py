@@ -10,11 +10,6 @@ from typing import TYPE_CHECKING
 from ingestor.errors import FormatError
 from ingestor.formats.adaptive import (
     Adaptive,
-    is_address,
-    is_addressed,
-    is_explained,
-    is_plausible,
-    was_served,
 )
 from ingestor.formats.compiler import TextFormat
 from ingestor.formats.containers import Contained, Output, outputs
@@ -22,6 +17,7 @@ from ingestor.formats.format import END, Format
 from ingestor.formats.json import JsonFormat
 from ingestor.formats.named import compile_format
 from ingestor.formats.presets import PRESETS
+from ingestor.formats.scores import PLAUSIBLE, SHORT, Score, foremost, score_of, suffices
 from ingestor.formats.syslog import Prefixed, prefix_length
 from ingestor.formats.w3c import W3cFormat
 from ingestor.model import Hit, Malformed, Reason
@@ -30,11 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import tzinfo
 
-ENOUGH = 0.95  # the share of lines that a format must explain
-_PLAUSIBLE = 0.8  # … and of its hits that must look right: visitors may write nonsense
-_SHORT = 20  # lines: one of fewer is more than a twentieth
 _MAJORITY = 0.75  # of so few lines, where nothing explains the others
-_OWN_ADDRESSES = 8  # that requests may name as their host
 _SHOWN = 160  # characters of a line in an explanation
 # A server's own words, which stand in an access log by mistake and are no other format of one.
 _OWN_WORDS = re.compile(
@@ -47,7 +39,6 @@ _OWN_WORDS = re.compile(
 _ADDRESS = re.compile(
     rb"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|(?<![\w/.:])(?:[0-9A-Fa-f]{1,4}:){3,7}:?[0-9A-Fa-f]"
 )
-_TIME = re.compile(rb" \[\d\d/[A-Z][a-z]{2}/\d{4}:")
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
@@ -64,32 +55,6 @@ class Detection:
     is_error_log: bool = False  # for the most part
     has_no_address: bool = False  # a preset explains it, and no line tells whose request it was
     names: str = ""  # of the presets that explain it, the foremost first
-
-
-@dataclass(frozen=True, slots=True)
-class _Score:
-    """How one preset fares on a sample."""
-
-    format: Format
-    place: int  # in the presets' order
-    explained: frozenset[int]  # which of the sample's lines
-    hits: int
-    plausible: int
-    addressed: int  # hits that have an address, and not only a name
-    doubted: int  # hits whose host is none: X-Forwarded-For perhaps, or a name of something else
-
-    @property
-    def is_believable(self) -> bool:
-        """Tell whether fields hold what their names say; names alone may be anything's."""
-        right = self.plausible >= _PLAUSIBLE * self.hits and (self.addressed or not self.hits)
-        return bool(self.explained and right)
-
-    @property
-    def merit(self) -> tuple[int, int, int]:
-        """Sort by this: more fields first, then more lines, then the presets' order."""
-        doubtful = self.doubted * 2 > self.hits or not self.hits
-        fields = len(self.format.fields) - ("host" in self.format.fields and doubtful)
-        return (fields, len(self.explained), -self.place)
 
 
 def detect(lines: Sequence[bytes], *, latest: int, timezone: tzinfo | None = None) -> Detection:
@@ -146,22 +111,16 @@ def _detect_inside(inside: Sequence[Output], latest: int, timezone: tzinfo | Non
 
 def _detect(sample: Sequence[bytes], latest: int, timezone: tzinfo | None) -> Detection:
     formats = [each.for_file(sample) for each in _candidates(timezone)]
-    scores = [_score(each, at, sample, latest) for at, each in enumerate(formats)]
-    believable = [score for score in scores if score.is_believable]
-    enough = [each for each in believable if _suffices(len(each.explained), len(sample))]
-    if enough:
-        best = max(enough, key=lambda score: score.merit)
+    best = foremost(formats, sample, latest)
+    if best is not None:
         return _chosen([best], formats, sample)
-    team = _team(believable)
+    formats = [each.for_file(sample) for each in formats]  # what they have learnt is of the above
+    scores = [score_of(each, at, sample, latest) for at, each in enumerate(formats)]
+    team = _team([score for score in scores if score.is_believable])
     covered = frozenset[int]().union(*(score.explained for score in team))
     if team and _suffices_after_all(covered, sample):
         return _chosen(team, formats, sample)
     return _refused(scores, sample, latest, timezone, covered)
-
-
-def _suffices(explained: int, lines: int) -> bool:
-    """Tell whether enough lines are explained; in a short file one line may be broken."""
-    return explained >= ENOUGH * lines or (lines < _SHORT and explained >= max(lines - 1, 2))
 
 
 def _suffices_after_all(covered: frozenset[int], sample: Sequence[bytes]) -> bool:
@@ -173,8 +132,8 @@ def _suffices_after_all(covered: frozenset[int], sample: Sequence[bytes]) -> boo
     rest = len(sample) - foreign
     if len(covered) * 2 <= len(sample):
         return False
-    few = rest < _SHORT and len(covered) >= max(_MAJORITY * rest, 2)
-    return few or _suffices(len(covered), rest)
+    few = rest < SHORT and len(covered) >= max(_MAJORITY * rest, 2)
+    return few or suffices(len(covered), rest)
 
 
 def is_foreign(line: bytes) -> bool:
@@ -187,67 +146,9 @@ def is_text(line: bytes) -> bool:
     return _NO_TEXT.search(line) is None
 
 
-def _score(each: Format, place: int, sample: Sequence[bytes], latest: int) -> _Score:
-    verdicts = [each.parse(line, latest) for line in sample]
-    # A header explains itself only to the format that it belongs to.
-    explained = frozenset(at for at, verdict in enumerate(verdicts) if is_explained(verdict))
-    hits = [verdict for verdict in verdicts if isinstance(verdict, Hit)]
-    if not hits:
-        directives = sum(verdicts[at] is Reason.DIRECTIVE for at in explained)
-        # A list of fields says nothing about lines that hold something else in each of them.
-        if directives == len(explained) or (not directives and each.definition.startswith("#")):
-            explained = frozenset()
-        # And a field that never holds a request is none, where the server found what to answer.
-        explained = frozenset(
-            at
-            for at in explained
-            if verdicts[at] is not Malformed.REQUEST or not was_served(each, sample[at])
-        )
-    return _Score(
-        each,
-        place,
-        explained,
-        len(hits),
-        plausible=0 if _are_visitors_hosts(hits) else sum(map(_is_right, verdicts, sample)),
-        addressed=sum(map(is_addressed, hits)),
-        doubted=sum(hit.host is not None and not _is_surely_host(hit.host) for hit in hits),
-    )
-
-
-def _is_right(verdict: Hit | Malformed | Reason, line: bytes) -> bool:
-    return isinstance(verdict, Hit) and is_plausible(verdict) and not _is_hidden(verdict, line)
-
-
-def _is_hidden(hit: Hit, line: bytes) -> bool:
-    """Tell whether what passes for a user's name has an address in it: then that is the client's.
-
-    The word right behind the address may be one: lighttpd has the vhost there.
-    """
-    time = _TIME.search(line)
-    if time is None:
-        return False
-    before = line[: time.start()].decode("utf-8", "surrogateescape")
-    _, _, behind = before.rpartition(hit.address)
-    return any(map(is_address, behind.split()[1:]))
-
-
-def _are_visitors_hosts(hits: Sequence[Hit]) -> bool:
-    """Tell whether X-Forwarded-For stands where the host should, and so the proxies as visitors.
-
-    A server has few addresses, and more visitors than that. Scanners may ask for any host.
-    """
-    hosts = [hit.host for hit in hits if hit.host and is_address(hit.host)]
-    few = max(_OWN_ADDRESSES, len({hit.address for hit in hits}))
-    return len(hosts) * 2 > len(hits) and len(set(hosts)) > few
-
-
-def _is_surely_host(text: str) -> bool:
-    return ("." in text or text.startswith("localhost")) and not is_address(text)
-
-
-def _team(scores: Sequence[_Score]) -> list[_Score]:
+def _team(scores: Sequence[Score]) -> list[Score]:
     """Choose formats that explain a mixed file together: each for what those before do not."""
-    team: list[_Score] = []
+    team: list[Score] = []
     covered: frozenset[int] = frozenset()
     waiting = list(scores)
     while waiting:
@@ -260,9 +161,7 @@ def _team(scores: Sequence[_Score]) -> list[_Score]:
     return team
 
 
-def _chosen(
-    team: Sequence[_Score], formats: Sequence[Format], sample: Sequence[bytes]
-) -> Detection:
+def _chosen(team: Sequence[Score], formats: Sequence[Format], sample: Sequence[bytes]) -> Detection:
     covered = frozenset[int]().union(*(score.explained for score in team))
     share = len(covered) / len(sample)
     names = ", then ".join(score.format.name for score in team)
@@ -277,7 +176,7 @@ def _chosen(
 
 
 def _refused(
-    scores: Sequence[_Score],
+    scores: Sequence[Score],
     sample: Sequence[bytes],
     latest: int,
     timezone: tzinfo | None,
@@ -315,7 +214,7 @@ def _refused(
     return Detection(None, len(covered) / len(sample), found + zone, nearest, column, line)
 
 
-def _trouble_of_header(scores: Sequence[_Score]) -> str:
+def _trouble_of_header(scores: Sequence[Score]) -> str:
     """Tell what is wrong with a W3C log's own list of fields, where it has one."""
     for score in scores:
         if isinstance(score.format, W3cFormat) and score.format.trouble:
@@ -323,7 +222,7 @@ def _trouble_of_header(scores: Sequence[_Score]) -> str:
     return ""
 
 
-def _trouble_of_addresses(scores: Sequence[_Score], sample: Sequence[bytes], latest: int) -> str:
+def _trouble_of_addresses(scores: Sequence[Score], sample: Sequence[bytes], latest: int) -> str:
     """Tell what stands in place of the addresses, where a preset fits but for these.
 
     Where an address stands before the request, it is a format that no preset knows.
@@ -331,8 +230,8 @@ def _trouble_of_addresses(scores: Sequence[_Score], sample: Sequence[bytes], lat
     fits = [
         score
         for score in scores
-        if score.hits and not score.addressed and score.plausible >= _PLAUSIBLE * score.hits
-        if _suffices(len(score.explained), len(sample))
+        if score.hits and not score.addressed and score.plausible >= PLAUSIBLE * score.hits
+        if suffices(len(score.explained), len(sample))
     ]
     if not fits or any(_ADDRESS.search(line.partition(b'"')[0]) for line in sample):
         return ""
@@ -353,7 +252,7 @@ def shown(line: bytes) -> str:
 
 
 def _nearest(
-    best: _Score, scores: Sequence[_Score], line: bytes, latest: int
+    best: Score, scores: Sequence[Score], line: bytes, latest: int
 ) -> tuple[str, int, str]:
     """Give the preset that gets furthest in a line: name, column, what it expects there."""
     tried = [best] if best.explained else scores
@@ -374,8 +273,8 @@ def _needs_zone(sample: Sequence[bytes], latest: int) -> str:
     from datetime import UTC  # noqa: PLC0415 - only here
 
     for at, each in enumerate(_candidates(UTC)):
-        score = _score(each, at, sample, latest)
-        if score.is_believable and _suffices(len(score.explained), len(sample)):
+        score = score_of(each, at, sample, latest)
+        if score.is_believable and suffices(len(score.explained), len(sample)):
             return f". {each.name} fits, but its times name no zone: set `timezone`"
     return ""
 

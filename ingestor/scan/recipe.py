@@ -13,8 +13,8 @@ from ingestor.errors import FormatError
 from ingestor.formats import detect, format_named
 from ingestor.formats.adaptive import is_addressed, was_served
 from ingestor.formats.clocks import NO_ZONE
-from ingestor.formats.detect import ENOUGH
 from ingestor.formats.named import word_in_front
+from ingestor.formats.scores import ENOUGH
 from ingestor.model import Hit, Malformed, Reason
 from ingestor.observe import printable
 from ingestor.pageviews import Site
