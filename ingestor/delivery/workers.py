@@ -8,7 +8,6 @@ Only `StoppedByUmami` ends anything, and it skips nothing.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -47,10 +46,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _OBSTINATE = 4  # failures of one batch, each after others were stored, before it makes way
+_UNANSWERED = 3  # requests for one batch without an answer, before it goes on in halves
 
 
 class _MakeWay(Exception):
     """The batch fails while others are stored, or the route has changed: regroup it."""
+
+
+class _Unanswered(_MakeWay):
+    """The request left again and again, and no whole answer came: it may be too large for that."""
 
 
 class _InDoubt(Exception):
@@ -197,9 +201,9 @@ class Workers:
             if not parcel.tries:  # what is stored meanwhile proves something already
                 parcel = replace(parcel, tries=1, mark=stored)
             return await self._refused(parcel, batch, error)
-        except _MakeWay:
+        except _MakeWay as end:
             self._journal.answered(batch, {})
-            return self._make_way(parcel)
+            return parcel.halves() if isinstance(end, _Unanswered) else self._make_way(parcel)
         except (_InDoubt, _GiveUp) as end:
             if isinstance(end, _InDoubt):
                 self._doubts.unanswered(batch)
@@ -217,8 +221,11 @@ class Workers:
 
     async def _ask(self, batch: Batch, body: bytes, *, as_array: bool) -> _Exchange:
         """Ask Umami, without end, until it answers."""
-        with contextlib.suppress(TryAgain):
+        unanswered = 0
+        try:
             return await self._request(batch, body, as_array=as_array)
+        except TryAgain as error:
+            unanswered += error.in_doubt
         beside = 0  # failures before which others were stored
         stored = self._books.stored
         async for attempt in self._outage.retrying():
@@ -229,9 +236,15 @@ class Workers:
                     raise _GiveUp
                 if beside >= _OBSTINATE or (as_array and not self._routes.batches):
                     raise _MakeWay
+                if unanswered >= _UNANSWERED and len(batch.page_views) > 1:
+                    raise _Unanswered
                 beside += self._books.stored > stored
                 stored = self._books.stored
-                return await self._request(batch, body, as_array=as_array)
+                try:
+                    return await self._request(batch, body, as_array=as_array)
+                except TryAgain as error:
+                    unanswered += error.in_doubt
+                    raise
         raise AssertionError("tenacity ended an endless loop")
 
     async def _request(self, batch: Batch, body: bytes, *, as_array: bool) -> _Exchange:

@@ -257,6 +257,22 @@ async def test_a_timeout_is_in_doubt_and_repeated(umami, ledger, views, deliver,
     assert len(ledger.batches) == 1, "the same batch is repeated, and journaled once"
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_a_batch_too_large_to_be_answered_in_time_goes_on_in_halves(
+    workers, umami, ledger, views, deliver, reply
+):
+    umami.script = lambda request: (
+        reply(504, b"<html>", store=True) if len(request.urls) > 3 else None
+    )
+    delivery = await deliver(umami.url, workers=workers, batch_size=12, pace="fixed")
+    await delivery.submit(views(24))
+    assert await delivery.drain(10)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 24}
+    assert max(umami.urls.values()) <= 1 + 3 + 3, "three times at most in each size"
+    assert umami.urls.total() - 24 <= ledger.doubts
+    assert not ledger.in_flight
+
+
 async def test_retry_after_is_obeyed_by_all_workers(umami, views, deliver, reply, sleeps):
     umami.script = lambda request: (
         reply(429, b"", {"Retry-After": "17"}) if request.number == 0 else None
