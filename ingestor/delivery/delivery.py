@@ -37,6 +37,7 @@ from ingestor.errors import BadCredentials, StoppedByUmami, TryAgain
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from ingestor.delivery.answers import Raw
     from ingestor.delivery.options import DeliveryOptions, UmamiOptions
     from ingestor.delivery.ports import Journal, Report
     from ingestor.model import PageView
@@ -143,7 +144,7 @@ class Delivery:
             sleep=sleep,
             draw=draw,
         )
-        self._lookup = _lookup(self._umami, umami, options, wall)
+        self._lookup = _lookup(self._umami, umami, options, wall, sleep)
         resolver = Resolver(
             umami=self._umami,
             lookup=self._lookup or NoLookup(),
@@ -342,12 +343,13 @@ class Delivery:
         return self._batcher.waiting > _BEHIND
 
     async def _ask_for_facts(self) -> ServerFacts:
+        heard: dict[bytes, Raw] = {}
         async for attempt in self._outage.retrying():
             with attempt:
                 await self._outage.clear()
                 left_in = self._outage.round
                 try:
-                    facts = await self._umami.facts()
+                    facts = await self._umami.facts(heard)
                 except TryAgain as error:
                     self._outage.failed(error, left_in)
                     raise
@@ -364,11 +366,15 @@ class Delivery:
 
 
 def _lookup(
-    umami: Umami, login: UmamiOptions, options: DeliveryOptions, wall: Callable[[], float]
+    umami: Umami,
+    login: UmamiOptions,
+    options: DeliveryOptions,
+    wall: Callable[[], float],
+    sleep: Callable[[float], Awaitable[None]],
 ) -> Lookup | None:
     if not options.exactly_once or login.username is None or login.password is None:
         return None
-    return Lookup(umami, username=login.username, password=login.password, wall=wall)
+    return Lookup(umami, username=login.username, password=login.password, wall=wall, sleep=sleep)
 
 
 def _permits(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import orjson
 
+from ingestor.delivery.answers import retry_after
 from ingestor.delivery.listing import (
     CannotTell,
     Unauthorized,
@@ -24,7 +25,7 @@ from ingestor.delivery.listing import (
 from ingestor.errors import BadCredentials, TryAgain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from ingestor.delivery.answers import Raw
     from ingestor.delivery.stored import Stored
@@ -34,6 +35,10 @@ T = TypeVar("T")
 
 SAID = ""  # why nothing can be told: whoever reads the journal has said it already
 
+# A limiter before Umami may let one request pass at a time, and a look-up takes several.
+_LIMITED = frozenset({429, 503})
+_PAUSES = (0.5, 1.0, 2.0)  # seconds until the same is asked again
+_WISH_MAX = 10.0  # … or a little longer, where it says so
 _ROWS_MAX = 20_000  # of one tag: where there are more, the server does not look at the tag
 
 
@@ -75,11 +80,13 @@ class Lookup:
         username: str,
         password: str,
         wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._umami = umami
         self._username = username
         self._password = password
         self._wall = wall
+        self._sleep = sleep
         self._token: str | None = None
         self._turn = asyncio.Lock()
 
@@ -128,6 +135,12 @@ class Lookup:
         """Ask for what only a login sees; ``read`` raises `Unauthorized` for an old token."""
         async with self._turn:
             raw = await self._ask(path, query)
+            for pause in _PAUSES:
+                if raw.status not in _LIMITED:
+                    break
+                wish = retry_after(raw.retry_after, self._wall(), raw.date) or 0.0
+                await self._sleep(max(pause, min(wish, _WISH_MAX)))
+                raw = await self._ask(path, query)
             try:
                 return read(raw, now=self._wall())
             except Unauthorized:
