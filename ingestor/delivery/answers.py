@@ -92,6 +92,10 @@ class NoSuchRoute(TryAgain):
     """HTML 404 or 405: another server, a wrong URL, or an Umami that lacks the route."""
 
 
+class TooManyRequests(TryAgain):
+    """429: a limiter's refusal, whatever the request holds."""
+
+
 COUNTED = Reading(Verdict.COUNTED)
 FIELDS = ("timestamp", "userAgent", "ip", "id")  # of a page view: not every version knows them
 
@@ -264,10 +268,11 @@ def _raise_for_transport(raw: Raw, now: float) -> None:
     wait = None
     if status in {408, 425, 429} or status > 500:  # noqa: PLR2004 - likewise
         wait = retry_after(raw.retry_after, now, raw.date)
-    # 429 and 503 come from a limiter that let nothing through; of the others nobody knows.
-    raise TryAgain(
-        f"answered {status}: {words}", retry_after=wait, in_doubt=status not in {425, 429, 503}
-    )
+    said = f"answered {status}: {words}"
+    if status == 429:  # noqa: PLR2004 - likewise
+        raise TooManyRequests(said, retry_after=wait)
+    # A 503 comes from a limiter, too, that let nothing through; of the others nobody knows.
+    raise TryAgain(said, retry_after=wait, in_doubt=status not in {425, 503})
 
 
 def _counted(raw: Raw, body: object, size: int) -> Readings:

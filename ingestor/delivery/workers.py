@@ -18,6 +18,7 @@ from ingestor.delivery.answers import (
     Reading,
     Readings,
     TooLarge,
+    TooManyRequests,
     Verdict,
     printable,
 )
@@ -238,12 +239,13 @@ class Workers:
                     raise _MakeWay
                 if unanswered >= _UNANSWERED and len(batch.page_views) > 1:
                     raise _Unanswered
-                beside += self._books.stored > stored
+                proved = self._books.stored > stored
                 stored = self._books.stored
                 try:
                     return await self._request(batch, body, as_array=as_array)
                 except TryAgain as error:
                     unanswered += error.in_doubt
+                    beside += proved and not isinstance(error, TooManyRequests)
                     raise
         raise AssertionError("tenacity ended an endless loop")
 

@@ -490,3 +490,53 @@ async def test_a_fatal_answer_lets_the_requests_under_way_come_back(
 def _stored(request):
     size = len(request.urls)
     return {"size": size, "processed": size, "errors": 0, "details": [], "cache": "token"}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("exactly_once", [False, True])
+async def test_a_limiter_that_lets_one_request_pass_at_a_time_stops_nothing(
+    exactly_once, status, umami, ledger, views, deliver, reply, sleeps
+):
+    passed: list[float] = []
+    lost: list[float] = []
+
+    def script(request):
+        if passed and sleeps.time - passed[-1] < 0.9:
+            return reply(status, b"<html>")
+        passed.append(sleeps.time)
+        if lost or "/3" not in request.urls:
+            return None
+        lost.append(sleeps.time)
+        return reply(hang_up=True, store=True)
+
+    umami.script = script
+    async with asyncio.timeout(10):
+        delivery = await deliver(
+            umami.url, exactly_once=exactly_once, login=("admin", "umami"), batch_size=10
+        )
+        await delivery.submit(views(40))
+        assert await delivery.drain(None)
+    assert set(umami.urls) == {f"/{n}" for n in range(40)}
+    assert umami.urls.total() == 40 + ledger.doubts
+    assert lost
+    assert ledger.doubts == 0 or not exactly_once
+
+
+async def test_a_limiters_refusals_are_no_page_views_fault(
+    umami, ledger, views, deliver, reply, sleeps, caplog
+):
+    passed: list[float] = []
+
+    def script(request):
+        if passed and sleeps.time - passed[-1] < 0.9:
+            return reply(429, b"<html>")
+        passed.append(sleeps.time)
+        return None
+
+    delivery = await deliver(umami.url, workers=4, batch_size=10)
+    umami.script = script
+    await delivery.submit(views(400))
+    assert await delivery.drain(10)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 400}
+    assert "again and again" not in caplog.text
+    assert {len(request.urls) for request in umami.carrying} == {10}, "none was split"
