@@ -20,6 +20,7 @@ from ingestor.errors import BadCredentials, TryAgain
 WORDS_MAX = 2_000  # characters of Umami's words that are kept
 _TITLE = re.compile(rb"<title[^>]*>([^<]+)", re.IGNORECASE)
 _TITLE_WITHIN = 4096  # bytes
+_AT_ONCE = 1.0  # seconds
 RETRY_AFTER_MAX = 600.0  # seconds; a server that wishes for more is asked again all the same
 
 
@@ -43,6 +44,7 @@ class Raw(NamedTuple):
     retry_after: str | None = None
     location: str | None = None
     date: str | None = None  # the server's own clock, as its Date header says
+    seconds: float = 0.0  # from the request to its end
 
 
 class Reading(NamedTuple):
@@ -271,8 +273,11 @@ def _raise_for_transport(raw: Raw, now: float) -> None:
     said = f"answered {status}: {words}"
     if status == 429:  # noqa: PLR2004 - likewise
         raise TooManyRequests(said, retry_after=wait)
-    # A 503 comes from a limiter, too, that let nothing through; of the others nobody knows.
-    raise TryAgain(said, retry_after=wait, in_doubt=status not in {425, 503})
+    # A 503 at once comes from a limiter, too, or where no server was reached; one that took its
+    # time from Varnish, Fastly or Heroku, whose server did not answer in it. Of the others nobody
+    # knows.
+    surely = status == 425 or (status == 503 and raw.seconds < _AT_ONCE)  # noqa: PLR2004 - likewise
+    raise TryAgain(said, retry_after=wait, in_doubt=not surely)
 
 
 def _counted(raw: Raw, body: object, size: int) -> Readings:

@@ -244,6 +244,7 @@ class Umami:
         """Make one request, with the headers that every request has. Raises TryAgain."""
         headers = self._headers if extra is None else {**self._headers, **extra}
         data = body if len(body) < _LARGE else io.BytesIO(body)
+        began = self._clock()
         try:
             async with self._open().request(
                 method,
@@ -260,6 +261,7 @@ class Umami:
                     answer.headers.get("Retry-After"),
                     answer.headers.get("Location"),
                     answer.headers.get("Date"),
+                    self._clock() - began,
                 )
         except (aiohttp.ClientSSLError, ssl.SSLCertVerificationError) as error:
             await self._renew()

@@ -359,6 +359,21 @@ async def test_page_views_older_than_a_reset_are_repeated_and_counted_as_perhaps
         assert "reset" in caplog.text
 
 
+async def test_a_503_that_took_its_time_is_looked_up(umami, deliver, ledger, views, reply, sleeps):
+    def script(request):
+        if request.number != 0:
+            return None
+        sleeps.time += 30
+        return reply(503, b"<title>503 Backend fetch failed</title>", store=True)
+
+    umami.script = script
+    delivery = await deliver(umami.url, exactly_once=True, login=LOGIN)
+    await delivery.submit(views(3))
+    assert await delivery.drain(None)
+    assert ledger.outcomes == {Outcome.ACCEPTED: 3}
+    assert umami.urls.total() == 3
+
+
 async def test_others_go_on_while_one_batch_waits(exactly_once, ledger, views, sleeps):
     async with Sandbox(SandboxOptions()) as sandbox:
         website = sandbox.websites[0]

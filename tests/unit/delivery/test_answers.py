@@ -317,6 +317,15 @@ def test_overload_and_proxies_errors_are_tried_again(status: int, *, in_doubt: b
     assert caught.value.in_doubt is in_doubt
 
 
+@pytest.mark.parametrize(("seconds", "in_doubt"), [(0.9, False), (30.0, True)])
+def test_a_503_that_took_its_time_may_come_after_the_page_views_were_stored(
+    seconds: float, *, in_doubt: bool
+) -> None:
+    with pytest.raises(TryAgain) as caught:
+        read_batch(raw(503, b"<html>")._replace(seconds=seconds), 2, now=0)
+    assert caught.value.in_doubt is in_doubt
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_an_outage_that_names_its_target(status: int) -> None:
     with pytest.raises(TryAgain, match=r"redirects .* to https://sso\.example/login"):
