@@ -121,15 +121,16 @@ def printable(text: str | bytes, limit: int = 300) -> str:
     return shown + "…" if len(text) > limit else shown
 
 
-def _told(body: bytes) -> str:
+def told(body: bytes) -> str:
     """The words of an answer for the log; of a proxy's page its title, and not its HTML."""
-    if not _is_page(body):
+    if not is_page(body):
         return printable(body)
     title = _TITLE.search(body, 0, _TITLE_WITHIN)
     return f"a web page, {printable(title[1].strip())!r}" if title else "a web page"
 
 
-def _is_page(body: bytes) -> bool:
+def is_page(body: bytes) -> bool:
+    """Whether it is HTML, as Umami's API never answers but for a missing route."""
     return body.lstrip()[:1] == b"<"
 
 
@@ -246,13 +247,9 @@ def _raise_for_transport(raw: Raw, now: float) -> None:
     status = raw.status
     if status in {200, 400, 500}:
         return
-    words = _told(raw.body)
+    words = told(raw.body)
     if 300 <= status < 400:  # noqa: PLR2004 - likewise
-        msg = (
-            f"Umami's URL redirects ({status}) to {printable(raw.location or 'nowhere')}: "
-            "umami.url is wrong, or a login page stands before it"
-        )
-        raise TryAgain(msg)
+        raise redirected(raw)
     if status in {401, 402} or status in _REFUSING:
         if status == 403 and _error_code(_json(raw.body)) == "forbidden":  # noqa: PLR2004 - likewise
             return
@@ -395,8 +392,16 @@ def _words(response: dict[str, object]) -> str:
         return "an answer nested beyond all measure"
 
 
+def redirected(raw: Raw) -> TryAgain:
+    """Make the error for a 3xx."""
+    return TryAgain(
+        f"Umami's URL redirects ({raw.status}) to {printable(raw.location or 'nowhere')}: "
+        "umami.url is wrong, or a login page stands before it"
+    )
+
+
 def _disbelieved(raw: Raw) -> TryAgain:
-    words = printable(raw.body) or "nothing"
-    if _is_page(raw.body):
-        words = f"a web page; {_WHICH_URL}"
+    words = told(raw.body) or "nothing"
+    if is_page(raw.body):
+        words = f"{words}; {_WHICH_URL}"
     return TryAgain(f"answered {raw.status}, but not in Umami's words: {words}", in_doubt=True)

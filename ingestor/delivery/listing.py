@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
-from ingestor.delivery.answers import NoSuchRoute, Raw, printable, retry_after
+from ingestor.delivery.answers import NoSuchRoute, Raw, is_page, redirected, retry_after, told
 from ingestor.delivery.stored import Stored
 from ingestor.errors import BadCredentials, TryAgain
 
@@ -39,6 +39,7 @@ def read_login(raw: Raw, *, now: float) -> str:
 
     Raises BadCredentials; CannotTell where there is no login; TryAgain.
     """
+    _raise_for_proxies(raw)
     if raw.status in {_BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN}:
         raise BadCredentials(
             f"Umami refuses the login ({raw.status}): mend umami.username and umami.password"
@@ -120,7 +121,12 @@ def read_page(raw: Raw, *, now: float) -> Page:
 
 
 def believed(raw: Raw, now: float) -> object:
-    """The JSON of a 200. Raises Unauthorized, NoSuchRoute, CannotTell (a 400) and TryAgain."""
+    """The JSON of a 200.
+
+    Raises Unauthorized, NoSuchRoute, CannotTell (a 400), TryAgain, and BadCredentials where a proxy
+    refuses.
+    """
+    _raise_for_proxies(raw)
     if raw.status == _OK:
         if raw.body.strip() == b"null":
             return None
@@ -130,7 +136,7 @@ def believed(raw: Raw, now: float) -> object:
         return body
     if raw.status in {_UNAUTHORIZED, _FORBIDDEN}:
         raise Unauthorized
-    words = printable(raw.body)
+    words = told(raw.body)
     if raw.status in _GONE:
         raise NoSuchRoute(f"no page views can be read back ({raw.status})")
     if raw.status == _BAD_REQUEST and isinstance(_parsed(raw.body), dict):
@@ -139,9 +145,21 @@ def believed(raw: Raw, now: float) -> object:
     raise TryAgain(f"reading back was answered {raw.status}: {words}", retry_after=wait)
 
 
+def _raise_for_proxies(raw: Raw) -> None:
+    """Raise for a redirect, and for a web page in the place of a refusal: Umami has no such."""
+    if 300 <= raw.status < 400:  # noqa: PLR2004 - HTTP statuses
+        raise redirected(raw)
+    if is_page(raw.body) and raw.status in {_UNAUTHORIZED, _FORBIDDEN}:
+        raise BadCredentials(
+            f"access refused with {raw.status}: {told(raw.body)}; mend what stands before Umami"
+        )
+    if is_page(raw.body) and raw.status == _BAD_REQUEST:
+        raise disbelieved(raw)
+
+
 def disbelieved(raw: Raw) -> TryAgain:
-    """Make the error for a 200 that is not Umami's."""
-    return TryAgain(f"reading back was answered, but not in Umami's words: {printable(raw.body)}")
+    """Make the error for an answer that is not Umami's."""
+    return TryAgain(f"reading back was answered, but not in Umami's words: {told(raw.body)}")
 
 
 def _parsed(body: bytes) -> object:

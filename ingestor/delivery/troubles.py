@@ -19,6 +19,7 @@ _TRUST = (
     "put the certificate of whoever signed it into the system's store "
     "(/usr/local/share/ca-certificates, then update-ca-certificates), or name it by SSL_CERT_FILE"
 )
+_HUNG_UP = "the server hung up"
 _NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"}
 
 
@@ -27,7 +28,7 @@ def words_of(error: Exception) -> str:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "nobody answers there"
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "the server hung up"
+        return _HUNG_UP
     if isinstance(error, aiohttp.ClientPayloadError):
         return "the answer broke off, or cannot be decoded"
     if isinstance(error, aiohttp.ClientResponseError):  # its status is not the server's
@@ -52,4 +53,6 @@ def _of_system(error: Exception) -> str:
         words = error.strerror or words
     elif isinstance(error, OSError) and error.errno:
         words = os.strerror(error.errno)
+    elif isinstance(error, aiohttp.ClientOSError):
+        words = _HUNG_UP  # under the request: its own words are the address
     return printable(words) or type(error).__name__

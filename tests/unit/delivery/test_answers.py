@@ -341,6 +341,9 @@ def test_a_missing_route_skips_nothing(status: int) -> None:
 def test_a_web_page_in_umamis_place_is_told_with_what_the_url_should_be() -> None:
     with pytest.raises(TryAgain, match=r"a web page; umami\.url \(or --url\) is what"):
         read_fields(raw(200, b"\n<!DOCTYPE html>"), now=0)
+    page = b"<html><title>400 The plain HTTP request was sent to HTTPS port</title>"
+    with pytest.raises(TryAgain, match=r"sent to HTTPS port'; umami\.url \(or --url\) is what"):
+        read_fields(raw(400, page), now=0)
 
 
 @pytest.mark.parametrize("status", [403, 429, 502, 503, 504])

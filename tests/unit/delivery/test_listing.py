@@ -154,3 +154,26 @@ def test_an_outage_passes_and_a_missing_route_is_told():
     assert raised.value.retry_after == 9
     with pytest.raises(NoSuchRoute):
         read_page(Raw(404, b"<html>"), now=0)
+
+
+@pytest.mark.parametrize("read", [read_login, read_reset])
+def test_what_a_proxy_answers_in_umamis_place_is_told_as_such(read):
+    page = b"<html><head><title>401 Authorization Required</title></head>hush"
+    with pytest.raises(BadCredentials, match=r"401 Authorization.*stands before Umami") as refused:
+        read(Raw(401, page), now=0)
+    assert "hush" not in str(refused.value)
+    assert "umami.password" not in str(refused.value)
+    with pytest.raises(TryAgain, match=r"redirects \(301\) to https://umami\.example/api"):
+        read(Raw(301, b"", location="https://umami.example/api"), now=0)
+    plain = b"<html><title>400 The plain HTTP request was sent to HTTPS port</title>hush"
+    with pytest.raises(TryAgain, match="sent to HTTPS port") as plainly:
+        read(Raw(400, plain), now=0)
+    assert "hush" not in str(plainly.value)
+
+
+def test_of_a_proxys_page_the_title_is_told_and_not_its_html():
+    page = b"<html><head><title>429 Too Many Requests</title></head><body>"
+    with pytest.raises(TryAgain, match=r"429: a web page, '429 Too Many Requests'$"):
+        read_reset(Raw(429, page), now=0)
+    with pytest.raises(TryAgain, match=r"words: a web page, '429 Too Many Requests'"):
+        read_reset(Raw(200, page), now=0)

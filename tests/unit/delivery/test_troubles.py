@@ -30,6 +30,10 @@ REQUEST = aiohttp.RequestInfo(
             "no answer that can be read (Bad status line): is umami.url right?",
         ),
         (aiohttp.ServerDisconnectedError(), "the server hung up"),
+        (
+            aiohttp.ClientOSError(None, "Can not write request body for http://h.example"),
+            "the server hung up",
+        ),
     ],
 )
 def test_a_broken_answer_is_no_400_of_the_server(error: Exception, words: str) -> None:
