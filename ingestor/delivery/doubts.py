@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _LATER_MAX = 1_000  # batches whose last reading is still to come
 _EXPONENT_MAX = 20
+_TELL = 4  # attempts to look one batch up that failed in a row, before it is said
 
 
 class Waits(NamedTuple):
@@ -79,6 +80,7 @@ class Doubts:
         self._later: dict[Doubt, asyncio.Task[None]] = {}
         self._due: dict[Doubt, float] = {}  # monotonic; of those that sleep
         self._complained: set[str] = set()
+        self._told = False  # that nothing can be looked up
 
     @property
     def due(self) -> float:
@@ -166,6 +168,7 @@ class Doubts:
                 again = await self._resolver.resolve(doubt)
             except TryAgain as error:
                 failures += 1
+                self._tell(error, failures)
                 seconds = self._pause(error, failures)
             except StoppedByUmami as error:
                 if not self._park:
@@ -177,6 +180,7 @@ class Doubts:
                 self._batcher.close(error)
                 return
             else:
+                self._told = False
                 if again is None:
                     break
                 failures = 0
@@ -189,6 +193,15 @@ class Doubts:
             await self._sleep(seconds)
         finally:
             del self._due[doubt]
+
+    def _tell(self, error: TryAgain, failures: int) -> None:
+        if failures >= _TELL and not self._told:
+            self._told = True
+            logger.warning(
+                "Umami does not tell which page views it stored: %s; they wait in doubt, and it is "
+                "asked again",
+                printable(str(error)),
+            )
 
     def _pause(self, error: TryAgain, failures: int) -> float:
         logger.debug("nothing can be looked up: %s", printable(str(error)))

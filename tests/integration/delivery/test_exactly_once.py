@@ -374,6 +374,21 @@ async def test_a_503_that_took_its_time_is_looked_up(umami, deliver, ledger, vie
     assert umami.urls.total() == 3
 
 
+async def test_a_read_api_that_fails_while_page_views_are_stored_is_told(
+    exactly_once, ledger, views, caplog, eventually
+):
+    async with Sandbox(SandboxOptions()) as sandbox:
+        website = sandbox.websites[0]
+        delivery = await exactly_once(sandbox)
+        sandbox.faults.set("cut,count=2", "502-html,path=/api/websites*")
+        await delivery.submit(views(40, website=website))
+        await eventually(lambda: "does not tell which" in caplog.text)
+        assert caplog.text.count("does not tell which") == 1
+        sandbox.faults.clear()
+        assert await delivery.drain(None)
+        assert paths(sandbox) == {f"/{n}": 1 for n in range(40)}
+
+
 async def test_others_go_on_while_one_batch_waits(exactly_once, ledger, views, sleeps):
     async with Sandbox(SandboxOptions()) as sandbox:
         website = sandbox.websites[0]
