@@ -96,11 +96,14 @@ class Report(Protocol):
         """
         ...
 
-    def doubted(self, website: str, count: int, *, answered: bool = False) -> None:
+    def doubted(
+        self, website: str, count: int, *, answered: bool = False, told: bool = False
+    ) -> None:
         """``count`` page views are sent again although Umami may have stored them.
 
         Of page views under way this is told with each try. ``answered``: they are not under way (a
-        500 was the answer, or they were found double later), and it is told once.
+        500 was the answer, or they were found double later), and it is told once. ``told``: they
+        were named before, in a larger batch, and are only stored once more.
         """
         ...
 

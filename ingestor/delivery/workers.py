@@ -195,7 +195,7 @@ class Workers:
         """Ask until there is an answer, and act on it."""
         stored = self._books.stored
         try:
-            exchange = await self._ask(batch, body, as_array=as_array)
+            exchange = await self._ask(batch, body, as_array=as_array, doubted=parcel.doubted)
         except TooLarge as refusal:
             return await self._halve(parcel, batch, body, refusal)
         except StoppedByUmami as error:
@@ -204,7 +204,7 @@ class Workers:
             return await self._refused(parcel, batch, error)
         except _MakeWay as end:
             self._journal.answered(batch, {})
-            return parcel.halves() if isinstance(end, _Unanswered) else self._make_way(parcel)
+            return self._make_way(parcel, unanswered=isinstance(end, _Unanswered))
         except (_InDoubt, _GiveUp) as end:
             if isinstance(end, _InDoubt):
                 self._doubts.unanswered(batch)
@@ -220,11 +220,11 @@ class Workers:
         self._put_aside(parcel, rest, exchange)
         return []
 
-    async def _ask(self, batch: Batch, body: bytes, *, as_array: bool) -> _Exchange:
+    async def _ask(self, batch: Batch, body: bytes, *, as_array: bool, doubted: bool) -> _Exchange:
         """Ask Umami, without end, until it answers."""
         unanswered = 0
         try:
-            return await self._request(batch, body, as_array=as_array)
+            return await self._request(batch, body, as_array=as_array, doubted=doubted)
         except TryAgain as error:
             unanswered += error.in_doubt
         beside = 0  # failures before which others were stored
@@ -242,14 +242,16 @@ class Workers:
                 proved = self._books.stored > stored
                 stored = self._books.stored
                 try:
-                    return await self._request(batch, body, as_array=as_array)
+                    return await self._request(batch, body, as_array=as_array, doubted=doubted)
                 except TryAgain as error:
                     unanswered += error.in_doubt
                     beside += proved and not isinstance(error, TooManyRequests)
                     raise
         raise AssertionError("tenacity ended an endless loop")
 
-    async def _request(self, batch: Batch, body: bytes, *, as_array: bool) -> _Exchange:
+    async def _request(
+        self, batch: Batch, body: bytes, *, as_array: bool, doubted: bool
+    ) -> _Exchange:
         await self._pace.may_leave(len(batch.page_views))
         await self._outage.clear()
         left_in = self._outage.round
@@ -269,7 +271,7 @@ class Workers:
             if error.in_doubt and batch.tag is not None:
                 raise _InDoubt from error
             if error.in_doubt:
-                self._report.doubted(batch.website, len(batch.page_views))
+                self._report.doubted(batch.website, len(batch.page_views), told=doubted)
             if as_array and isinstance(error, NoSuchRoute):
                 await self._routes.look_again()
             raise
@@ -383,8 +385,13 @@ class Workers:
         await self._books.reject(parcel.page_views[0], why, str(refusal))
         return []
 
-    def _make_way(self, parcel: Parcel) -> list[Parcel]:
-        """Let others go first: this batch fails while they are stored, or must go alone now."""
+    def _make_way(self, parcel: Parcel, *, unanswered: bool) -> list[Parcel]:
+        """Let others go first: this batch fails while they are stored, or must go alone now.
+
+        ``unanswered``: it goes on at once, in halves.
+        """
+        if unanswered:
+            return replace(parcel, doubted=True).halves()
         if len(parcel.page_views) > 1:
             if not self._routes.batches:
                 return parcel.singles()

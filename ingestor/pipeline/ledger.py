@@ -329,7 +329,7 @@ class Ledger:
         opened = self._open.pop(batch.id, None)
         self._handed_on.pop(batch.id, None)
         self._left.pop(batch.id, None)
-        self._note_doubted(batch.website, self._doubtful.pop(batch.website, 0))
+        self.counts.doubted += self._doubtful.pop(batch.website, 0)
         if self._store is not None:
             if opened is not None and sum(map(len, ended.values())) == len(batch.page_views):
                 spans = self._store.finished(batch.id)  # joined already
@@ -364,13 +364,19 @@ class Ledger:
             if self.totals is not None:
                 self.totals.resettled(count)
 
-    def doubted(self, website: str, count: int, *, answered: bool = False) -> None:
+    def doubted(
+        self, website: str, count: int, *, answered: bool = False, told: bool = False
+    ) -> None:
         """Count page views that are sent again although Umami may have stored them."""
         log.debug("%d page views of website %s may be double", count, website)
-        if answered:  # by a 500, or found to be double when all is over
-            self._note_doubted(website, count)
+        if self.totals is not None:  # each try may have been stored
+            self.totals.doubted(website, count)
+        if told:
             return
-        # A day of retries makes no more double than is under way.
+        if answered:  # by a 500, or found to be double when all is over
+            self.counts.doubted += count
+            return
+        # A day of retries makes no more page views double than are under way.
         sizes = [(batch.website, len(batch.page_views)) for batch in self._open.values()]
         sizes += self._handed_on.values()
         under_way = sum(size for where, size in sizes if where == website)

@@ -239,6 +239,7 @@ class Ledger:
     returned: list[PageView] = field(default_factory=list)
     is_away: list[float | None] = field(default_factory=list)
     doubts: int = 0
+    told: int = 0  # of these, page views that were doubted before, in a larger batch
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1000))
     was_in_doubt: int = 0  # page views, with exactly-once
     bodies: dict[int, bytes | None] = field(default_factory=dict)
@@ -307,10 +308,13 @@ class Ledger:
         self.outcomes[Outcome.ACCEPTED] -= count
         self.outcomes[outcome] += count
 
-    def doubted(self, website: str, count: int, *, answered: bool = False) -> None:
+    def doubted(
+        self, website: str, count: int, *, answered: bool = False, told: bool = False
+    ) -> None:
         under_way = [batch for batch in self.in_flight.values() if batch.website == website]
         assert answered or sum(len(batch.page_views) for batch in under_way) >= count
         self.doubts += count
+        self.told += count if told else 0
 
     def away(self, since: float | None) -> None:
         self.is_away.append(since)

@@ -270,6 +270,7 @@ async def test_a_batch_too_large_to_be_answered_in_time_goes_on_in_halves(
     assert ledger.outcomes == {Outcome.ACCEPTED: 24}
     assert max(umami.urls.values()) <= 1 + 3 + 3, "three times at most in each size"
     assert umami.urls.total() - 24 <= ledger.doubts
+    assert ledger.doubts - ledger.told <= 3 * 24, "what was split is no more page views in doubt"
     assert not ledger.in_flight
 
 

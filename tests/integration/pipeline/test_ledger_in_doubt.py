@@ -143,7 +143,10 @@ def test_without_a_look_up_it_is_sent_again_from_the_journal_and_may_be_double(
     ledger.doubted(SITE, 3)  # delivery says so with each try
     ledger.doubted(SITE, 3)
     ledger.answered(batch, {Outcome.ACCEPTED: batch.page_views})
-    assert sum(accepted_by_day([store.totals()], SITE).values()) == 3 + 3
+    assert sum(accepted_by_day([store.totals()], SITE).values()) == 3 + 2 * 3  # each was stored
+    assert ledger.counts.doubted == 3
+    ledger.doubted(SITE, 3, told=True)  # in halves, once more
+    assert accepted_by_day([store.totals()], SITE)["doubted"] == 3 * 3
     assert ledger.counts.doubted == 3
 
 
