@@ -15,7 +15,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from ingestor.model import PageView
+from ingestor.model import Batch, PageView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +31,8 @@ class Parcel:
 
     ``tries``: how often it failed so that it may be its own fault; ``points``: how much of that
     was beside proof that Umami works; ``mark``: how many page views Umami had stored in this
-    process at the last such failure. ``doubted``: they are reported as perhaps double.
+    process at the last such failure. ``doubted``: they are reported as perhaps double. ``kept``:
+    the batch that tells of them in the journal until they leave again.
     """
 
     website: str
@@ -40,6 +41,7 @@ class Parcel:
     points: int = 0
     mark: int = 0
     doubted: bool = False
+    kept: Batch | None = None
 
     def halves(self) -> list[Parcel]:
         """Split it in two, to find out which part is at fault."""

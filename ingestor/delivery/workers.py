@@ -157,6 +157,9 @@ class Workers:
 
     async def _deliver(self, parcel: Parcel) -> list[Parcel]:
         """Send a parcel; what of it the same worker shall send next."""
+        if parcel.kept is not None:
+            self._journal.answered(parcel.kept, {})
+            parcel = replace(parcel, kept=None)
         if parcel.website in self._parking:
             self._hand_back(parcel.page_views)
             return []
@@ -203,8 +206,9 @@ class Workers:
                 parcel = replace(parcel, tries=1, mark=stored)
             return await self._refused(parcel, batch, error)
         except _MakeWay as end:
+            parts = await self._in_halves(parcel) if isinstance(end, _Unanswered) else None
             self._journal.answered(batch, {})
-            return self._make_way(parcel, unanswered=isinstance(end, _Unanswered))
+            return self._make_way(parcel) if parts is None else parts
         except (_InDoubt, _GiveUp) as end:
             if isinstance(end, _InDoubt):
                 self._doubts.unanswered(batch)
@@ -385,13 +389,16 @@ class Workers:
         await self._books.reject(parcel.page_views[0], why, str(refusal))
         return []
 
-    def _make_way(self, parcel: Parcel, *, unanswered: bool) -> list[Parcel]:
-        """Let others go first: this batch fails while they are stored, or must go alone now.
+    async def _in_halves(self, parcel: Parcel) -> list[Parcel]:
+        """Split what may be stored; the half that waits is in the journal meanwhile."""
+        first, second = replace(parcel, doubted=True).halves()
+        kept = Batch(self._journal.next_batch_id(), parcel.website, second.page_views)
+        await self._journal.before_send(kept)
+        self._journal.leaving(kept)
+        return [first, replace(second, kept=kept)]
 
-        ``unanswered``: it goes on at once, in halves.
-        """
-        if unanswered:
-            return replace(parcel, doubted=True).halves()
+    def _make_way(self, parcel: Parcel) -> list[Parcel]:
+        """Let others go first: this batch fails while they are stored, or must go alone now."""
         if len(parcel.page_views) > 1:
             if not self._routes.batches:
                 return parcel.singles()

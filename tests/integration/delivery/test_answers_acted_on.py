@@ -274,6 +274,25 @@ async def test_a_batch_too_large_to_be_answered_in_time_goes_on_in_halves(
     assert not ledger.in_flight
 
 
+async def test_what_was_sent_without_an_answer_stays_in_the_journal_in_halves(
+    umami, ledger, views, deliver, reply
+):
+    known: list[int] = []  # page views that are in the journal, or ended
+
+    def script(request):
+        if request.number < 0:
+            return None
+        known.append(sum(len(b.page_views) for b in ledger.in_flight.values()) + len(ledger.ended))
+        return reply(504, b"<html>", store=True) if len(request.urls) > 3 else None
+
+    umami.script = script
+    delivery = await deliver(umami.url, workers=1, batch_size=12, pace="fixed")
+    await delivery.submit(views(12))
+    assert await delivery.drain(10)
+    assert set(known) == {12}, "a crash at any moment knows what may be stored"
+    assert not ledger.in_flight
+
+
 async def test_retry_after_is_obeyed_by_all_workers(umami, views, deliver, reply, sleeps):
     umami.script = lambda request: (
         reply(429, b"", {"Retry-After": "17"}) if request.number == 0 else None
