@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,30 @@ def environment(**extra: str) -> dict[str, str]:
     ours = ("INGESTOR_", "PYTHONUNBUFFERED")
     clean = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     return clean | {"PYTHONWARNINGS": "error"} | extra
+
+
+def failing(call: str, error: str, which: str, path: Path) -> list[str]:
+    """The words before a command that let a system call on a file fail: the 2nd one, ``2+`` …"""
+    strace = program("strace")
+    if (
+        strace is None
+        or subprocess.run([strace, "-qq", "true"], capture_output=True, check=False).returncode != 0
+    ):
+        pytest.skip("strace is not installed, or may not trace here")
+    inject = f"inject={call}:error={error}:when={which}"
+    return [
+        strace,
+        "-f",
+        "-qq",
+        "-o",
+        os.devnull,
+        "-e",
+        f"trace={call}",
+        "-e",
+        inject,
+        "-P",
+        f"{path}",
+    ]
 
 
 def until(condition: Callable[[], Any], seconds: float = 30, what: str = "") -> Any:
@@ -90,11 +114,19 @@ class Command:
     started: list[Running] = field(default_factory=list)
 
     def __call__(
-        self, *args: str | Path, code: int | None = 0, stdin: bytes = b"", **env: str
+        self,
+        *args: str | Path,
+        code: int | None = 0,
+        stdin: bytes = b"",
+        before: Sequence[str] = (),
+        **env: str,
     ) -> subprocess.CompletedProcess[str]:
-        """Run it to its end; a code other than the expected one fails, with what it said."""
+        """Run it to its end; a code other than the expected one fails, with what it said.
+
+        ``before``: words before its own, as of `failing`.
+        """
         done = subprocess.run(
-            [sys.executable, "-m", "ingestor", *polling([*map(str, args)])],
+            [*before, sys.executable, "-m", "ingestor", *polling([*map(str, args)])],
             input=stdin,
             capture_output=True,
             env=environment(**env),

@@ -10,15 +10,16 @@ import logging
 import os
 import sqlite3
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ingestor.checkpoint import schema
 from ingestor.errors import CheckpointError, IngestorError
+from ingestor.words import what_helps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ingestor.checkpoint.options import Sync
@@ -30,6 +31,7 @@ _OPEN_BUSY_S = 5.0
 _OUR_SUFFIXES = (".db", ".sqlite", ".sqlite3")  # what has one was meant to be a checkpoint
 _MAGIC = b"SQLite format 3\0"
 _SMALLEST_PAGE = 512
+_AT_ONCE = 1024 * 1024  # bytes
 SIDECARS = ("-wal", "-shm", "-journal")
 DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -73,24 +75,13 @@ def open_database(path: Path, sync: Sync) -> sqlite3.Connection:
     return connection
 
 
-def open_or_set_aside(
-    path: Path, sync: Sync, *, may_move: Callable[[], bool]
-) -> tuple[sqlite3.Connection, Path | None]:
-    """As `open_database`, but a damaged file is moved away and a fresh one begun.
-
-    Returns the connection, and the damaged file's new name or None. `may_move` tells whether no
-    other process works with the file; raises CheckpointError where one does.
-    """
-    try:
-        return open_database(path, sync), None
-    except Damaged as error:
-        if not may_move():
-            raise CheckpointError(
-                f"the checkpoint {path} is damaged ({error}) while another ingestor works with "
-                f"it; stop that one, then start again"
-            ) from error
-        aside = set_aside(path, str(error))
-    return open_database(path, sync), aside
+def read_through(path: Path) -> None:
+    """Read all of the file. Raises CheckpointError: what cannot be read may yet be sound."""
+    with speaking(path):
+        for suffix in ("", "-wal"):
+            with suppress(FileNotFoundError), path.with_name(path.name + suffix).open("rb") as file:
+                while file.read(_AT_ONCE):
+                    pass
 
 
 _ALL_UNKNOWN = "what was read before is not known any more, so run.start applies"
@@ -141,9 +132,12 @@ def speaking(path: Path) -> Iterator[None]:
             f"name another checkpoint"
         ) from error
     except OSError as error:
+        rights = (
+            f"the user that runs ingestor must own the file and have write permission in "
+            f"{path.parent}"
+        )
         raise CheckpointError(
-            f"cannot use the checkpoint {path}: {error.strerror}; the user that runs ingestor "
-            f"must own the file and have write permission in {path.parent}"
+            f"cannot use the checkpoint {path}: {error.strerror}; {what_helps(error, rights)}"
         ) from error
 
 

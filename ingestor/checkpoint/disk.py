@@ -23,10 +23,7 @@ _STARTING_S = 10.0
 
 
 class Disk:
-    """One role's connection. Whoever uses it holds `guard`: any thread may.
-
-    ``quarantined`` is the name that a damaged file was given when this one was opened, or None.
-    """
+    """One role's connection. Whoever uses it holds `guard`: any thread may."""
 
     def __init__(
         self,
@@ -36,12 +33,10 @@ class Disk:
         *,
         path: Path,
         lock: Lock,
-        quarantined: Path | None,
     ) -> None:
         self.connection = connection
         self.guard = threading.RLock()
         self.path = path
-        self.quarantined = quarantined
         self._role = role
         self._options = options
         self._inode = path.stat().st_ino
@@ -49,17 +44,15 @@ class Disk:
 
     @classmethod
     def open(cls, options: CheckpointOptions, role: Role) -> Disk:
-        """Lock the role, open its file, or begin a fresh one. Raises CheckpointError."""
+        """Lock the role, open its file, or begin one. Raises CheckpointError and Damaged."""
         path = resolved(options.path)
         lock = Lock.acquire(lock_path(path, role), held_by=f"another `ingestor {role}`")
         try:
-            connection, aside = database.open_or_set_aside(
-                path, options.sync, may_move=lambda: holder(lock_path(path, role.other)) is None
-            )
+            connection = database.open_database(path, options.sync)
         except BaseException:
             lock.release()
             raise
-        return cls(connection, role, options, path=path, lock=lock, quarantined=aside)
+        return cls(connection, role, options, path=path, lock=lock)
 
     def close(self) -> None:
         """Let go of the file, then of the lock."""
@@ -148,7 +141,7 @@ class Disk:
 
     def other_lives(self) -> bool:
         """Whether a process of the other role has the checkpoint open."""
-        return holder(lock_path(self.path, self._role.other)) is not None
+        return is_held(self.path, self._role.other)
 
     def lock_other(self) -> Lock | None:
         """Keep the other role from starting; None where it runs, or nobody could."""
@@ -208,6 +201,11 @@ def opening(options: CheckpointOptions) -> Iterator[None]:
         yield
     finally:
         gate.release()
+
+
+def is_held(path: Path, role: Role) -> bool:
+    """Whether a process of this role has the checkpoint open."""
+    return holder(lock_path(path, role)) is not None
 
 
 def lock_path(path: Path, role: Role | None = None) -> Path:

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ingestor.errors import CheckpointError
+from ingestor.words import what_helps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +123,8 @@ def _no_lock_file(path: Path, error: OSError) -> str:
     directory = path.parent
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return f"the checkpoint's directory {directory} does not exist; create it"
-    return (
-        f"cannot write {path}: {error.strerror}; the user that runs ingestor must own the "
-        f"checkpoint's files and have write permission in {directory}"
+    rights = (
+        f"the user that runs ingestor must own the checkpoint's files and have write permission "
+        f"in {directory}"
     )
+    return f"cannot write {path}: {error.strerror}; {what_helps(error, rights)}"

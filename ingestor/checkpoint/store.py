@@ -12,12 +12,12 @@ import logging
 import secrets
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from ingestor.checkpoint import database, files
-from ingestor.checkpoint.disk import Disk, opening
+from ingestor.checkpoint.disk import Disk, is_held, opening, resolved
 from ingestor.checkpoint.journal import Role, left_as, load_journal, pack, row_of, spans_of
 from ingestor.checkpoint.pending import Pending
 from ingestor.checkpoint.registry import Flying, Registry
@@ -50,7 +50,7 @@ class Store(Registry):
 
     def __init__(self, disk: Disk, options: CheckpointOptions, role: Role) -> None:
         self.path = disk.path
-        self.quarantined = disk.quarantined
+        self.quarantined: Path | None = None
         self._totals: dict[str, dict[str, int]] = {}
         self._dirty_totals: set[str] = set()
         self._notes: dict[str, Note] = {}
@@ -67,26 +67,33 @@ class Store(Registry):
         Raises CheckpointError: held by another process of that role, of a newer version, not
         ours, directory missing or not writable.
         """
+        path = resolved(options.path)
         with opening(options):
-            disk = Disk.open(options, role)
+            with suppress(database.Damaged):
+                return cls._opened(options, role)
+            # A disk that could not be read for a moment makes a sound file look like that.
+            database.read_through(path)
             try:
-                return cls(disk, options, role)
+                return cls._opened(options, role)
             except database.Damaged as error:
-                why = str(error)
-                may_move = not disk.other_lives()
-                disk.close()
-            except BaseException:
-                disk.close()
-                raise
-            if not may_move:
-                raise CheckpointError(
-                    f"the checkpoint {disk.path} is damaged ({why}) while another ingestor works "
-                    f"with it; stop that one, then start again"
-                )
-            aside = database.set_aside(disk.path, why)
-            disk = Disk.open(options, role)
-            disk.quarantined = aside
+                if is_held(path, role.other):
+                    raise CheckpointError(
+                        f"the checkpoint {path} is damaged ({error}) while another ingestor works "
+                        f"with it; stop that one, then start again"
+                    ) from error
+                aside = database.set_aside(path, str(error))
+            store = cls._opened(options, role)
+            store.quarantined = aside
+            return store
+
+    @classmethod
+    def _opened(cls, options: CheckpointOptions, role: Role) -> Self:
+        disk = Disk.open(options, role)
+        try:
             return cls(disk, options, role)
+        except BaseException:
+            disk.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

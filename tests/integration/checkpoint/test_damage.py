@@ -6,8 +6,11 @@ import logging
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 
 import pytest
+from parts import failing
 
 from ingestor.checkpoint import CheckpointOptions, Role, Store, forget, read, schema
 from ingestor.errors import CheckpointError
@@ -60,6 +63,37 @@ def test_a_page_of_noise_anywhere_never_crashes_and_never_invents_acks(filled) -
         filled.path.write_bytes(whole[: page * 4096] + noise + whole[page * 4096 + 4096 :])
         with Store.open(filled, Role.RUN) as store:
             assert store.quarantined is not None, page
+
+
+@pytest.mark.parametrize(
+    ("calls", "error", "which", "opens"),
+    [
+        ("pread64", "EIO", "2", True),  # SQLite's
+        ("pread64", "EIO", "8", True),
+        ("pread64", "ESTALE", "8", True),
+        ("pread64", "EIO", "8+", False),
+        ("pread64,read", "EIO", "2", False),  # Python's as well
+    ],
+)
+def test_a_disk_that_cannot_be_read_damages_nothing(filled, calls, error, which, opens) -> None:
+    """SQLite takes what it cannot read for damage; a moment later it may be there again."""
+    script = (
+        "import sys, pathlib\n"
+        "from ingestor.checkpoint import CheckpointOptions, Role, Store\n"
+        "with Store.open(CheckpointOptions(pathlib.Path(sys.argv[1])), Role.RUN) as store:\n"
+        "    print(len(store.known()))\n"
+    )
+    before = failing(calls, error, which, filled.path)
+    done = subprocess.run(
+        [*before, sys.executable, "-c", script, str(filled.path)], capture_output=True, check=False
+    )
+    if opens:
+        assert done.stdout == b"400\n", done.stderr
+    else:
+        assert b"check the disk and the system's log" in done.stderr
+    assert not list(filled.path.parent.glob("*.damaged-*"))
+    with Store.open(filled, Role.RUN) as store:
+        assert len(store.known()) == 400
 
 
 def test_rows_that_make_no_sense_are_damage_too(filled, tmp_path) -> None:
