@@ -7,7 +7,6 @@ exactly-once; else it is sent again, and said to be perhaps double.
 
 from __future__ import annotations
 
-import errno
 import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from ingestor.observe import Counts
 from ingestor.pipeline.ledger import Ledger
 from ingestor.pipeline.scanners import Scanners
 from ingestor.pipeline.stopping import Stopping
-from ingestor.words import counted
+from ingestor.words import counted, what_helps
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -108,10 +107,9 @@ async def retry_rejected(config: Config) -> Retried:
     except StoppedByUmami as error:
         result.error = error
     except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        advice = "make room there" if full else "run this as the user of the service, or as root"
+        rights = "run this as the user of the service, or as root"
         raise UsageError(
-            f"the dead letters {path} cannot be used: {error.strerror}; {advice}"
+            f"the dead letters {path} cannot be used: {error.strerror}; {what_helps(error, rights)}"
         ) from error
     return result
 
@@ -249,16 +247,16 @@ class _Retry:
         await delivery.start()
         self._result.waits = False
         in_doubt = self._books.take_over(looked_up=delivery.looks_up)
-        self._result.letters += len(in_doubt) - len(self._resending.open_among(in_doubt))
+        self._result.letters += len(in_doubt)  # of which some may have left the file
         together: list[PageView] = []
         for mark, letter in self._resending.letters():
+            if mark in in_doubt:
+                continue
             self._result.letters += 1
             if letter is None:
                 self._result.unreadable += 1
                 continue
-            page_view = None
-            if mark not in in_doubt:
-                page_view = self._page_view(letter, self._books.number(mark))
+            page_view = self._page_view(letter, self._books.number(mark))
             if page_view is not None:
                 together.append(page_view)
             if len(together) >= _TOGETHER:

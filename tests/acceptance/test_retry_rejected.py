@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parts import WEBSITE, Command, Line, SandboxProcess, free_port, start_sandbox, until
+from parts import WEBSITE, Command, Line, SandboxProcess, failing, free_port, start_sandbox, until
 
 
 @pytest.fixture
@@ -278,6 +278,27 @@ def test_with_exactly_once_what_a_killed_run_had_under_way_is_looked_up(
     assert done["accepted"] == done["letters"]
     assert sorted(umami.rows()) == sorted(["/good", *(f"/poison/{i}" for i in range(120))])
     assert not list(tmp_path.glob("dead-letters.jsonl*[!k]"))
+
+
+def test_with_exactly_once_a_run_that_the_disk_stopped_is_counted_rightly_by_the_next(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    """A letter that left the file is under way still, where its end could not be noted."""
+    reject(ingestor, umami, tmp_path, line, count=30)
+    extra = "delivery: {workers: 1, batch_size: 5, exactly_once: true, settle_time: 1s}\n"
+    configure(tmp_path, umami.url, extra)
+    config = tmp_path / "config.yaml"
+    login = f"{{url: {umami.url}, username: admin, password: umami}}"
+    config.write_text(config.read_text().replace(f"{{url: {umami.url}}}", login))
+    umami.fail()
+    full = failing("write", "ENOSPC", "2", tmp_path / "dead-letters.jsonl.settled")
+    stopped = ingestor("retry-rejected", "-c", config, code=2, before=full)
+    assert "make room there" in stopped.stderr
+    left = len(letters(tmp_path))
+    done = ingestor.json("retry-rejected", "-c", config)
+    assert (done["accepted"], done["left"]) == (done["letters"], 0)
+    assert left < done["letters"] < 30
+    assert sorted(umami.rows()) == sorted(["/good", *(f"/poison/{i}" for i in range(30))])
 
 
 def test_a_closed_terminal_has_it_finish_what_is_in_flight(
