@@ -2,7 +2,8 @@
 
 A disk that refuses never stops delivery: what waits stays in memory, `journalled` says that it
 is not on disk, one ERROR a minute calls for a person, and the commit is tried again with
-back-off. A crash meanwhile repeats what was delivered since; an alarm is better than a halt.
+back-off. A crash meanwhile repeats what was delivered since; an alarm is better than a halt. Only
+who promised exactly-once waits, and the alarm says so.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from ingestor.model import Batch
 
 _log = logging.getLogger(__name__)
+
+_GOES_ON = "page views go on being delivered; until it is mended, a crash would send them again"
+_HELD_UP = "with exactly-once no page view is sent until it is mended; nothing is lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Committer:
         self._since = 0.0  # of the trouble, on the loop's clock
         self._alarmed = False  # about this trouble
         self._alarmed_at: float | None = None
+        self._holds_up = False  # batches wait for the disk: exactly-once
         self._timer: asyncio.TimerHandle | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._closed = True
@@ -89,6 +94,7 @@ class Committer:
         instead before sending.
         """
         self._store.journal(batch, bodies=bodies)
+        self._holds_up = bodies is not None
         if self.trouble is not None or self._closed:
             return False
         return await self._next_commit()
@@ -180,11 +186,7 @@ class Committer:
         if self._alarmed_at is None or now - self._alarmed_at >= pace.alarm_every:
             self._alarmed_at = now
             self._alarmed = True
-            _log.error(
-                "%s (page views go on being delivered; until it is mended, a crash would send "
-                "them again)",
-                error,
-            )
+            _log.error("%s (%s)", error, _HELD_UP if self._holds_up else _GOES_ON)
 
     def _written(self) -> None:
         if self._alarmed:

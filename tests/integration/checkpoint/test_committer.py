@@ -107,6 +107,18 @@ async def test_a_disk_that_refuses_does_not_hold_batches_up_and_gets_all_of_them
         assert await committer.journalled(batch_of(store, Span(key, 90, 95)))
 
 
+async def test_the_alarm_says_that_with_exactly_once_nothing_is_sent(
+    store, identity, batch_of, caplog
+) -> None:
+    key = store.register(identity(1), b"/a")
+    async with Committer(store, pace=PROMPT) as committer:
+        refuse(store)
+        assert not await committer.journalled(batch_of(store, Span(key, 0, 10)), bodies=b"[]")
+        assert "no page view is sent until it is mended" in caplog.text
+        assert "go on being delivered" not in caplog.text
+        mend(store)
+
+
 async def test_the_alarm_comes_again_while_the_trouble_lasts(store, identity, caplog) -> None:
     key = store.register(identity(1), b"/a")
     async with Committer(store, pace=replace(PROMPT, alarm_every=0.0)) as committer:
