@@ -72,12 +72,17 @@ class Scanners:
     def make(self, key: int, source_index: int, name: str, head: bytes, tail: bytes) -> Scanner:
         """Make the scanner for a file, from its first and last bytes.
 
-        ``name`` is for messages. Raises FormatError where no format explains the lines.
+        ``name`` is for messages; a ``head`` without bytes means that the file cannot be read.
+        Raises FormatError where no format explains the lines.
         """
         recipe = self.recipe(source_index, name, head, tail)
         try:
             scanner = recipe.scanner(self.rules, self._clock, in_blocks=self._in_blocks)
         except FormatError:
+            if not head:  # nobody asks for the format of a file without lines
+                raise FormatError(
+                    f"{name} cannot be read just now, so its format cannot be told."
+                ) from None
             found = self._as_siblings(source_index, recipe)
             if found is None:
                 raise

@@ -21,6 +21,7 @@ from parts import (
     Command,
     Line,
     SandboxProcess,
+    failing,
     start_sandbox,
     until,
 )
@@ -341,6 +342,17 @@ def test_a_log_too_short_to_tell_its_format_is_read_as_those_beside_it(
     (logs / "d-whole.log").unlink()
     alone = ingestor.json("preview", "--website", WEBSITE, "logs/a-new.log", code=1)
     assert alone["unexplained"] == [f"{tmp_path}/logs/a-new.log"]
+
+
+def test_a_log_that_cannot_be_read_any_more_is_not_called_empty(
+    ingestor: Command, tmp_path: Path, line: Line
+) -> None:
+    log = tmp_path / "access.log"
+    log.write_bytes(b"".join(line(f"/{i}", i) for i in range(5)))
+    broken = failing("openat", "EIO", "2+", log)  # its lines are read, and its format is sought
+    done = ingestor("preview", "--website", WEBSITE, log, code=1, before=broken)
+    assert "access.log cannot be read just now" in done.stderr
+    assert "empty" not in done.stderr
 
 
 def test_payloads_are_shown_as_json_that_no_terminal_obeys(
