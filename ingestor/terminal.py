@@ -21,6 +21,10 @@ from ingestor.observe import printable
 log = logging.getLogger("ingestor")
 
 GONE = "the directory it was started in is gone; cd first"
+_NO_THREADS = (
+    "the system starts no more threads for it; raise the limit (ulimit -u, TasksMax= of the unit). "
+    "Nothing is lost."
+)
 _OUTPUT, _ERRORS = 1, 2  # descriptors
 _VERBOSE = {"-v", "--verbose"}
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO}
@@ -73,6 +77,9 @@ class Commands(click.Group):
         except Exception as error:  # the last resort; nothing is lost by it
             if isinstance(error, OSError) and error.errno in _UNWRITABLE:
                 raise
+            if isinstance(error, RuntimeError) and "start new thread" in str(error):
+                _tell(_NO_THREADS)
+                ctx.exit(1)
             if isinstance(error, FileNotFoundError) and not has_directory():
                 _tell(GONE)
                 ctx.exit(2)

@@ -53,28 +53,19 @@ def environment(**extra: str) -> dict[str, str]:
     return clean | {"PYTHONWARNINGS": "error"} | extra
 
 
-def failing(call: str, error: str, which: str, path: Path) -> list[str]:
+def failing(call: str, error: str, which: str, path: Path | None = None) -> list[str]:
     """The words before a command that let a system call on a file fail: the 2nd one, ``2+`` …"""
     strace = program("strace")
-    if (
-        strace is None
-        or subprocess.run([strace, "-qq", "true"], capture_output=True, check=False).returncode != 0
-    ):
+    if strace is None or not _may_trace(strace):
         pytest.skip("strace is not installed, or may not trace here")
-    inject = f"inject={call}:error={error}:when={which}"
-    return [
-        strace,
-        "-f",
-        "-qq",
-        "-o",
-        os.devnull,
-        "-e",
-        f"trace={call}",
-        "-e",
-        inject,
-        "-P",
-        f"{path}",
-    ]
+    inject = ["-e", f"trace={call}", "-e", f"inject={call}:error={error}:when={which}"]
+    where = [] if path is None else ["-P", str(path)]
+    return [strace, "-f", "-qq", "-o", os.devnull, *inject, *where]
+
+
+def _may_trace(strace: str) -> bool:
+    done = subprocess.run([strace, "-qq", "true"], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def until(condition: Callable[[], Any], seconds: float = 30, what: str = "") -> Any:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from parts import ROOT, WEBSITE, Command, Line, SandboxProcess, environment
+from parts import ROOT, WEBSITE, Command, Line, SandboxProcess, environment, failing
 
 SITE = ("--website", WEBSITE, "--hostname", "example.com")
 
@@ -86,6 +86,16 @@ def test_a_directory_that_is_gone_is_told(tmp_path: Path) -> None:
         )
         assert done.returncode == 2, done.stderr
         assert "is gone; cd first" in done.stderr
+
+
+def test_a_limit_of_threads_is_no_error_of_the_program(
+    ingestor: Command, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(line("/"))
+    flags = ("--url", "http://127.0.0.1:9", *SITE, "--checkpoint", "checkpoint.db", "access.log")
+    done = ingestor("backfill", *flags, code=1, before=failing("clone3", "EAGAIN", "1+"))
+    assert "starts no more threads" in done.stderr
+    assert "of the program itself" not in done.stderr
 
 
 def test_who_has_no_home_can_look_at_logs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
