@@ -172,7 +172,7 @@ class _MemberStream:
             if not piece:
                 break
             self._rest += piece
-        if not self._rest:
+        if not self._rest and self._offset:  # else: emptied since its first bytes were looked at
             return None
         if self._rest.startswith(self._magic):
             return self._new()
@@ -200,9 +200,14 @@ class _ZstStream:
             block = self._reader.read(BLOCK)
         except zstandard.ZstdError as error:
             raise Corrupt(f"corrupt: {error}") from error
-        if not block and self._seekable and not _frames_are_whole(self._pread):
+        if not block and not self._is_whole():
             raise Incomplete("it ends in the middle")
         return block
+
+    def _is_whole(self) -> bool:
+        if not self._source.offset:  # emptied since its first bytes were looked at
+            return False
+        return not self._seekable or _frames_are_whole(self._pread)
 
 
 class _Sequential:
@@ -210,11 +215,11 @@ class _Sequential:
 
     def __init__(self, pread: Pread) -> None:
         self._pread = pread
-        self._offset = 0
+        self.offset = 0
 
     def read(self, size: int = PIECE) -> bytes:
-        piece = self._pread(PIECE if size < 0 else size, self._offset)
-        self._offset += len(piece)
+        piece = self._pread(PIECE if size < 0 else size, self.offset)
+        self.offset += len(piece)
         return piece
 
 

@@ -76,6 +76,18 @@ def test_an_archive_is_read_whole_and_said_to_lack_its_end_wherever_it_was_cut(n
             read(whole[:cut])
 
 
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_an_archive_that_is_empty_for_a_moment_lacks_its_end(name: str) -> None:
+    """As when another is copied onto it, after its first bytes were looked at."""
+    whole = b"".join(ARCHIVES[name][0])
+    compression = compression_of(whole)
+    assert compression is not None
+    contents = iter([b""])
+    stream = open_stream(compression, lambda n, at: next(contents, whole)[at : at + n])
+    with pytest.raises(Incomplete):
+        stream.read()
+
+
 @pytest.mark.parametrize("size", [255, 256, 300, 65_791, 65_792, 200_000, 300_000])
 def test_zst_of_any_size_is_whole_only_with_its_last_byte(size: int) -> None:
     text = NOISE[:size]
