@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ingestor.checkpoint import Committer, Role, Store
+from ingestor.checkpoint import CheckpointUnavailable, Committer, Role, Store
 from ingestor.delivery.delivery import Delivery
 from ingestor.errors import ConfigError, FormatError, StoppedByUmami
 from ingestor.logfiles import readable
@@ -57,6 +57,9 @@ async def backfill(config: Config, job: Job, pool: Pool | None) -> Result:
         await run.do()
     except StoppedByUmami as error:
         result.error = error
+    except CheckpointUnavailable as error:  # where no other moment came to write it
+        text = f"{error}; the next run sends again what could not be noted as sent"
+        result.error = CheckpointUnavailable(text)
     result.seconds = time.monotonic() - began
     return result
 

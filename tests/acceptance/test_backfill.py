@@ -7,6 +7,7 @@ import gzip
 import json
 import lzma
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -342,6 +343,17 @@ def test_a_log_too_short_to_tell_its_format_is_read_as_those_beside_it(
     (logs / "d-whole.log").unlink()
     alone = ingestor.json("preview", "--website", WEBSITE, "logs/a-new.log", code=1)
     assert alone["unexplained"] == [f"{tmp_path}/logs/a-new.log"]
+
+
+def test_a_disk_that_is_full_to_the_end_leaves_a_summary_and_says_what_is_sent_again(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(b"".join(line(f"/{i}", i) for i in range(200)))
+    full = failing("pwrite64", "ENOSPC", "20+", tmp_path / "checkpoint.db-wal")
+    done = ingestor("backfill", *flags(sandbox, "access.log"), code=1, before=full)
+    assert sandbox.count() == 200
+    assert re.search(r"accepted +200", done.stdout)
+    assert "make room on that disk; the next run sends again what" in done.stderr
 
 
 def test_a_log_that_cannot_be_read_any_more_is_not_called_empty(
