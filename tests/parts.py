@@ -25,7 +25,7 @@ import pytest
 
 from ingestor.model import Malformed, Reason, Tally
 
-POLL = "INGESTOR_TESTS_POLL"  # set by pytest's --poll, for this process and its workers
+POLL = "TESTS_POLL"  # set by pytest's --poll, for this process and its workers; no setting of ours
 ROOT = Path(__file__).resolve().parent.parent
 WEBSITE = "3c4e9b1a-0f2d-4c5e-8a7b-6d9e0f1a2b3c"
 OTHER_WEBSITE = "7d2a8f4e-5b6c-4d3e-9f1a-0b2c4d6e8f10"
