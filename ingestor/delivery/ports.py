@@ -49,7 +49,7 @@ class Journal(Protocol):
         ...
 
     def leaving(self, batch: Batch) -> None:
-        """Note that a request with the batch leaves now."""
+        """Note that a request with the batch leaves now, or left earlier, in another batch."""
         ...
 
     def refused(self, batch: Batch) -> None:

@@ -180,6 +180,8 @@ class Workers:
         if len(views) > 1 and not self._routes.fits(len(body)):
             return parcel.halves()
         await self._journal.before_send(batch, self._doubts.bodies(batch))
+        if parcel.doubted:
+            self._journal.leaving(batch)  # it has left before, in another batch
         return await self._exchange(parcel, batch, body, as_array=as_array)
 
     def _without_bots(self, parcel: Parcel) -> tuple[PageView, ...]:

@@ -293,6 +293,33 @@ async def test_what_was_sent_without_an_answer_stays_in_the_journal_in_halves(
     assert not ledger.in_flight
 
 
+async def test_a_stop_strikes_no_half_off_whose_own_request_alone_was_refused(
+    umami, ledger, views, deliver, reply, monkeypatch
+):
+    left: Counter[int] = Counter()  # requests that may have been taken, by batch
+    known: list[int] = []  # page views in the journal of which there was one, or ended
+
+    def refused(batch):
+        left[batch.id] -= 1
+        in_doubt = [batch for batch in ledger.in_flight.values() if left[batch.id]]
+        known.append(sum(len(batch.page_views) for batch in in_doubt) + len(ledger.ended))
+
+    def script(request):
+        if request.number < 0:
+            return None
+        if len(request.urls) > 6:
+            return reply(504, b"<html>", store=True)
+        return reply(503, b"") if len(known) < 2 else None
+
+    monkeypatch.setattr(ledger, "leaving", lambda batch: left.update([batch.id]))
+    monkeypatch.setattr(ledger, "refused", refused)
+    umami.script = script
+    delivery = await deliver(umami.url, workers=1, batch_size=12, pace="fixed")
+    await delivery.submit(views(12))
+    assert await delivery.drain(10)
+    assert known == [12, 12]
+
+
 async def test_retry_after_is_obeyed_by_all_workers(umami, views, deliver, reply, sleeps):
     umami.script = lambda request: (
         reply(429, b"", {"Retry-After": "17"}) if request.number == 0 else None
