@@ -58,7 +58,10 @@ async def backfill(config: Config, job: Job, pool: Pool | None) -> Result:
     except StoppedByUmami as error:
         result.error = error
     except CheckpointUnavailable as error:  # where no other moment came to write it
-        text = f"{error}; the next run sends again what could not be noted as sent"
+        text = (
+            f"{error}; the next run sends again what could not be noted as sent (with "
+            "exactly-once it asks Umami first)"
+        )
         result.error = CheckpointUnavailable(text)
     result.seconds = time.monotonic() - began
     return result

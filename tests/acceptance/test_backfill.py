@@ -354,6 +354,7 @@ def test_a_disk_that_is_full_to_the_end_leaves_a_summary_and_says_what_is_sent_a
     assert sandbox.count() == 200
     assert re.search(r"accepted +200", done.stdout)
     assert "make room on that disk; the next run sends again what" in done.stderr
+    assert "(with exactly-once it asks Umami first)" in done.stderr
 
 
 def test_a_log_that_cannot_be_read_any_more_is_not_called_empty(
