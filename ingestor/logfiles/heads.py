@@ -11,19 +11,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.logfiles.compression import is_readable
 from ingestor.logfiles.discovery import Found, lineage_of
-from ingestor.logfiles.identity import HEAD, begun_with
+from ingestor.logfiles.identity import HEAD, begun_with, rungs_of
 from ingestor.logfiles.reader import LogFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_START = 256  # bytes of a head that are kept: a log may have ten thousands of generations
-
 
 class _Headed(NamedTuple):
     """A file by its first bytes."""
 
-    start: bytes  # at most _START bytes, decompressed; empty where it cannot be read
+    rungs: bytes  # of its lines: all of it would be 4 KB for each of ten thousands
     place: int  # among the generations of its log
     found: Found
 
@@ -45,7 +43,7 @@ class Heads:
         if len(head) >= HEAD:
             return
         heads = self._of(lineage_of(path))
-        begun_alike = begun_with(head[:_START], heads, attrgetter("start"))
+        begun_alike = begun_with(rungs_of(head), heads, attrgetter("rungs"))
         for _, _, found in sorted(begun_alike, key=attrgetter("place")):
             longer = b"" if found.path == path else _head_of(found)
             if len(longer) > len(head) and longer.startswith(head):
@@ -55,7 +53,7 @@ class Heads:
         heads = self._sorted.get(lineage)
         if heads is None:
             family = enumerate(self._families[lineage])
-            heads = sorted(_Headed(_head_of(found)[:_START], at, found) for at, found in family)
+            heads = sorted(_Headed(rungs_of(_head_of(found)), at, found) for at, found in family)
             self._sorted[lineage] = heads
         return heads
 

@@ -56,7 +56,12 @@ def identity_of(device: int, inode: int, head: bytes) -> Identity:
     log grew, and is nowhere any more.
     """
     head = head[:HEAD]
-    return Identity(device, inode, digest(head) + b"".join(_rungs(head)), len(head))
+    return Identity(device, inode, digest(head) + rungs_of(head), len(head))
+
+
+def rungs_of(head: bytes) -> bytes:
+    """Give the rungs of a head's whole lines: those of a beginning are a beginning of them."""
+    return b"".join(_rungs(head))
 
 
 def _rungs(head: bytes) -> Iterator[bytes]:
@@ -229,18 +234,18 @@ class Catalogue:
         for one in known:
             self._add(one)
             self._by_rungs.append(one)
-        self._by_rungs.sort(key=_rungs_of)
+        self._by_rungs.sort(key=_known_rungs)
 
     def add(self, known: KnownFile) -> None:
         """Take in one more."""
         self._add(known)
-        insort(self._by_rungs, known, key=_rungs_of)
+        insort(self._by_rungs, known, key=_known_rungs)
 
     def _add(self, known: KnownFile) -> None:
         identity = known.identity
         self._by_key[known.key] = known
         self._by_inode.setdefault((identity.device, identity.inode), []).append(known)
-        self._by_lines.setdefault(_rungs_of(known)[-_RUNG:], []).append(known)
+        self._by_lines.setdefault(_known_rungs(known)[-_RUNG:], []).append(known)
 
     def get(self, key: int) -> KnownFile | None:
         """Look one up by its key."""
@@ -258,10 +263,10 @@ class Catalogue:
 
     def beginning_with(self, head: bytes) -> list[int]:
         """Keys of longer contents whose first lines are those of ``head``: furthest read first."""
-        rungs = b"".join(_rungs(head))
+        rungs = rungs_of(head)
         if not rungs:
             return []
-        keys = dict.fromkeys(one.key for one in begun_with(rungs, self._by_rungs, _rungs_of))
+        keys = dict.fromkeys(one.key for one in begun_with(rungs, self._by_rungs, _known_rungs))
         known = map(self._by_key.__getitem__, keys)
         found = [one for one in known if is_beginning(head, one.identity)]
         return [one.key for one in sorted(found, key=_progress, reverse=True)]
@@ -286,7 +291,7 @@ class Catalogue:
         return [entry[3] for entry in found]
 
 
-def _rungs_of(known: KnownFile) -> bytes:
+def _known_rungs(known: KnownFile) -> bytes:
     return known.identity.fingerprint[_DIGEST:]
 
 

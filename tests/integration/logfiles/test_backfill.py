@@ -24,6 +24,7 @@ from ingestor.logfiles import (
     discover,
 )
 from ingestor.logfiles.heads import Heads
+from ingestor.logfiles.reader import LogFile
 
 LONG_AGO = 1_600_000_000
 
@@ -449,3 +450,26 @@ def test_of_generations_that_begin_alike_for_long_the_one_that_goes_on_so_is_fou
         (str(longer), alike + lines(0, 9))
     ]
     assert list(heads.longer_than(alike + lines(0, 9), os.fsencode(longer))) == []
+
+
+def test_generations_with_the_same_long_header_are_told_apart_without_a_look_at_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of some thousand short archives was held against all others: opened, decompressed."""
+    header = b"#Fields: " + b"of many fields " * 40 + b"\n"
+    for i in range(40):
+        put(tmp_path / f"access.log.{i}.gz", gzip.compress(header + lines(i, i + 3)), age=100 * i)
+    found = discover([FollowSource(os.fsencode(tmp_path))]).files
+    heads = Heads(found)
+    opened: list[bytes] = []
+    log_file = LogFile
+
+    def opening(path: bytes) -> LogFile:
+        opened.append(path)
+        return log_file(path)
+
+    monkeypatch.setattr("ingestor.logfiles.heads.LogFile", opening)
+    for i in range(40):
+        path = os.fsencode(tmp_path / f"access.log.{i}.gz")
+        assert list(heads.longer_than(header + lines(i, i + 3), path)) == []
+    assert len(opened) == len(found)
