@@ -99,12 +99,14 @@ def discover(
     generations: bool = True,
     once: bool = False,
     required: bool = False,
+    as_before: bool = False,
 ) -> Discovered:
     """Find the files of all sources, oldest first, each physical file once.
 
     With ``generations``, rotated siblings of a named file, or of one that a glob matches, belong
     to it. With ``once``, this is the only look that is taken, and findings say so. With
-    ``required``, a source that names nothing is an error.
+    ``required``, a source that names nothing is an error. With ``as_before``, every pattern of
+    ``exclude`` holds for paths as well, as in earlier versions.
 
     Raises:
         UsageError: ``required``, and a path does not exist or a glob matches nothing.
@@ -114,7 +116,10 @@ def discover(
     seen: dict[tuple[int, int], Found] = {}
     for index, source in enumerate(sources):
         before = len(seen)
-        for found in _Look(source, index, result, generations=generations, once=once).files():
+        look = _Look(source, index, result, generations=generations, once=once)
+        if as_before:
+            look.excluded_paths = source.exclude
+        for found in look.files():
             seen.setdefault(found.id, found)
         if required and before == len(seen):
             _require(source)
@@ -137,12 +142,6 @@ def owned(files: Sequence[Found], owners: Sequence[FollowSource], first: int) ->
         else replace(one, source=first + mine.source, site=mine.site)
         for one in files
     ]
-
-
-def was_left_out(found: Found, source: FollowSource) -> bool:
-    """Whether earlier versions left a log out, for what a directory below its source is called."""
-    below = found.path.removeprefix(source.path.rstrip(b"/") + b"/")
-    return below != found.path and _pattern(source.exclude).match(os.fsdecode(below)) is not None
 
 
 def _require(source: FollowSource) -> None:
@@ -205,7 +204,7 @@ class _Look:
         self._result = result
         self._generations = generations
         self._once = once
-        self._excluded_paths = tuple(glob for glob in source.exclude if "/" in glob)
+        self.excluded_paths = tuple(glob for glob in source.exclude if "/" in glob)
         self._visited: set[tuple[int, int]] = set()  # directories: symlink loops end here
         self._targets: set[bytes] = set()  # of symbolic links
 
@@ -373,7 +372,7 @@ class _Look:
         include, path = _pattern(self._source.include), os.fsdecode(relative)
         if not (include.match(os.fsdecode(name)) or include.match(path)) or self._excluded(name):
             return False
-        return _pattern(self._excluded_paths).match(path) is None
+        return _pattern(self.excluded_paths).match(path) is None
 
     def _file(
         self, path: bytes, entry: os.DirEntry[bytes] | None = None, *, quiet: bool = False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ingestor.logfiles.closing import Closing
 from ingestor.logfiles.directories import DirectoryTimes
-from ingestor.logfiles.discovery import FollowSource, discover, lineage_of, was_left_out
+from ingestor.logfiles.discovery import FollowSource, discover, lineage_of
 from ingestor.logfiles.findings import Finding
 from ingestor.logfiles.followed import youngest
 from ingestor.logfiles.intake import Intake
@@ -165,7 +165,8 @@ class Follower:
             covered = {found.id for found in discover(old).files}
             new = [found for found in new if found.id not in covered]
         if self._more_told:
-            new += [found for found in files if was_left_out(found, self._sources[found.source])]
+            before = {found.id for found in discover(self._sources, as_before=True).files}
+            new += [found for found in files if found.id not in before]
         if not new:
             return set()
         known = {lineage_of(file.path) for file in self._roster.registry.known()}

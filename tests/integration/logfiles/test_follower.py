@@ -173,6 +173,27 @@ def test_what_an_earlier_version_left_out_for_its_directory_is_left_to_a_backfil
     assert sorted(daemon.lines) == sorted(expected.splitlines())
 
 
+def test_so_is_it_behind_a_link_or_below_a_glob_and_not_what_another_source_had(
+    tmp_path: Path, daemon: Any
+) -> None:
+    """By its own path nothing tells that an earlier version left it out."""
+    sites, elsewhere = tmp_path / "logs" / "sites", tmp_path / "elsewhere" / "access.log"
+    below, had = (sites / name / "access.log" for name in ("terror.example", "no-error.example"))
+    for first, one in ((0, elsewhere), (100, below), (200, had)):
+        one.parent.mkdir(parents=True)
+        one.write_bytes(lines(first, first + 5))
+    link = sites / "mirror.example" / "access.log"
+    link.parent.mkdir()
+    link.symlink_to(elsewhere)
+    globbed = FollowSource(os.fsencode(tmp_path / "logs" / "*"), exclude=("*rror*",))
+    daemon.start(globbed, FollowSource(os.fsencode(had.parent)), more_told=True)
+    for first, one in ((10, elsewhere), (110, below), (210, had)):
+        append(one, lines(first, first + 5))
+    daemon.turn()
+    expected = lines(10, 15) + lines(110, 115) + lines(200, 205) + lines(210, 215)
+    assert sorted(daemon.lines) == sorted(expected.splitlines())
+
+
 @pytest.mark.parametrize(("start", "count"), [("beginning", 30), ("end", 0), (1500, 10)])
 def test_run_start_decides_over_what_is_there(
     log: Path, daemon: Any, start: Any, count: int
