@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ DATED = "backfill.dated"  # … and that a backfill left lines for their date
 _SOURCES = "run.sources"  # … and of which sources there were then and since
 _NAMES = "run.names"  # … and of which names were told as generations then
 _NAMES_TOLD = 4  # … by this version: to be counted up with every name or place more
+_EXCLUDED = Source("").exclude  # where a configuration says nothing of it
 
 
 def is_first_start(store: Store) -> bool:
@@ -48,7 +50,10 @@ def new_sources(store: Store, sources: Sequence[Source]) -> set[int]:
     if noted is None and not is_first_start(store):  # by a version that did not note them
         return set()
     known = str(noted or "").split()
-    return {i for i, source in enumerate(sources) if _mark(source) not in known}
+    new = {i for i, source in enumerate(sources) if _mark(source) not in known}
+    if tells_more(store):  # the one before did not note what a source leaves out
+        new = {i for i in new if _mark(replace(sources[i], exclude=_EXCLUDED)) not in known}
+    return new
 
 
 def tells_more(store: Store) -> bool:
@@ -75,7 +80,7 @@ def note_sources(store: Store, sources: Sequence[Source]) -> None:
 
 def _mark(source: Source) -> str:
     told: tuple[object, ...] = (source.path, source.include)
-    if source.exclude != Source("").exclude:  # else as earlier versions noted it
+    if source.exclude != _EXCLUDED:  # else as earlier versions noted it
         told += (source.exclude,)
     text = repr(told)
     return blake2b(text.encode(errors="surrogateescape"), digest_size=8).hexdigest()

@@ -39,6 +39,17 @@ def test_a_source_that_leaves_out_fewer_files_is_new(store: Store) -> None:
     assert new_sources(store, [Source(path="/var/log")]) == {0}
 
 
+def test_an_upgrade_makes_no_source_new_for_what_it_leaves_out(store: Store) -> None:
+    """Earlier versions noted only its path and include: what came meanwhile is no history."""
+    source = Source(path="/var/log", exclude=("*error*", "old*"))
+    note_sources(store, [Source(path="/var/log")])  # as they noted it
+    store.note("run.names", 3)
+    assert new_sources(store, [source]) == set()
+    note_sources(store, [source])
+    assert new_sources(store, [source]) == set()
+    assert new_sources(store, [Source(path="/var/log", exclude=())]) == {0}
+
+
 def test_what_an_earlier_version_noted_is_followed_on(store: Store) -> None:
     """It noted that it had started, and neither its sources nor the names that it told."""
     store.note("run.started", value=True)
