@@ -119,10 +119,12 @@ class Segments:
         for other in self._sent_beside(at):
             rival = self.parts[other]
             assert isinstance(rival, Field)  # noqa: S101 - found as one
+            if self._is_counted(other, at):
+                continue
             forged = self._written_between(other, at, _FORGEABLE)
             texts = [part.text for part in self.parts[other:at] if isinstance(part, Literal)]
             held = all(byte in natural or chr(byte).isalnum() for byte in b"".join(texts))
-            if forged and held and natural and not self._is_counted(other, at):
+            if forged and held and natural:
                 raise _inseparable(field, rival, self._literal(other + 1), forged)
             listed = rival.meaning.role is Role.FORWARDED_FOR  # whose end a proxy writes
             closed = closed or bool(forged) or listed
@@ -144,10 +146,10 @@ class Segments:
 
     def _is_counted(self, first: int, last: int) -> bool:
         """Tell whether `_counted` would find twice what stands between two values."""
-        others = [*self._sent_beside(last), last]
+        sent = [first, *self._sent_beside(first)]
         texts = [part.text for part in self.parts[first:last] if isinstance(part, Literal)]
-        time = self._lone_time(min(others), last)
-        natural = self._natural(others)
+        time = self._lone_time(min(sent), max(sent))
+        natural = self._natural(sent)
         return any(is_mark(text, natural) for text in texts) or (
             time is not None and time[0] > first
         )
@@ -178,8 +180,8 @@ def is_mark(text: bytes, natural: bytes) -> bool:
 
 
 def _holds_spaces(part: Part) -> bool:
-    """Tell whether a field tells something in which ordinarily spaces are."""
-    return isinstance(part, Field) and bool(part.meaning.role) and b" " in part.meaning.natural
+    """Tell whether ordinarily spaces are in a field."""
+    return isinstance(part, Field) and b" " in part.meaning.natural
 
 
 def _inseparable(field: Field, rival: Field, text: bytes, forged: Sequence[str]) -> FormatError:

@@ -26,6 +26,16 @@ LAST_BEFORE_A_QUOTE = [
     '%t %{X-Forwarded-For}i %u "%r" %>s %O "%{Referer}i" "%{User-Agent}i"',
     '%{msec}t "%{X-Id}i" %{X-Forwarded-For}i %l %u "%r" %>s "%{Referer}i"',
 ]
+# What tells nothing, and holds spaces: what stands in front of it is counted.
+COOKIES_LAST = [
+    "$remote_addr | $remote_user | $time_local | $request | $status | $http_referer | $http_cookie",
+    "$remote_addr - $remote_user [$time_local] | $request | $status | $http_cookie",
+    "xff=$http_x_forwarded_for ip=$remote_addr at=$time_iso8601 $request st=$status c=$http_cookie",
+    '$remote_addr - $remote_user [$time_local] $http_cookie "$request" $status',
+    '$http_x_forwarded_for - $remote_addr [$time_local] $http_cookie "$request" $status',
+    '$remote_user [$time_local] $remote_addr $http_cookie "$request" $status',
+    '%{X-Id}i %{X-Forwarded-For}i %u %t %{Cookie}i "%r" %>s',
+]
 WRITTEN = {
     "$remote_addr": "192.0.2.1",
     "$http_x_forwarded_for": "198.51.100.7, 192.0.2.9",
@@ -36,12 +46,14 @@ WRITTEN = {
     "$http_host": "www.example.com",
     "$status": "200",
     "$http_user_agent": AGENT,
+    "$http_cookie": "a=b; c=d",
     "%t": f"[{TIME}]",
     "%{msec}t": f"{SECONDS}000",
     "%{X-Forwarded-For}i": "198.51.100.7, 192.0.2.9",
     "%r": "GET /a[1] HTTP/1.1",
     "%>s": "200",
     "%{User-Agent}i": AGENT,
+    "%{Cookie}i": "a=b; c=d",
 }
 FORGED = {
     "$remote_addr": "203.0.113.9",
@@ -63,7 +75,7 @@ def hit(definition: str, text: str) -> Hit:
     return verdict
 
 
-@pytest.mark.parametrize("definition", LAST_BEFORE_A_QUOTE)
+@pytest.mark.parametrize("definition", LAST_BEFORE_A_QUOTE + COOKIES_LAST)
 def test_the_last_value_before_a_quote_takes_in_nothing_that_was_shifted(definition: str) -> None:
     """A visitor writes what the server writes behind his value, and a proxy adds an address."""
     first = hit(definition, line(definition, WRITTEN))
