@@ -21,6 +21,7 @@ WORDS_MAX = 2_000  # characters of Umami's words that are kept
 _TITLE = re.compile(rb"<title[^>]*>([^<]+)", re.IGNORECASE)
 _TITLE_WITHIN = 4096  # bytes
 _AT_ONCE = 1.0  # seconds
+_NGINX = re.compile(rb"<center>(?:nginx|openresty)\b")  # at the end of its own error pages
 RETRY_AFTER_MAX = 600.0  # seconds; a server that wishes for more is asked again all the same
 
 
@@ -95,7 +96,11 @@ class NoSuchRoute(TryAgain):
 
 
 class TooManyRequests(TryAgain):
-    """429: a limiter's refusal, whatever the request holds."""
+    """A limiter's refusal, whatever the request holds: a 429, or nginx's own 503.
+
+    nginx says 503 for limit_req and limit_conn alone (``limit_req_status``); what Umami has to do
+    with is a 502 or 504.
+    """
 
 
 COUNTED = Reading(Verdict.COUNTED)
@@ -268,13 +273,13 @@ def _raise_for_transport(raw: Raw, now: float) -> None:
     if status in {408, 425, 429} or status > 500:  # noqa: PLR2004 - likewise
         wait = retry_after(raw.retry_after, now, raw.date)
     said = f"answered {status}: {words}"
-    if status == 429:  # noqa: PLR2004 - likewise
-        raise TooManyRequests(said, retry_after=wait)
     # A 503 at once comes from a limiter, too, or where no server was reached; one that took its
     # time from Varnish, Fastly or Heroku, whose server did not answer in it. Of the others nobody
     # knows.
-    surely = status == 425 or (status == 503 and raw.seconds < _AT_ONCE)  # noqa: PLR2004 - likewise
-    raise TryAgain(said, retry_after=wait, in_doubt=not surely)
+    at_once = status == 503 and raw.seconds < _AT_ONCE  # noqa: PLR2004 - likewise
+    if status == 429 or (at_once and _NGINX.search(raw.body)):  # noqa: PLR2004 - likewise
+        raise TooManyRequests(said, retry_after=wait)
+    raise TryAgain(said, retry_after=wait, in_doubt=status != 425 and not at_once)  # noqa: PLR2004 - likewise
 
 
 def _counted(raw: Raw, body: object, size: int) -> Readings:

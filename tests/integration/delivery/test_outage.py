@@ -15,6 +15,16 @@ from ingestor.model import Outcome
 
 OTHER = "bbbbbbbb-0000-4000-8000-000000000002"
 
+# What nginx answers beyond a limit_req, unless limit_req_status says otherwise.
+NGINX_503 = b"""<html>\r
+<head><title>503 Service Temporarily Unavailable</title></head>\r
+<body>\r
+<center><h1>503 Service Temporarily Unavailable</h1></center>\r
+<hr><center>nginx/1.22.1</center>\r
+</body>\r
+</html>\r
+"""
+
 
 async def test_during_an_outage_one_worker_asks_and_nothing_is_lost(
     umami, ledger, views, deliver, reply, sleeps
@@ -522,14 +532,15 @@ async def test_a_limiter_that_lets_one_request_pass_at_a_time_stops_nothing(
     assert ledger.doubts == 0 or not exactly_once
 
 
+@pytest.mark.parametrize("refusal", [(429, b"<html>"), (503, NGINX_503)])
 async def test_a_limiters_refusals_are_no_page_views_fault(
-    umami, ledger, views, deliver, reply, sleeps, caplog
+    refusal, umami, ledger, views, deliver, reply, sleeps, caplog
 ):
     passed: list[float] = []
 
     def script(request):
         if passed and sleeps.time - passed[-1] < 0.9:
-            return reply(429, b"<html>")
+            return reply(*refusal)
         passed.append(sleeps.time)
         return None
 
