@@ -36,9 +36,8 @@ destination d {{
 }};
 log {{ source(s); parser(p); {only_pages} destination(d); }};
 """
-_SIX_WORDS = (
-    "bot|crawl|spider|curl|python|http-client"  # enough for the corpus, and for nothing else
-)
+# Enough for the corpus, and for nothing else.
+_SIX_WORDS = "bot|crawl|spider|curl|python|http-client"
 _QUIET = 3.0  # seconds without another page view, after which it is through
 _LONGEST = 600.0  # seconds
 

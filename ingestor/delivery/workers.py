@@ -54,7 +54,7 @@ class _MakeWay(Exception):
     """The batch fails while others are stored, or the route has changed: regroup it."""
 
 
-class _Unanswered(_MakeWay):
+class _Unanswered(Exception):
     """The request left again and again, and no whole answer came: it may be too large for that."""
 
 
@@ -194,7 +194,7 @@ class Workers:
             views = tuple(view for view in views if agent_of(view) not in bots)
         return views
 
-    async def _exchange(
+    async def _exchange(  # noqa: PLR0911 - one for each end of a request
         self, parcel: Parcel, batch: Batch, body: bytes, *, as_array: bool
     ) -> list[Parcel]:
         """Ask until there is an answer, and act on it."""
@@ -207,10 +207,11 @@ class Workers:
             if not parcel.tries:  # what is stored meanwhile proves something already
                 parcel = replace(parcel, tries=1, mark=stored)
             return await self._refused(parcel, batch, error)
-        except _MakeWay as end:
-            parts = await self._in_halves(parcel) if isinstance(end, _Unanswered) else None
+        except _Unanswered:
+            return await self._in_halves(parcel, batch)
+        except _MakeWay:
             self._journal.answered(batch, {})
-            return self._make_way(parcel) if parts is None else parts
+            return self._make_way(parcel)
         except (_InDoubt, _GiveUp) as end:
             if isinstance(end, _InDoubt):
                 self._doubts.unanswered(batch)
@@ -391,12 +392,13 @@ class Workers:
         await self._books.reject(parcel.page_views[0], why, str(refusal))
         return []
 
-    async def _in_halves(self, parcel: Parcel) -> list[Parcel]:
+    async def _in_halves(self, parcel: Parcel, batch: Batch) -> list[Parcel]:
         """Split what may be stored; the half that waits is in the journal meanwhile."""
         first, second = replace(parcel, doubted=True).halves()
         kept = Batch(self._journal.next_batch_id(), parcel.website, second.page_views)
         await self._journal.before_send(kept)
         self._journal.leaving(kept)
+        self._journal.answered(batch, {})
         return [first, replace(second, kept=kept)]
 
     def _make_way(self, parcel: Parcel) -> list[Parcel]:

@@ -8,9 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ingestor.errors import FormatError
-from ingestor.formats.adaptive import (
-    Adaptive,
-)
+from ingestor.formats.adaptive import Adaptive
 from ingestor.formats.compiler import TextFormat
 from ingestor.formats.containers import Contained, Output, outputs
 from ingestor.formats.format import END, Format
@@ -274,7 +272,7 @@ def _needs_zone(sample: Sequence[bytes], latest: int) -> str:
 
     for at, each in enumerate(_candidates(UTC)):
         score = score_of(each, at, sample, latest)
-        if score.is_believable and suffices(len(score.explained), len(sample)):
+        if score.is_enough(len(sample)):
             return f". {each.name} fits, but its times name no zone: set `timezone`"
     return ""
 

@@ -49,6 +49,10 @@ class Score:
         right = self.plausible >= PLAUSIBLE * self.hits and (self.addressed or not self.hits)
         return bool(self.explained and right)
 
+    def is_enough(self, lines: int) -> bool:
+        """Tell whether it is believable, and explains enough of so many lines."""
+        return self.is_believable and suffices(len(self.explained), lines)
+
     @property
     def merit(self) -> tuple[int, int, int]:
         """Sort by this: more fields first, then more lines, then the presets' order."""
@@ -73,8 +77,7 @@ def foremost(formats: Sequence[Format], sample: Sequence[bytes], latest: int) ->
         if verdicts is None:
             continue
         found = _scored(each, place, sample, verdicts)
-        enough = found.is_believable and suffices(len(found.explained), len(sample))
-        if enough and (best is None or found.merit > best.merit):
+        if found.is_enough(len(sample)) and (best is None or found.merit > best.merit):
             best = found
     return best
 

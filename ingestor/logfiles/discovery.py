@@ -116,9 +116,7 @@ def discover(
     seen: dict[tuple[int, int], Found] = {}
     for index, source in enumerate(sources):
         before = len(seen)
-        look = _Look(source, index, result, generations=generations, once=once)
-        if as_before:
-            look.excluded_paths = source.exclude
+        look = _Look(source, index, result, generations=generations, once=once, as_before=as_before)
         for found in look.files():
             seen.setdefault(found.id, found)
         if required and before == len(seen):
@@ -198,13 +196,15 @@ class _Look:
         *,
         generations: bool,
         once: bool,
+        as_before: bool,
     ) -> None:
         self._source = source
         self._index = index
         self._result = result
         self._generations = generations
         self._once = once
-        self.excluded_paths = tuple(glob for glob in source.exclude if "/" in glob)
+        globs = source.exclude if as_before else (glob for glob in source.exclude if "/" in glob)
+        self._excluded_paths = tuple(globs)
         self._visited: set[tuple[int, int]] = set()  # directories: symlink loops end here
         self._targets: set[bytes] = set()  # of symbolic links
 
@@ -372,7 +372,7 @@ class _Look:
         include, path = _pattern(self._source.include), os.fsdecode(relative)
         if not (include.match(os.fsdecode(name)) or include.match(path)) or self._excluded(name):
             return False
-        return _pattern(self.excluded_paths).match(path) is None
+        return _pattern(self._excluded_paths).match(path) is None
 
     def _file(
         self, path: bytes, entry: os.DirEntry[bytes] | None = None, *, quiet: bool = False

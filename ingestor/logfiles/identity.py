@@ -226,9 +226,7 @@ class Catalogue:
 
     def __init__(self, known: Iterable[KnownFile]) -> None:
         self._by_inode: dict[tuple[int, int], list[KnownFile]] = {}
-        self._by_lines: dict[
-            bytes, list[KnownFile]
-        ] = {}  # by the last rung; b"" where there is none
+        self._by_lines: dict[bytes, list[KnownFile]] = {}  # by their last rung, b"" for none
         self._by_key: dict[int, KnownFile] = {}
         self._by_rungs: list[KnownFile] = []  # so those with the same first lines stand together
         for one in known:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from parts import ROOT
 
 from ingestor.formats.detect import _candidates
-from ingestor.formats.scores import Score, foremost, score_of, suffices
+from ingestor.formats.scores import Score, foremost, score_of
 
 LATEST = 1_800_000_000
 FILES = sorted(path for path in (ROOT / "sample_logs").rglob("*.log") if path.is_file())
@@ -22,11 +22,7 @@ def slowly(sample: list[bytes]) -> Score | None:
     """Every format on every line."""
     formats = [each.for_file(sample) for each in _candidates(UTC)]
     scores = [score_of(each, at, sample, LATEST) for at, each in enumerate(formats)]
-    enough = [
-        score
-        for score in scores
-        if score.is_believable and suffices(len(score.explained), len(sample))
-    ]
+    enough = [score for score in scores if score.is_enough(len(sample))]
     return max(enough, key=lambda score: score.merit, default=None)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingestor.logfiles import identity
 from ingestor.logfiles.identity import (
     HEAD,
     WINDOW,
@@ -15,17 +17,15 @@ from ingestor.logfiles.identity import (
     Fit,
     Marks,
     fit,
-    has_head,
     has_marker,
     identity_of,
-    is_beginning,
     last_left,
     marker_at,
     same_content,
     with_earlier,
     with_those_before,
 )
-from ingestor.model import Chunk, Identity, KnownFile
+from ingestor.model import Chunk, KnownFile
 
 
 @dataclass
@@ -48,6 +48,19 @@ def known(key: int, data: bytes, read: int, device: int = 1, inode: int = 1) -> 
 
 def of(known_: KnownFile, data: bytes, *, archived: bool = False) -> Fit:
     return fit(known_, Memory(data, archived), data[:HEAD])
+
+
+def looks_by(name: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """Note what a function of identity.py is asked from now on."""
+    looks: list[tuple[Any, ...]] = []
+    asked = getattr(identity, name)
+
+    def look(*about: Any) -> Any:
+        looks.append(about)
+        return asked(*about)
+
+    monkeypatch.setattr(identity, name, look)
+    return looks
 
 
 @given(st.binary(min_size=1, max_size=3000), st.binary(max_size=3000), st.data())
@@ -119,14 +132,7 @@ def test_candidates_are_those_whose_head_the_file_has(heads: list[bytes], text: 
 
 def test_short_logs_are_told_apart_without_a_look_at_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of twenty thousand archives of a few lines was hashed at all lengths of the others."""
-    looks = 0
-
-    def look(identity: Identity, head: bytes) -> bool:
-        nonlocal looks
-        looks += 1
-        return has_head(identity, head)
-
-    monkeypatch.setattr("ingestor.logfiles.identity.has_head", look)
+    looks = looks_by("has_head", monkeypatch)
     files = [b"#Version: 1.0\n%d\n%b\n" % (number, b"x" * number) for number in range(1_000)]
     catalogue = Catalogue(
         [known(number, data, 0, inode=number) for number, data in enumerate(files)]
@@ -134,7 +140,7 @@ def test_short_logs_are_told_apart_without_a_look_at_each(monkeypatch: pytest.Mo
     for number, data in enumerate(files):
         found = catalogue.candidates(1, 5_000, data)
         assert [one.key for one in found] == [number]
-    assert looks == len(files)
+    assert len(looks) == len(files)
 
 
 def test_a_known_file_that_moved_is_found_only_where_it_is_now() -> None:
@@ -248,16 +254,9 @@ def test_logs_with_the_same_header_are_told_apart_without_a_look_at_each(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A CDN writes a small file an hour and place: minutes, where each is held against all."""
-    looks = 0
-
-    def look(head: bytes, identity: Identity) -> bool:
-        nonlocal looks
-        looks += 1
-        return is_beginning(head, identity)
-
-    monkeypatch.setattr("ingestor.logfiles.identity.is_beginning", look)
+    looks = looks_by("is_beginning", monkeypatch)
     files = [b"#Version: 1.0\n#Fields: date time\n%d\nlast\n" % number for number in range(1_000)]
     catalogue = Catalogue([known(number, data, 0) for number, data in enumerate(files)])
     for number, data in enumerate(files):
         assert catalogue.beginning_with(data[: -len(b"last\n")]) == [number]
-    assert looks == len(files)
+    assert len(looks) == len(files)
