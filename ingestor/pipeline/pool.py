@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 import signal
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple, Self
 
+from ingestor.pipeline.child import Child
 from ingestor.pipeline.job import CHUNK, is_worth_processes
 from ingestor.scan.slots import Slot
-from ingestor.scan.worker import Answer, RulesRecipe, begin, scan, scan_slot
+from ingestor.scan.worker import Question, RulesRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from ingestor.config import Config
     from ingestor.model import Chunk
     from ingestor.pipeline.job import Job
     from ingestor.scan import Recipe
+    from ingestor.scan.worker import Answer
 
 log = logging.getLogger("ingestor")
 
 BUNDLE = 512 * 1024  # bytes that are handed over in one go, at least: mostly one chunk
-AHEAD = 3  # bundles that wait, beside those that are being scanned
+AHEAD = 5  # bundles that wait, to be scanned or for their turn, beside those being scanned
 _SLOTS = 64  # at most: memory that more processes would seldom need
 _SLOT = BUNDLE + CHUNK  # bytes: nearly enough of a bundle, and a chunk
 
@@ -35,7 +35,7 @@ class Bundle(NamedTuple):
     """Chunks that were handed over together."""
 
     chunks: list[Chunk]
-    answers: Future[list[Answer]]
+    answers: asyncio.Future[list[Answer] | None]  # None: the process ended before
     slot: int | None = None  # that their data went through, and their answers will
     here: bool = False  # this process scanned them itself
 
@@ -52,69 +52,78 @@ class Pool:
         self.size = size
         self._slots = _slots(min(size + AHEAD, _SLOTS))
         self._free = list(range(len(self._slots)))  # that no bundle is in
-        self._executor = ProcessPoolExecutor(
-            size,
-            mp_context=multiprocessing.get_context("fork"),
-            initializer=begin,
-            initargs=(rules, self._slots),
-        )
-        self._fork()
+        self._children: list[Child] = []
+        self._fork(rules)
 
     async def __aenter__(self) -> Self:
+        for child in self._children:
+            await child.connect()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
+        for child in self._children:
+            child.end()
+        await asyncio.to_thread(self._join)
         for slot in self._slots:
             slot.close()
 
-    def _fork(self) -> None:
+    def _fork(self, rules: RulesRecipe) -> None:
         # What a terminal sends to all of them is for this process, which drains: a signal that is
         # blocked now stays blocked in them.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
         try:
-            self._executor.submit(scan, [], {})  # the first task starts them all
-        except (OSError, RuntimeError) as error:  # too many processes, too many threads
-            for process in multiprocessing.active_children():  # nobody would ever end them
-                process.terminate()
-            raise OSError(str(error)) from error
+            for _ in range(self.size):
+                lines = [child.line for child in self._children]
+                self._children.append(Child(rules, self._slots, lines))
+        except OSError:  # too many processes, too many open files
+            for child in self._children:  # nobody else would ever end them
+                child.end()
+            self._join()
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def hand_over(self, chunks: list[Chunk], recipes: Mapping[int, Recipe]) -> Bundle:
-        """Have chunks scanned; ``recipes`` are those that a process may not know yet."""
+    def _join(self) -> None:
+        for child in self._children:
+            child.join()
+
+    async def hand_over(
+        self,
+        chunks: list[Chunk],
+        recipe: Callable[[Chunk], Awaitable[Recipe]],
+        *,
+        again: bool = False,
+    ) -> Bundle:
+        """Have chunks scanned by the process with the least to do.
+
+        ``recipe`` is asked for what that process does not know yet, or, ``again``, for all.
+        """
+        child = min(self._children, key=attrgetter("is_lost", "load"))
+        first = {chunk.file: chunk for chunk in reversed(chunks)}
+        recipes = {key: await recipe(first[key]) for key in child.learns(first, all_=again)}
         number = self._filled(chunks)
         if number is None:
-            return Bundle(chunks, self._submit(scan, chunks, recipes))
+            return Bundle(chunks, child.ask(Question(chunks, recipes)))
         lengths = [len(chunk.data) for chunk in chunks]
         empty = [replace(chunk, data=b"") for chunk in chunks]
-        return Bundle(chunks, self._submit(scan_slot, number, empty, lengths, recipes), number)
+        return Bundle(chunks, child.ask(Question(empty, recipes, number, lengths)), number)
 
-    def _submit(self, task: Callable[..., list[Answer]], *arguments: Any) -> Future[list[Answer]]:
-        try:
-            return self._executor.submit(task, *arguments)
-        except BrokenProcessPool as error:  # one died: nobody is asked for anything any more
-            lost: Future[list[Answer]] = Future()
-            lost.set_exception(error)
-            return lost
-
-    async def answers(self, bundle: Bundle) -> list[Answer]:
-        """Wait for what became of a bundle. Raises BrokenProcessPool where a process died."""
+    async def answers(self, bundle: Bundle) -> list[Answer] | None:
+        """Wait for what became of a bundle; None where its process ended before."""
         number = bundle.slot
-        try:
-            answers = await asyncio.wrap_future(bundle.answers)
-            if number is None:
-                return answers
-            slot = self._slots[number]
-            return [
+        answers = await asyncio.shield(bundle.answers)  # its slot is in use even if nobody waits
+        if number is None:
+            return answers
+        slot = self._slots[number]
+        if answers is not None:
+            answers = [
                 answer
                 if answer.place is None
                 else answer._replace(packed=slot.read(*answer.place), place=None)
                 for answer in answers
             ]
-        finally:
-            if number is not None and bundle.answers.done():  # nobody writes to it any more
-                self._free.append(number)
+        self._free.append(number)  # nobody writes to it any more
+        return answers
 
     def _filled(self, chunks: list[Chunk]) -> int | None:
         """Put the data of chunks into a free slot; None where there is none with room."""
@@ -140,7 +149,7 @@ def pool_of(rules: RulesRecipe, size: int) -> Pool | None:
     """Make a pool; None, and it is said, where no processes can be started."""
     try:
         return Pool(rules, size)
-    except (OSError, ImportError, NotImplementedError) as error:  # no semaphores, say
+    except OSError as error:
         log.warning("No other processes can be started to scan (%s): one does it all.", error)
         return None
 

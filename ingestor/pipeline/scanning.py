@@ -12,8 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.pipeline.pool import AHEAD, BUNDLE, Bundle
@@ -86,7 +84,6 @@ class Together:
         self._lines = self._page_views = 0  # so far
         self._is_broken = False
         self._recipes: dict[int, Recipe] = {}
-        self._given: dict[int, int] = {}  # file → bundles that its recipe went along with
         self._alone: set[int] = set()  # files that only this process scans
         self._read: deque[list[Chunk]] = deque()  # in one go, and not given to anybody yet
 
@@ -103,8 +100,13 @@ class Together:
             if more and (not here or (ahead < _HERE and self._would_wait(waiting))):
                 bundle = await self._next_bundle(chunks)
                 more = bool(bundle)
-                if bundle:
-                    waiting.append(await (self._scan_here if here else self._submit)(bundle))
+                if not bundle:
+                    continue
+                waiting.append(
+                    await self._scan_here(bundle)
+                    if here
+                    else await self._pool.hand_over(bundle, self._recipe)
+                )
             else:
                 async for scanned in self._received(waiting.popleft()):
                     self._lines += scanned.tally.lines
@@ -129,19 +131,9 @@ class Together:
             self._worker.learn({chunk.file: await self._recipe(chunk)})
             answers.append(self._worker.scan(chunk, here=True))
             await asyncio.sleep(0)  # let others go on
-        scanned: Future[list[Answer]] = Future()
+        scanned: asyncio.Future[list[Answer] | None] = asyncio.get_running_loop().create_future()
         scanned.set_result(answers)
         return Bundle(chunks, scanned, here=True)
-
-    async def _submit(self, chunks: list[Chunk], *, again: bool = False) -> Bundle:
-        recipes: dict[int, Recipe] = {}
-        for chunk in chunks:
-            key = chunk.file
-            given = self._given.get(key, 0)
-            if key not in recipes and (again or given < self._pool.size):
-                recipes[key] = await self._recipe(chunk)
-                self._given[key] = given + 1
-        return self._pool.hand_over(chunks, recipes)
 
     async def _recipe(self, chunk: Chunk) -> Recipe:
         recipe = self._recipes.get(chunk.file)
@@ -153,15 +145,14 @@ class Together:
         return recipe
 
     async def _received(self, bundle: Bundle) -> AsyncGenerator[Scanned, None]:
-        try:
+        answers = await self._pool.answers(bundle)
+        if answers is None and not self._is_broken:
+            self._is_broken = True
+            log.warning("A process that scans has died; what it was given is scanned again.")
+        if answers is None or any(answer.missing for answer in answers):
+            bundle = await self._pool.hand_over(bundle.chunks, self._recipe, again=True)
             answers = await self._pool.answers(bundle)
-            if any(answer.missing for answer in answers):
-                bundle = await self._submit(bundle.chunks, again=True)
-                answers = await self._pool.answers(bundle)
-        except BrokenProcessPool:
-            if not self._is_broken:
-                self._is_broken = True
-                log.warning("A process that scans has died; the rest is scanned in one process.")
+        if answers is None:  # nobody is left
             answers = [Answer(missing=True)] * len(bundle.chunks)
         for chunk, answer in zip(bundle.chunks, answers, strict=True):
             scanned = await self._take(chunk, answer)

@@ -7,10 +7,8 @@ marked, so that whoever asked can go on alone in the lines' order.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import multiprocessing
-import os
-import threading
 import time
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
@@ -21,10 +19,12 @@ from ingestor.formats import detect
 from ingestor.model import Chunk
 from ingestor.pageviews import PageViewOptions, Rules, Site
 from ingestor.scan.collector import collect_rarely
+from ingestor.scan.frames import Frames, framed
 from ingestor.scan.packing import pack
 from ingestor.scan.scanner import Scanner
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping, Sequence
 
     from ingestor.model import Scanned
@@ -37,7 +37,8 @@ _ORDINARY = (
 )
 _AFTERWARDS = 1_600_000_000  # Unix seconds: whatever this machine's clock says
 _ENOUGH = 64 * 1024  # bytes: so many lines are looked at all at once
-_SCANNERS = 128  # files whose scanners a process keeps: two bundles' at least
+_PIECE = 64 * 1024  # bytes that are received at a time
+SCANNERS = 128  # files whose scanners a process keeps: two bundles' at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Worker:
 
     def learn(self, recipes: Mapping[int, Recipe]) -> None:
         """Note what scanners are made from."""
-        if len(self._recipes) + len(recipes) > _SCANNERS:  # never in the midst of a bundle's
+        if len(self._recipes) + len(recipes) > SCANNERS:  # never in the midst of a bundle's
             for known in (self._recipes, self._scanners, self._unexplained):
                 known.clear()
         for key, recipe in recipes.items():
@@ -124,53 +125,52 @@ class Worker:
         return Answer(packed, changed, about, scanned=scanned)
 
 
-_worker: Worker | None = None
-_slots: Sequence[Slot] = ()
+class Question(NamedTuple):
+    """Chunks to scan."""
+
+    chunks: Sequence[Chunk]  # without their data, where that stands in a slot
+    recipes: Mapping[int, Recipe]  # by file: those that the process may not know yet
+    slot: int | None = None  # where the data stands, and the answers will
+    lengths: Sequence[int] = ()  # bytes: of the data in the slot, one behind the other
 
 
-def begin(recipe: RulesRecipe, slots: Sequence[Slot]) -> None:
-    """Set this process up, which never outlives its parent."""
-    global _worker, _slots  # noqa: PLW0603 - a process of a pool has no other place for them
-    _slots = slots
-    logging.disable()  # the parent says it
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker = Worker(recipe.rules())
-    _worker.warm_up()  # nobody waits for it yet
-    collect_rarely()
+def serve(
+    line: socket.socket, rules: RulesRecipe, slots: Sequence[Slot], foreign: Sequence[socket.socket]
+) -> None:
+    """Answer questions in their order, until whoever asks hangs up, or is no more.
 
-
-def scan(chunks: Sequence[Chunk], recipes: Mapping[int, Recipe]) -> list[Answer]:
-    """Scan chunks; ``recipes`` are those of their files that this process may not know yet."""
-    assert _worker is not None  # noqa: S101 - `begin` came first
-    _worker.learn(recipes)
-    return [_worker.scan(chunk) for chunk in chunks]
-
-
-def scan_slot(
-    number: int, chunks: Sequence[Chunk], lengths: Sequence[int], recipes: Mapping[int, Recipe]
-) -> list[Answer]:
-    """Scan chunks whose data stands in a slot, and leave there what became of them.
-
-    ``lengths`` are those of the data, one behind the other. What has no room is in the answers.
+    ``foreign`` are lines that this process only has because it was forked. Where it cannot
+    answer, it ends: whoever asked scans the chunks itself, and meets what is wrong with them.
     """
-    slot = _slots[number]
-    whole = []
-    at = 0
-    for chunk, length in zip(chunks, lengths, strict=True):
-        whole.append(replace(chunk, data=slot.read(at, at + length)))
-        at += length
-    answers = scan(whole, recipes)
-    if not slot.write([answer.packed or b"" for answer in answers]):
+    for other in foreign:
+        other.close()
+    logging.disable()  # the parent says it
+    with contextlib.suppress(Exception), line:
+        worker = Worker(rules.rules())
+        worker.warm_up()  # nobody waits for it yet
+        collect_rarely()
+        frames = Frames()
+        while piece := line.recv(_PIECE):
+            for question in frames.heard(piece):
+                line.sendall(framed(_answers(worker, question, slots)))
+
+
+def _answers(worker: Worker, question: Question, slots: Sequence[Slot]) -> list[Answer]:
+    """Scan chunks. Answers go through the slot that the data came in; without room, as they are."""
+    worker.learn(question.recipes)
+    if question.slot is None:
+        return [worker.scan(chunk) for chunk in question.chunks]
+    slot = slots[question.slot]
+    starts = accumulate(question.lengths, initial=0)
+    answers = [
+        worker.scan(replace(chunk, data=slot.read(start, end)))
+        for chunk, (start, end) in zip(question.chunks, pairwise(starts), strict=True)
+    ]
+    packed = [answer.packed or b"" for answer in answers]
+    if not slot.write(packed):
         return answers
-    places = accumulate((len(answer.packed or b"") for answer in answers), initial=0)
+    places = accumulate(map(len, packed), initial=0)
     return [
         answer if answer.packed is None else answer._replace(packed=None, place=place)
         for answer, place in zip(answers, pairwise(places), strict=True)
     ]
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import mmap
 import multiprocessing
@@ -11,7 +10,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pytest
@@ -100,6 +100,10 @@ def two_processes() -> Pool:
     return Pool(RulesRecipe(PageViewOptions(), (SITE,), None, None), 2)
 
 
+def pids(processes: Pool) -> list[int]:
+    return [child.pid for child in processes._children if child.pid is not None]
+
+
 async def test_several_processes_give_what_one_gives(logs: Callable[[], Logs]) -> None:
     one, several = logs(), logs()
     expected = await all_of(one, Alone(one.files()))
@@ -186,8 +190,9 @@ async def test_whoever_stops_early_leaves_no_memory_open(logs: Callable[[], Logs
     assert all(slot._memory.closed for slot in processes._slots)
 
 
+@pytest.mark.parametrize("victims", [1, 2], ids=["one", "all"])
 async def test_a_process_that_dies_loses_nothing(
-    logs: Callable[[], Logs], caplog: pytest.LogCaptureFixture
+    victims: int, logs: Callable[[], Logs], caplog: pytest.LogCaptureFixture
 ) -> None:
     one, several = logs(), logs()
     expected = await all_of(one, Alone(one.files()))
@@ -195,51 +200,62 @@ async def test_a_process_that_dies_loses_nothing(
 
         def kill(count: int) -> None:
             if count == 5:
-                os.kill(next(iter(processes._executor._processes)), signal.SIGKILL)
+                for pid in pids(processes)[:victims]:
+                    os.kill(pid, signal.SIGKILL)
 
         assert (
             await all_of(several, Together(several.files(), processes, several.rules), kill)
             == expected
         )
     assert [record.message for record in caplog.records if "has died" in record.message] == [
-        "A process that scans has died; the rest is scanned in one process."
+        "A process that scans has died; what it was given is scanned again."
     ]
+    others_scan = victims == 1
+    assert (set(several.own) == {1, 4}) is others_scan
+
+
+async def test_what_a_process_stumbles_over_is_met_here(sample_logs: Path) -> None:
+    """It ends without a word of its own, and nobody waits for it."""
+    ours = Logs([(sample_logs / "combined.log").read_bytes()])
+    recipe = replace(ours.recipe(next(iter(ours))), timezone="Nowhere/At_all")
+    files = ours.files()._replace(recipe=lambda _: recipe)
+    async with two_processes() as processes:
+        together = Together(files, processes, ours.rules)
+        found = await all_of(ours, together)
+        assert all(child.is_lost for child in processes._children)
+    one = Logs(ours.contents)
+    assert found == await all_of(one, Alone(one.files()))
 
 
 @pytest.mark.parametrize("first", [0, 1], ids=["none", "one"])
-@pytest.mark.parametrize(
-    "error",
-    [BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)), RuntimeError("can't start new")],
-    ids=["processes", "threads"],
-)
 def test_where_not_all_processes_can_be_started_there_are_none(
-    first: int,
-    error: Exception,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    first: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    start = ProcessPoolExecutor._spawn_process
+    start = ForkProcess.start
     tries = iter(range(10**6))
+    error = BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    def starting(executor: ProcessPoolExecutor) -> None:
+    def starting(process: ForkProcess) -> None:
         if next(tries) >= first:
             raise error
-        start(executor)
+        start(process)
 
-    monkeypatch.setattr(ProcessPoolExecutor, "_spawn_process", starting)
+    monkeypatch.setattr(ForkProcess, "start", starting)
     assert pool.pool_of(RulesRecipe(PageViewOptions(), (SITE,), None, None), 2) is None
     assert f"({error}): one does it all" in caplog.text
     assert next(tries) == first + 1, "it was tried again"
-    until(lambda: not multiprocessing.active_children(), what="the one that began to end")
+    assert not multiprocessing.active_children()
 
 
 async def test_what_a_terminal_sends_to_all_is_not_for_them() -> None:
     async with two_processes() as processes:
-        children = list(processes._executor._processes)
+        children = pids(processes)
         for child in children:
             os.kill(child, signal.SIGINT)
             os.kill(child, signal.SIGHUP)
-        assert await processes.answers(processes.hand_over([], {})) == []
+        for _ in children:
+            bundle = await processes.hand_over([], _nothing_asked)
+            assert await processes.answers(bundle) == []
         assert len(children) == 2
         assert all(_is_running(child) for child in children)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
@@ -255,10 +271,8 @@ async def test_whoever_stops_early_leaves_no_process(logs: Callable[[], Logs]) -
     async with two_processes() as started:
         async for _ in Together(ours.files(), started, ours.rules).scanned(iter(ours)):
             break
-        processes = list(started._executor._processes.values())
-    await asyncio.to_thread(lambda: [process.join(20) for process in processes])
-    assert processes
-    assert not any(process.is_alive() for process in processes)
+        assert len(multiprocessing.active_children()) == 2
+    assert not multiprocessing.active_children()
 
 
 def test_what_the_first_lines_would_wait_for_is_there_before_them() -> None:
@@ -303,7 +317,7 @@ async def main():
     async with Pool(RulesRecipe(PageViewOptions(), (), None, None), 2) as pool:
         together = Together(files, pool, Rules(PageViewOptions(), ()))
         async for _ in together.scanned(iter([Chunk(1, 0, len(line), line)])):
-            print(*pool._executor._processes, flush=True)
+            print(*(child.pid for child in pool._children), flush=True)
             await asyncio.sleep(60)
 
 if __name__ == "__main__":
@@ -326,6 +340,10 @@ def test_no_process_outlives_one_that_was_killed(tmp_path: Path) -> None:
     parent.wait()
     parent.stdout.close()
     until(lambda: not any(_is_running(child) for child in children), what="children to end")
+
+
+async def _nothing_asked(chunk: Chunk) -> Recipe:
+    raise AssertionError(chunk)
 
 
 def _is_running(pid: int) -> bool:
