@@ -89,8 +89,6 @@ class Together:
 
     async def scanned(self, chunks: Iterator[Chunk]) -> AsyncGenerator[Scanned, None]:
         """Scan all chunks; those of files that no format explains are left out."""
-        loop = asyncio.get_running_loop()
-        self._warm = loop.run_in_executor(None, self._worker.warm_up)
         waiting: deque[Bundle] = deque()
         more = True
         while more or waiting:
@@ -120,9 +118,10 @@ class Together:
 
     def _would_wait(self, waiting: deque[Bundle]) -> bool:
         """Whether there is nothing better to do; many page views are enough to do, and to hold."""
+        if self._warm is None:  # not before the others have something to do
+            self._warm = asyncio.get_running_loop().run_in_executor(None, self._worker.warm_up)
         has_time = _MANY * self._page_views < self._lines  # as far as is known
-        is_warm = self._warm is not None and self._warm.done()
-        return has_time and is_warm and not waiting[0].answers.done()
+        return has_time and self._warm.done() and not waiting[0].answers.done()
 
     async def _scan_here(self, chunks: list[Chunk]) -> Bundle:
         """Scan chunks as another process would."""
