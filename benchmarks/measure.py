@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -87,16 +88,29 @@ def ingestor(
 ) -> Cost:
     """Run `ingestor` as it stands in ``tree``; ``unkept``: without its checkpoint."""
     script = str(Path(__file__).parent / "unkept.py")
-    program = [script] if unkept else ["-m", "ingestor"]
+    return _well(_command(arguments, [script] if unkept else ["-m", "ingestor"]), tree, how)
+
+
+def ingestors(arguments: Sequence[Sequence[str]], *, tree: Path = ROOT, **how: object) -> Cost:
+    """Run it several times at once; the cost is that of all, until the last has ended."""
+    runs = [shlex.join(_command(each, ["-m", "ingestor"])) for each in arguments]
+    return _well(["sh", "-c", " & ".join(runs) + " && wait $!"], tree, how)
+
+
+def _command(arguments: Sequence[str], program: Sequence[str]) -> list[str]:
+    return [sys.executable, "-P", *program, *arguments]
+
+
+def _well(command: Sequence[str], tree: Path, how: dict[str, object]) -> Cost:
     env = {
         **os.environ,
         "PYTHONPATH": str(tree),
         "PYTHONPYCACHEPREFIX": f"{tempfile.gettempdir()}/ingestor-bench/pycache",
     }
     env.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling at each start is not what is measured
-    cost = run([sys.executable, "-P", *program, *arguments], env=env, **how)  # type: ignore[arg-type]
+    cost = run(command, env=env, **how)  # type: ignore[arg-type]
     if cost.code != 0:
-        raise SystemExit(f"ingestor {' '.join(arguments)} ended with {cost.code}:\n{cost.output}")
+        raise SystemExit(f"{shlex.join(command)} ended with {cost.code}:\n{cost.output}")
     return cost
 
 

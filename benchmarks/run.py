@@ -28,7 +28,7 @@ from typing import NamedTuple
 import corpus
 import live
 import rivals
-from measure import CORES, ROOT, Cost, config, ingestor, sink
+from measure import CORES, ROOT, Cost, config, ingestor, ingestors, sink
 
 CUSTOM = (
     '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
@@ -111,6 +111,22 @@ class Bench:
             shutil.rmtree(state)
         return cost
 
+    def backfills_at_once(self, kind: Corpus, *, files: int) -> Cost:
+        """Two backfills that know nothing of each other: what this machine has for two processes.
+
+        Each has half of the files, and a sink of its own.
+        """
+        logs = [str(self.file(kind, seed=seed)) for seed in range(1, files + 1)]
+        with sink() as port, sink() as other, tempfile.TemporaryDirectory() as name:
+            commands = []
+            for half, where in enumerate((port, other)):
+                state = Path(name) / str(half)
+                state.mkdir()
+                settings = config(state, where, delivery=FAST)
+                arguments = ["backfill", "-c", str(settings), "--format", kind.named]
+                commands.append([*arguments, "--jobs", "1", *logs[half::2]])
+            return ingestors(commands, cores=set(CORES))
+
     def row(
         self, name: str, once: Callable[[], Cost | None], plain: Path, *, files: int = 1
     ) -> None:
@@ -176,6 +192,10 @@ def table(bench: Bench) -> None:
             )
             for jobs in ("1", "2")
         }
+        if files > 1:
+            both[f"backfill, {what}, two runs at once, of {files // 2} each"] = partial(
+                bench.backfills_at_once, mix, files=files
+            )
         bench.rows_in_turn(both, log, files=files)
     _rivals(bench, mix)
     _live(bench)
