@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 _HEX = re.compile(rb"(?<!\\)((?:\\\\)*)\\x([0-9A-Fa-f]{2})")
 _RAW = re.compile(r"[\ud800-\udfff]")  # raw bytes under surrogateescape, or halves of pairs
+# A string; a key's with what servers put in place of a number that they do not have, or of which
+# they have several: nothing, `-` or `0.1, 0.2 : 0.3`. One that does not end reaches to the end.
+_NUMBERS = rb"(?:-|\d[\w.:/+-]*+)(?:(?:, | : | )(?:-|\d[\w.:/+-]*+))*"
+_STRING = re.compile(
+    rb'("[^"\\]*+(?:\\.[^"\\]*+)*)(?:("\s*+:\s*+)((?:' + _NUMBERS + rb')?)(?=\s*+[,}])|"|\\?\Z)'
+)
+_NUMBER = re.compile(rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _DEEP = 8  # objects in objects that ordinary logs have at most
 
 
@@ -77,6 +84,7 @@ def strictly(line: bytes) -> dict[str, object]:
     try:
         values = orjson.loads(line)
     except orjson.JSONDecodeError:
+        line = _STRING.sub(_in_quotes, line)
         values = _leniently(line)
     if not isinstance(values, dict):
         raise Unreadable
@@ -101,6 +109,14 @@ def _leniently(line: bytes) -> object:
     if len(_RAW.findall(again)) != len(_RAW.findall(text)):
         raise Unreadable  # an escaped half of a surrogate pair: would pass for a raw byte
     return values
+
+
+def _in_quotes(match: re.Match[bytes]) -> bytes:
+    """Make text of what stands in place of a number: nginx's upstream times, Apache's ``%b``."""
+    string, colon, number = match.groups()
+    if colon is None or _NUMBER.fullmatch(number):
+        return match[0]
+    return string + colon + b'"' + number + b'"'
 
 
 def _from_hex(match: re.Match[bytes]) -> bytes:

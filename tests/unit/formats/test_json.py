@@ -137,6 +137,44 @@ def test_raw_values_that_break_json_are_read_by_the_definition_as_text() -> None
     assert hit(line(took="0.1, 0.2 : 0.3")).status == 200
 
 
+@pytest.mark.parametrize(
+    "took", ["", " ", "-", "0.1, 0.2", "0.1, 0.2 : -, 0.3", "000", "192.0.2.9:80, 192.0.2.8:80"]
+)
+def test_what_a_server_writes_in_place_of_a_number_spoils_no_line(took: str) -> None:
+    usual = format_named("json")
+    for raw in (
+        line(took=took),
+        line(took=f"{took} "),
+        line(bytes=took, took="1", more=r'"\",-,"'),
+    ):
+        assert parsed(raw, usual) == hit(line(), usual)
+    agent = r"a\\\",\"took\":,\\"
+    assert hit(line(ua=f'"{agent}"', took=took), usual).user_agent == 'a\\","took":,\\'
+
+
+def test_a_status_that_was_never_sent_is_told_without_quotes_as_well() -> None:
+    usual = format_named("json")
+    assert hit(line(status="000"), usual).status == 0  # nginx writes so
+    assert parsed(line(status=""), usual) is Malformed.STATUS
+
+
+def test_only_what_stands_in_place_of_a_number_is_let_through() -> None:
+    usual = format_named("json")
+    for raw in (
+        line(took="x"),
+        line(took="0.1,"),
+        line(took='0.1"'),
+        line(took="0.1\\"),
+        line(took="-}{"),
+        line(took="[-]"),
+        line(took="-").replace(b'"took":', b'"took"'),
+        b'{"status":-,' + line()[1:],
+        line(ua='"' + r"\"" * 50_000, took="-"),
+        line(ua='"', took="-" + r"\"" * 50_000),
+    ):
+        assert parsed(raw, usual) is Malformed.JSON
+
+
 def test_a_forged_key_is_refused_where_nothing_is_escaped() -> None:
     forged = line(ua='"x","status":200,"y":"z"', status="404")
     assert parsed(forged) is Malformed.JSON
