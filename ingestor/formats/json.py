@@ -26,6 +26,7 @@ from ingestor.formats.json_values import (
     is_text,
     keys_in_objects,
     strictly,
+    trouble_of,
     value_of,
 )
 from ingestor.formats.layouts import layout_of
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from ingestor.formats.shapes import Shape
 
 _REQUEST = (Role.REQUEST, Role.METHOD, Role.TARGET, Role.PATH, Role.QUERY, Role.PROTOCOL)
+_NEEDED = (Role.TIME, Role.ADDRESS, Role.REQUEST, Role.STATUS)
 _COLUMNS = (
     Role.ADDRESS,
     Role.TIME,
@@ -242,12 +244,14 @@ class JsonFormat(Format):
         try:
             values = strictly(line)
         except Unreadable:
-            return Extent(0, "a JSON object")
+            column, expected = trouble_of(line)
+            named = [role for role in _NEEDED if column and self._names(role, line)]
+            return Extent(column, expected, missing=len(_NEEDED) - len(named) if column else 0)
         try:
             request = self._request(values)
             missing = [
                 role.value
-                for role in (Role.TIME, Role.ADDRESS, Role.REQUEST, Role.STATUS)
+                for role in _NEEDED
                 if role in self._roles
                 if not (request if role is Role.REQUEST else self._find(values, role))
             ]
@@ -256,6 +260,12 @@ class JsonFormat(Format):
             return Extent(len(line), expected, missing=len(Role))
         expected = f"a key for {', '.join(missing)}" if missing else END
         return Extent(len(line), expected, missing=len(missing))
+
+    def _names(self, role: Role, line: bytes) -> bool:
+        """Tell whether a key of a role, or of a request's parts, seems to stand in a line."""
+        roles = _REQUEST if role is Role.REQUEST else (role,)
+        keys = {source.path[-1] for each in roles for source in self._plan.get(each, ())}
+        return any(f'"{key}"'.encode() in line for key in keys)
 
     # ── one line ──────────────────────────────────────────────────────────────────────────────
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from ingestor.formats.format import END
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -109,6 +111,21 @@ def _leniently(line: bytes) -> object:
     if len(_RAW.findall(again)) != len(_RAW.findall(text)):
         raise Unreadable  # an escaped half of a surrogate pair: would pass for a raw byte
     return values
+
+
+def trouble_of(line: bytes) -> tuple[int, str]:
+    """Tell after how many bytes a line stops to be an object, and what is expected there."""
+    text = _HEX.sub(rb"\1\\\\\2", line).decode("latin-1")  # a character a byte, none moved
+    try:
+        json.loads(text, object_pairs_hook=_once)
+    except json.JSONDecodeError as error:
+        if text[:1] == "{":
+            return error.pos, END if error.msg == "Extra data" else "valid JSON"
+    except Unreadable:
+        return len(line), "no key twice"
+    except (ValueError, RecursionError):
+        pass
+    return 0, "a JSON object"
 
 
 def _in_quotes(match: re.Match[bytes]) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ingestor.errors import FormatError
-from ingestor.formats import PRESETS, compile_format, format_named
+from ingestor.formats import PRESETS, compile_format, detect, format_named
 from ingestor.formats.format import Format
 from ingestor.formats.shapes import shape_of
 from ingestor.model import Hit, Malformed, Reason
@@ -451,6 +451,29 @@ def test_how_far_a_line_is_explained_is_told() -> None:
     caddy = format_named("caddy")
     assert caddy.extent(b"nothing") == (0, "a JSON object", 0)
     assert "address" in caddy.extent(b'{"ts":1}')[1]
+
+
+@pytest.mark.parametrize(
+    ("raw", "column", "expected"),
+    [
+        (line()[:-1] + b",}", len(line()), "valid JSON"),
+        (line() + b",", len(line()), "the end of the line"),
+        (line(took="unix:/run/x"), line().index(b"0.004"), "valid JSON"),
+        (line(ua='"a\tb"'), line().index(b"Mozilla") + 1, "valid JSON"),
+        (
+            line(ref=r'"\x22\\x\xFF"', took="x"),
+            line(ref='"____\\\\x____"').index(b"0.0"),
+            "valid JSON",
+        ),
+        (line(took='{"a":1,"a":2}'), len(line()) + 8, "no key twice"),
+    ],
+)
+def test_where_a_line_is_no_json_is_told(raw: bytes, column: int, expected: str) -> None:
+    assert format_named("json").extent(raw)[:2] == (column, expected)
+    found = detect([raw] * 30, latest=LATEST)
+    assert found.format is None
+    told = f"The nearest, json, stops at column {column + 1}, where it expects {expected}"
+    assert told in found.explanation
 
 
 def test_a_value_of_a_wrong_type_is_told_and_raises_nothing() -> None:
