@@ -210,7 +210,7 @@ _PATTERNS = {
     "A": rb"[A-Z][a-z]{5,8}",
     "p": rb"[AaPp][Mm]",
     "z": rb"[+-]\d\d:?\d\d",
-    "Z": rb"[A-Z]{1,5}",
+    "Z": rb"(?:[A-Za-z]{1,5}|[+-]\d\d(?:\d\d)?)",  # +03 where a zone has no letters of its own
     "s": rb"\d{1,12}",
     "u": rb"\d",
     "w": rb"\d",
@@ -298,6 +298,8 @@ def _from_parts(parts: dict[str, bytes], zone: tzinfo | None) -> int | None:
     if "Z" in parts and offset is None:
         if parts["Z"] in {b"UTC", b"GMT", b"Z"}:
             offset = b"Z"
+        elif parts["Z"][:1] in {b"+", b"-"}:
+            offset = parts["Z"]
         elif zone is None:  # names like CEST and IST mean different zones to different people
             return None
     date = _date(parts)

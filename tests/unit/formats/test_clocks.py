@@ -44,6 +44,9 @@ NOON = int(datetime(2026, 11, 22, 12, 0, 5, tzinfo=UTC).timestamp())
         ("strftime:%F %T", b"2026-11-22 13:00:05"),
         ("strftime:%Y-%m-%d\0%T", b"2026-11-22\x0013:00:05"),
         ("strftime:%a %b %e %H:%M:%S %Y %Z", b"Sun Nov 22 12:00:05 2026 UTC"),
+        # Most zones have no letters: São Paulo, Kathmandu, Istanbul, Singapore.
+        ("strftime:%F %T %Z", b"2026-11-22 09:00:05 -03"),
+        ("strftime:%F %T %Z", b"2026-11-22 17:45:05 +0545"),
         ("strftime:%c", b"Sun Nov 22 13:00:05 2026"),
         ("strftime:%m/%d/%y %I:%M:%S %p", b"11/22/26 01:00:05 PM"),
         ("strftime:%B %-d %Y %k:%M:%S", b"November 22 2026 13:00:05"),
@@ -88,6 +91,8 @@ def test_every_kind_of_time_gives_the_right_second(kind: str, raw: bytes) -> Non
         ("strftime:%F %T", b"2026-11-22 12:00:05"),
         ("strftime:%F %T %z", b"2026-02-30 12:00:05 +0000"),
         ("strftime:%F %T %Z", b"2026-02-20 12:00:05 IST"),
+        ("strftime:%F %T %Z", b"2026-02-20 12:00:05 +3"),
+        ("strftime:%F %T %Z", b"2026-02-20 12:00:05 +0360"),
         ("strftime:%Y %j %T %z", b"2026 999 12:00:05 +0000"),
         ("strftime:%d %b %Y %T %z", b"22 Xyz 2026 12:00:05 +0000"),
         ("strftime:%F %H:%M:%S %z", b"2026-11-22 12:00:75 +0000"),
@@ -95,6 +100,13 @@ def test_every_kind_of_time_gives_the_right_second(kind: str, raw: bytes) -> Non
 )
 def test_what_is_no_time_gives_nothing(kind: str, raw: bytes) -> None:
     assert clock_named(kind, None)(raw) is None
+
+
+def test_the_zone_that_a_time_names_in_digits_counts_before_the_one_that_is_set() -> None:
+    for zone in (None, BERLIN):
+        clock = clock_named("strftime:%F %T %Z", zone)
+        assert clock(b"2026-11-22 15:00:05 +03") == NOON
+    assert clock(b"2026-11-22 13:00:05 ChST") == NOON  # in letters it only stands there
 
 
 def test_a_leap_second_is_the_next_minutes_first() -> None:
