@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 HARD = re.compile(rb'["\x00-\x1f\x7f]')
 LOCAL = rb"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d"
 _LOOKS = {"local": LOCAL, "iso": rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d"}  # of no value but a time
+_WRITTEN = frozenset({Shape.TOKEN, Shape.TIME, Shape.ADDRESSES})  # unless visitors sent them
 _FORGEABLE = frozenset({Role.ADDRESS, Role.HOST, Role.TIME})  # with a gain for who does
 
 
@@ -73,10 +74,15 @@ class Segments:
         ]
 
     def _separators(self, at: int) -> bytes:
-        """Give the bytes with which the separators of a segment begin."""
+        """Give the bytes with which the separators of a segment begin.
+
+        What stands in front of its first free value is behind us: nothing can imitate it.
+        """
         start, end = self._segment(at)
-        texts = [part.text for part in self.parts[start:end] if isinstance(part, Literal)]
-        softs = [HARD.split(text)[-1 if n == 0 else 0] for n, text in enumerate(texts)]
+        fields = self._fields(start, end)
+        first = min(i for i, field in fields if i == at or _is_free(field))
+        texts = [part.text for part in self.parts[first:end] if isinstance(part, Literal)]
+        softs = [HARD.split(text)[0] for text in texts]
         return bytes({soft[0] for soft in softs if soft and not chr(soft[0]).isalnum()})
 
     def _foreign(self, at: int, natural: bytes) -> bytes:
@@ -177,6 +183,11 @@ def is_mark(text: bytes, natural: bytes) -> bool:
     """Tell whether no ordinary value holds a separator: a label, or a byte that is foreign."""
     foreign = [byte for byte in text if byte not in natural]
     return any(not chr(byte).isalnum() for byte in foreign) or len(foreign) > 1
+
+
+def _is_free(field: Field) -> bool:
+    """Tell whether others than the server choose what a field holds."""
+    return field.meaning.sent or field.meaning.shape not in _WRITTEN
 
 
 def _holds_spaces(part: Part) -> bool:

@@ -109,6 +109,40 @@ def test_a_users_name_may_hold_what_only_looks_like_a_time() -> None:
 
 
 @pytest.mark.parametrize(
+    "definition",
+    [
+        '$remote_addr [$time_local] $request_method $uri $args $status "$http_user_agent"',
+        '[$time_local] [$remote_addr] $status $host $uri $args "$http_user_agent"',
+        '%h %t %m %U %q %H %>s "%{User-Agent}i"',
+    ],
+)
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [("/a", ""), ("/a", "filter[]=1&b[0]=2"), ("/a[1]", "x"), ("/a", "[22/Nov/2026:10:11]")],
+)
+def test_what_separates_the_servers_values_in_front_may_stand_in_a_query(
+    definition: str, path: str, query: str
+) -> None:
+    apache = definition.startswith("%")
+    sent = {"$uri": path, "%U": path, "$args": query or "-", "%q": query and f"?{query}"}
+    written = WRITTEN | sent | {"$request_method": "GET", "%m": "GET", "%H": "HTTP/1.1"}
+    found = hit(definition, line(definition, written | {"%h": "192.0.2.1", "$host": "a.example"}))
+    assert (found.target, found.address) == (f"{path}?{query}".rstrip("?"), "192.0.2.1")
+    assert found.protocol == ("HTTP/1.1" if apache else "")
+    assert (found.time, found.status, found.user_agent) == (SECONDS, 200, AGENT)
+
+
+def test_what_separates_what_visitors_sent_may_not_stand_behind_it() -> None:
+    """One that imitates in front what the server writes is told by a bracket too many."""
+    for name in ("$http_host", "$http_x_forwarded_for", "$content_type"):
+        definition = f"$remote_addr {name}[$time_local]$uri $args $status"
+        written = WRITTEN | {"$uri": "/a", "$args": "b", name: "x"}
+        assert hit(definition, line(definition, written)).time == SECONDS
+        forged = line(definition, written | {name: "x[01/Jan/2020:00:00:00 +0000]/f"})
+        assert compile_format(definition).parse(forged.encode(), LATEST) is Malformed.NO_MATCH
+
+
+@pytest.mark.parametrize(
     ("last", "values"),
     [
         ("$http_referer", ["-", "https://example.org/?q=a+b"]),
