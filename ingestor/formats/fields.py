@@ -20,7 +20,7 @@ class Shape(StrEnum):
     TEXT = "text"  # what a client or an application chose: spaces and all
     TIME = "time"  # its clock knows
     CAPTURE = "capture"  # a header that HAProxy captured: anything but braces, bars and quotes
-    TRAILING = "trailing"  # any number of further fields, each after a space
+    TRAILING = "trailing"  # one further field or more, each after a space
 
 
 class Role(StrEnum):

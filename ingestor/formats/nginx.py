@@ -78,7 +78,7 @@ VARIABLES: dict[str, Meaning] = {
     "content_type": UPSTREAM,
     "sent_http_content_type": UPSTREAM,
     "upstream_http_content_type": UPSTREAM,
-    "trailing_fields": TRAILING,  # ours: any number of further fields
+    "trailing_fields": TRAILING,  # ours: one further field or more
     "any_time": moment("any", 3),  # ours: any way to write a time
     "any_target": PART_OF_TARGET,  # ours: $request_uri, or only its path
     "handled_request": Meaning(Role.HANDLED),  # ours: other words there are no request
