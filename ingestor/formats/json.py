@@ -25,6 +25,7 @@ from ingestor.formats.json_values import (
     Unreadable,
     is_text,
     keys_in_objects,
+    numbers_in_quotes,
     strictly,
     trouble_of,
     value_of,
@@ -157,7 +158,9 @@ class JsonFormat(Format):
         read = self._split(line)
         if read is not None:
             self._learn(line, read)
-        return read
+            return read
+        mended = numbers_in_quotes(line)
+        return None if mended == line else self._split(mended)
 
     def _learn(self, line: bytes, columns: Columns) -> None:
         """Let a line tell the shape of those that follow, if there is room or it is time."""

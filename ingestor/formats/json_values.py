@@ -86,7 +86,7 @@ def strictly(line: bytes) -> dict[str, object]:
     try:
         values = orjson.loads(line)
     except orjson.JSONDecodeError:
-        line = _STRING.sub(_in_quotes, line)
+        line = numbers_in_quotes(line)
         values = _leniently(line)
     if not isinstance(values, dict):
         raise Unreadable
@@ -128,8 +128,12 @@ def trouble_of(line: bytes) -> tuple[int, str]:
     return 0, "a JSON object"
 
 
-def _in_quotes(match: re.Match[bytes]) -> bytes:
+def numbers_in_quotes(line: bytes) -> bytes:
     """Make text of what stands in place of a number: nginx's upstream times, Apache's ``%b``."""
+    return _STRING.sub(_in_quotes, line)
+
+
+def _in_quotes(match: re.Match[bytes]) -> bytes:
     string, colon, number = match.groups()
     if colon is None or _NUMBER.fullmatch(number):
         return match[0]

@@ -152,6 +152,14 @@ def test_what_a_server_writes_in_place_of_a_number_spoils_no_line(took: str) -> 
     assert hit(line(ua=f'"{agent}"', took=took), usual).user_agent == 'a\\","took":,\\'
 
 
+@pytest.mark.parametrize("took", ["", "-", "0.1, 0.2"])
+def test_a_line_without_its_number_is_split_as_one_with_it(took: str) -> None:
+    usual = format_named("json")
+    columns = usual.split(line(took=took))
+    assert columns is not None
+    assert list(columns) == list(usual.split(line()) or ())
+
+
 def test_a_status_that_was_never_sent_is_told_without_quotes_as_well() -> None:
     usual = format_named("json")
     assert hit(line(status="000"), usual).status == 0  # nginx writes so
