@@ -32,13 +32,14 @@ _ORDINARY_REFERRER = re.compile(
     r"(/[A-Za-z0-9_~.!$&'()*+,=:@/-]{0,499})?(?:\?([A-Za-z0-9_~.!$'()*+,:@/?%;=&\[\]|-]{0,2000}))?"
 )
 # What WHATWG's parser would drop, end the path at, or turn into a slash; quotes and spaces would
-# end a value in a line.
+# end a value in a line. A caret is encoded by Node 24 and not by 22: where Umami cannot decode a
+# path, what it stores would depend on that.
 _UNSAFE = {
     ord(character): f"%{ord(character):02X}"
-    for character in (*map(chr, range(0x21)), *"\x7f#\\\"'<>`")
+    for character in (*map(chr, range(0x21)), *"\x7f#\\\"'<>`^")
 }
-# Browsers send a grave accent in a query as it is.
-_UNSAFE_IN_QUERY = {code: text for code, text in _UNSAFE.items() if code != ord("`")}
+# Browsers send a grave accent and a caret in a query as they are.
+_UNSAFE_IN_QUERY = {code: text for code, text in _UNSAFE.items() if chr(code) not in "`^"}
 _REFERRER_SCHEME = re.compile(r"(?:https?|android-app)://[^/?#\\]", re.IGNORECASE)
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # C1 as well: terminals obey U+009B

@@ -110,6 +110,21 @@ def test_umami_stores_the_path_that_was_asked_for(
     assert payload["url"] != "/undefined"
 
 
+@pytest.mark.parametrize(
+    ("target", "url"),
+    [
+        ("/a^b", "/a%5Eb"),
+        ("/%ff^", "/%ff%5E"),
+        ("//a^b/x?q=^", "https://example.com//a%5Eb/x?q=^"),
+    ],
+)
+def test_a_caret_leaves_in_the_spelling_that_every_node_keeps(
+    target: str, url: str, payload_of: Callable[..., Any]
+) -> None:
+    """Node 22 stores the caret of a path that is no UTF-8 as it was sent, Node 24 as %5E."""
+    assert payload_of(target=target)["url"] == url
+
+
 @pytest.mark.parametrize("target", ["/%00", "/a%00b?x=1", "/a\0b", "//x/%00"])
 def test_a_nul_in_the_path_is_unstorable(
     target: str, hit: Callable[..., Hit], rules: Callable[..., Rules]
