@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from ingestor.pageviews.queries import MAX_QUERY, shortened
 from ingestor.pageviews.remembered import Remembered
-from ingestor.pageviews.sites import MAX_LANGUAGE, ORDINARY_HOST
+from ingestor.pageviews.sites import MAX_LANGUAGE, ORDINARY_HOST, spells_names
 
 if TYPE_CHECKING:
     from ingestor.pageviews.queries import Queries
@@ -147,7 +147,7 @@ def _parsed(logged: str) -> tuple[str, str, str, str] | None:
     except ValueError:
         return None
     host = url.hostname.lower()
-    if not host or len(host) > MAX_REFERRER_HOST:
+    if not host or len(host) > MAX_REFERRER_HOST or not spells_names(host):
         return None
     return f"{url.protocol}//{url.host}", host, url.pathname or "/", url.search[1:MAX_QUERY]
 

@@ -267,6 +267,8 @@ def test_masking_can_be_switched_off_and_parameters_stripped(
         ("https://%/", ""),
         ("https://other.example:99999/", ""),
         ("https://" + "a" * 254 + "/", ""),
+        ("https://xn--a/", ""),
+        ("https://www.xn--.example/x", ""),
         # the page's own
         ("https://example.com/prev", ""),
         ("http://EXAMPLE.com:8080/prev", ""),

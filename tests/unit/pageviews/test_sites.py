@@ -162,7 +162,7 @@ def test_a_vhost_loses_case_port_and_trailing_dot(logged: str | None, vhost: str
 @pytest.mark.parametrize(
     "host",
     ["example.com", "localhost", "a_b.example", "192.0.2.1", "[::1]", "bücher.example",
-     "xn--bcher-kva.example", "a--b.example", "1.example"],
+     "xn--bcher-kva.example", "xn--ls8h.la", "a--b.example", "1.example"],
 )  # fmt: skip
 def test_hosts_that_umami_takes(host: str) -> None:
     assert is_host(host)
@@ -173,6 +173,13 @@ def test_hosts_that_umami_takes(host: str) -> None:
 )
 def test_hosts_that_umami_refuses(host: str) -> None:
     assert not is_host(host)
+
+
+@pytest.mark.parametrize("label", ["xn--", "xn--a", "xn--zz", "xn--99999999"])
+def test_a_host_that_only_newer_nodes_take_is_none(label: str) -> None:
+    """Umami's own image has Node 22, which refuses a label that spells no name."""
+    assert not is_host(f"{label}.example")
+    assert not is_host(f"a.{label}")
 
 
 @pytest.mark.parametrize(
