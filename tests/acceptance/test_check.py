@@ -225,6 +225,17 @@ def test_8_a_wrong_password_which_is_never_shown(setup: Setup) -> None:
     assert "hunter2" not in setup.said(3)
 
 
+def test_exactly_once_is_not_called_good_where_umami_could_not_be_asked(setup: Setup) -> None:
+    setup.configure(
+        umami=", username: admin, password: hunter2", extra="delivery: {exactly_once: true}\n"
+    )
+    assert "looked up by its tag" not in setup.said(3)
+    setup.configure(
+        umami=", username: admin, password: umami", extra="delivery: {exactly_once: true}\n"
+    )
+    assert "looked up by its tag" in setup.said(0)
+
+
 async def test_9_an_umami_that_is_too_old(setup: Setup) -> None:
     async with Sandbox(SandboxOptions(version="2.16.0", websites=(WEBSITE,))) as old:
         setup.url = old.url

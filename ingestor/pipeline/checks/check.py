@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 
 _ROOM = 1 << 20  # bytes; a checkpoint's write-ahead log alone may take more
+# Found where nobody could ask Umami by the login, so that nothing is known of exactly-once.
+_UNASKED = (
+    *("umami_away", "umami_refuses", "umami_too_old", "website_unknown"),
+    *("login_refused", "login_sees_nothing", "cannot_read"),
+)
 
 
 def check(config: Config, *, name: str, rotation: Path = logrotate.DEFAULT) -> Remarks:
@@ -180,6 +185,8 @@ def _explain_delivery(config: Config, remarks: Remarks) -> None:
         remarks.warn("delivery", "delivery", text, advice)
         return
     if config.delivery.exactly_once:
+        if any(map(remarks.has, _UNASKED)):
+            return
         text = "what a crash leaves in doubt is looked up by its tag, and only what is missing sent"
     else:
         text = (
