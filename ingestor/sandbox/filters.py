@@ -102,7 +102,7 @@ def _conditions(query: dict[str, str]) -> tuple[str, dict[str, Any]]:
     values: dict[str, Any] = {}
     for name, text in query.items():
         base = re.sub(r"\d+$", "", name)
-        if base not in FILTERS or not text:
+        if base not in FILTERS:
             continue
         clause = _clause(FILTERS[base], f"f{len(values)}_", text, values, base)
         (either if query.get("match") == "any" and base != "eventType" else always).append(clause)

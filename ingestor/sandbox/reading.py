@@ -147,7 +147,11 @@ class Reader:
             limit :limit offset :offset
         """  # noqa: S608 - our own column names; values are bound
         rows = self._store.query(sql, selection.values | _limits(selection.query))
-        return [dict(zip(("name", *STATS), row, strict=True)) for row in rows]
+        found = [dict(zip(("name", *STATS), row, strict=True)) for row in rows]
+        # PostgreSQL's sums of these are numeric, which Umami hands on as text
+        return [
+            row | {name: str(row[name]) for name in ("pageviews", "totaltime")} for row in found
+        ]
 
     def page_views_by_time(self, selection: Selection) -> Json:
         """Page views and visitors by ``unit`` in ``timezone``."""
@@ -292,12 +296,18 @@ def _unit(selection: Selection) -> str:
     """The unit asked for, unless it is finer than Umami allows for the period."""
     minutes = int((selection.end - selection.start) / 60_000)
     finest = "minute" if minutes <= 60 else "hour" if minutes <= 31 * 1440 - 1 else "day"  # noqa: PLR2004 - Umami's limits
-    months = minutes / (30.4 * 1440)
-    if finest == "day" and months > 8:  # noqa: PLR2004 - Umami's limits
-        finest = "month"
-    allowed = UNITS[UNITS.index(finest) :]
+    months = _month(selection.end) - _month(selection.start)
+    if finest == "day" and months > 7:  # noqa: PLR2004 - Umami's limits
+        finest = "month" if months <= 24 else "year"  # noqa: PLR2004 - Umami's limits
+    allowed = UNITS[UNITS.index("month" if finest == "year" else finest) :]
     wanted = selection.query.get("unit", "")
     return wanted if wanted in allowed else finest
+
+
+def _month(milliseconds: float) -> int:
+    """Months of the calendar (UTC), counted from its year 0."""
+    year, month, _ = civil_date(int(milliseconds // 86_400_000))
+    return year * 12 + month
 
 
 @lru_cache(maxsize=256)

@@ -127,7 +127,7 @@ async def test_metrics_count_visitors(kind: str, rows: dict[str, int], ask: Ask)
 async def test_expanded_metrics_add_page_views_and_metrics_can_be_searched(ask: Ask) -> None:
     rows = await ask("metrics/expanded", type="path", limit=1)
     assert rows == [
-        {"name": "/a", "pageviews": 2, "visitors": 1, "visits": 2, "bounces": 2, "totaltime": 0}
+        {"name": "/a", "pageviews": "2", "visitors": 1, "visits": 2, "bounces": 2, "totaltime": "0"}
     ]
     assert await ask("metrics", type="path", search="b") == [{"x": "/b", "y": 1}]
     assert (await ask("metrics", 400, type="nonsense"))["error"]["code"] == "bad-request"
@@ -148,6 +148,27 @@ async def test_page_views_by_time_follow_unit_and_timezone(ask: Ask) -> None:
     ]
     plain = await ask("pageviews", unit="day")
     assert [row["x"] for row in plain["pageviews"]] == ["2026-09-21T00:00:00Z"]
+
+
+@pytest.mark.parametrize(
+    ("days_before", "label"),
+    [(232, "2026-09-21"), (233, "2026-09-01"), (750, "2026-09-01"), (751, "2026-01-01")],
+)
+@pytest.mark.usefixtures("visits")
+async def test_the_finest_unit_goes_by_the_calendars_months(
+    days_before: int, label: str, ask: Ask
+) -> None:
+    """Day up to seven months apart (from February to September), month up to 24, then year."""
+    start = (START - days_before * 86_400) * 1000
+    rows = (await ask("pageviews", startAt=start, unit="day", timezone="UTC"))["pageviews"]
+    assert rows[-1]["x"] == f"{label} 00:00:00"
+
+
+@pytest.mark.usefixtures("visits")
+async def test_a_filter_without_a_value_finds_what_has_none(ask: Ask) -> None:
+    assert (await ask("stats", tag=""))["pageviews"] == 0
+    assert (await ask("events", tag=""))["count"] == 0
+    assert (await ask("events", path="/a", query=""))["count"] == 1
 
 
 @pytest.mark.usefixtures("visits")
