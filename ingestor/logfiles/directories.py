@@ -20,7 +20,7 @@ class DirectoryTimes:
         """Note the times, just before the directories are listed."""
         self._trusted.clear()
         for directory in self.directories:
-            mtime = _mtime_of(directory)
+            mtime = mtime_of(directory)
             known, since = self._times.get(directory, (0, now))
             if mtime != known:
                 since = now
@@ -37,11 +37,11 @@ class DirectoryTimes:
     def may_have_changed(self) -> bool:
         """Whether something may have changed in any of them since they were listed."""
         return any(
-            self._trusted.get(directory) != _mtime_of(directory) for directory in self.directories
+            self._trusted.get(directory) != mtime_of(directory) for directory in self.directories
         )
 
 
-def _mtime_of(directory: bytes) -> int:
+def mtime_of(directory: bytes) -> int:
     """Modification time in ns; 0 where it cannot be had."""
     try:
         return os.stat(directory).st_mtime_ns

@@ -12,10 +12,11 @@ import os
 import re
 import stat
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from ingestor.errors import UsageError
+from ingestor.logfiles.directories import mtime_of
 from ingestor.logfiles.findings import Finding, readable
 from ingestor.logfiles.generations import parse
 
@@ -113,10 +114,19 @@ def discover(
 
     """
     result = Discovered()
+    listings: dict[bytes, _Listing] = {}
     seen: dict[tuple[int, int], Found] = {}
     for index, source in enumerate(sources):
         before = len(seen)
-        look = _Look(source, index, result, generations=generations, once=once, as_before=as_before)
+        look = _Look(
+            source,
+            index,
+            result,
+            listings,
+            generations=generations,
+            once=once,
+            as_before=as_before,
+        )
         for found in look.files():
             seen.setdefault(found.id, found)
         if required and before == len(seen):
@@ -185,14 +195,36 @@ def _component(glob: bytes) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(os.fsdecode(glob)))
 
 
+class _Listing:
+    """What is in a directory, for all sources that look into it.
+
+    A hoster has a source for each of five hundred logs in one directory, and thousands of their
+    generations beside them. ``mtime_ns``: of the directory, just before it was listed.
+    """
+
+    def __init__(self, mtime_ns: int, entries: list[os.DirEntry[bytes]]) -> None:
+        self.mtime_ns = mtime_ns
+        self.entries = entries
+
+    @cached_property
+    def by_base(self) -> dict[str, list[os.DirEntry[bytes]]]:
+        """All but hidden files and leftovers, by the live name of their log."""
+        found: dict[str, list[os.DirEntry[bytes]]] = {}
+        for entry in self.entries:
+            if not _is_out(entry.name):
+                found.setdefault(parse(os.fsdecode(entry.name)).base, []).append(entry)
+        return found
+
+
 class _Look:
-    """One source, looked at once."""
+    """One source, looked at once. ``listings``: the directories that this look has listed."""
 
     def __init__(
         self,
         source: FollowSource,
         index: int,
         result: Discovered,
+        listings: dict[bytes, _Listing],
         *,
         generations: bool,
         once: bool,
@@ -201,6 +233,7 @@ class _Look:
         self._source = source
         self._index = index
         self._result = result
+        self._listings = listings
         self._generations = generations
         self._once = once
         globs = source.exclude if as_before else (glob for glob in source.exclude if "/" in glob)
@@ -212,9 +245,7 @@ class _Look:
         """Give all files; a log that a link leads to is rotated where it is, by its own name."""
         yield from self._at_path()
         if self._generations and self._targets:
-            lineages = {lineage_of(target) for target in self._targets}
-            parents = {os.path.dirname(target) for target in self._targets}
-            yield from self._generations_of(lineages, parents)
+            yield from self._generations_of({lineage_of(target) for target in self._targets})
 
     def _at_path(self) -> Iterator[Found]:
         path = self._source.path
@@ -256,15 +287,21 @@ class _Look:
     def _siblings(self, path: bytes) -> Iterator[Found]:
         directory, name = os.path.split(path)
         base = parse(os.fsdecode(name)).base
-        for entry in self._entries(directory or b"."):
-            if entry.name == name or self._is_out(entry.name):
-                continue
-            if parse(os.fsdecode(entry.name)).base == base and not self._excluded(entry.name):
+        for entry in self._listing(directory or b".").by_base.get(base, ()):
+            if entry.name != name and not self._excluded(entry.name):
                 found = self._file(os.path.join(directory, entry.name), quiet=True)
                 if found is not None:
                     yield found
 
-    def _entries(self, directory: bytes) -> list[os.DirEntry[bytes]]:
+    def _listing(self, directory: bytes) -> _Listing:
+        """List a directory, unless an earlier source did and nothing was renamed in it since."""
+        mtime_ns = mtime_of(directory)
+        known = self._listings.get(directory)
+        if known is None or not mtime_ns or known.mtime_ns != mtime_ns:
+            known = self._listings[directory] = _Listing(mtime_ns, self._list(directory))
+        return known
+
+    def _list(self, directory: bytes) -> list[os.DirEntry[bytes]]:
         found: list[os.DirEntry[bytes]] = []
         try:
             with os.scandir(directory) as entries:
@@ -277,6 +314,9 @@ class _Look:
             self._say(directory, error)
         self._result.directories.add(directory)
         return found
+
+    def _entries(self, directory: bytes) -> list[os.DirEntry[bytes]]:
+        return self._listing(directory).entries
 
     def _enter(self, directory: bytes) -> bool:
         """Whether this directory was not visited yet."""
@@ -293,7 +333,7 @@ class _Look:
         if depth > _MAX_DEPTH or not self._enter(directory):
             return
         for entry in self._entries(directory):
-            if self._is_out(entry.name):
+            if _is_out(entry.name):
                 continue
             path = os.path.join(directory, entry.name)
             relative = os.path.join(below, entry.name)
@@ -310,7 +350,6 @@ class _Look:
         root = b"/" if path.startswith(b"/") else b""
         says_nothing = not parts[-1].strip(b"*")  # of the names that it means
         lineages: set[bytes] = set()
-        parents: set[bytes] = set()
         for match in self._match(root, [part for part in parts if part], 0):
             name = os.path.basename(match)
             if os.path.isdir(match):
@@ -319,18 +358,15 @@ class _Look:
                 found = self._file(match)
                 if found is not None:
                     lineages.add(lineage_of(match))
-                    parents.add(os.path.dirname(match))
                     yield found
         if self._generations:
-            yield from self._generations_of(lineages, parents)
+            yield from self._generations_of(lineages)
 
-    def _generations_of(self, lineages: set[bytes], parents: set[bytes]) -> Iterator[Found]:
-        for directory in sorted(parents):
-            for entry in self._entries(directory or b"."):
-                path = os.path.join(directory, entry.name)
-                out = self._is_out(entry.name) or self._excluded(entry.name)
-                if not out and lineage_of(path) in lineages:
-                    found = self._file(path, quiet=True)
+    def _generations_of(self, lineages: set[bytes]) -> Iterator[Found]:
+        for directory, base in sorted(map(os.path.split, lineages)):
+            for entry in self._listing(directory or b".").by_base.get(os.fsdecode(base), ()):
+                if not self._excluded(entry.name):
+                    found = self._file(os.path.join(directory, entry.name), quiet=True)
                     if found is not None:
                         yield found
 
@@ -361,9 +397,6 @@ class _Look:
             if not entry.name.startswith(b".") and _is_directory(entry):
                 path = os.path.join(root, entry.name)
                 yield from self._match_deep(path, rest, depth + 1)
-
-    def _is_out(self, name: bytes) -> bool:
-        return name.startswith(b".") or name.endswith(_LEFTOVERS)
 
     def _excluded(self, name: bytes) -> bool:
         return bool(_pattern(self._source.exclude).match(os.fsdecode(name)))
@@ -406,6 +439,10 @@ class _Look:
             status.st_mtime_ns,
             self._source.site,
         )
+
+
+def _is_out(name: bytes) -> bool:
+    return name.startswith(b".") or name.endswith(_LEFTOVERS)
 
 
 def _is_directory(entry: os.DirEntry[bytes]) -> bool:

@@ -193,6 +193,39 @@ def test_ten_thousand_files_are_found(tmp_path: Path) -> None:
     assert len(discover([source(tmp_path)]).files) == 10_000
 
 
+def test_a_directory_is_listed_once_for_all_the_logs_that_are_named_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, *(f"site{i}.log{rotated}" for rotated in (".1", "") for i in range(20)))
+    os.utime(tmp_path, (1_700_000_000, 1_700_000_000))
+    listed: list[object] = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
+    sources = [source(tmp_path / f"site{i}.log") for i in range(10)]
+    sources += [source(tmp_path / f"site{i}.l*g") for i in range(10, 20)]
+    assert len(discover(sources).files) == 40
+    assert listed == [os.fsencode(tmp_path)]
+
+
+def test_a_log_that_is_rotated_amid_the_look_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "a.log", "b.log")
+    os.utime(tmp_path, (1_700_000_000, 1_700_000_000))
+    scandir = os.scandir
+
+    def then_rotate(path: bytes) -> object:
+        found = scandir(path)
+        if not (tmp_path / "b.log.1").exists():
+            (tmp_path / "b.log").rename(tmp_path / "b.log.1")
+            (tmp_path / "b.log").write_text("new")
+        return found
+
+    monkeypatch.setattr(os, "scandir", then_rotate)
+    found = discover([source(tmp_path / "a.log"), source(tmp_path / "b.log")]).files
+    assert sorted(names(found, tmp_path)) == ["a.log", "b.log", "b.log.1"]
+
+
 def test_only_what_is_required_must_exist(tmp_path: Path) -> None:
     assert len(discover([source(tmp_path / "no.log")]).findings) == 1
     assert discover([source(tmp_path / "no*.log")]).findings == []
