@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ingestor.pageviews.options import PageViewOptions
 
 Address: TypeAlias = IPv4Address | IPv6Address
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _MAX_HOPS = 32  # of a forwarded list, from the right; no real chain of proxies is as long
 _MAX_REMEMBERED = 256  # characters of either field
@@ -55,10 +54,10 @@ class Addresses:
     """Client addresses, as configured; answers are remembered."""
 
     def __init__(self, options: PageViewOptions) -> None:
-        self._trusted = networks(options.trusted_proxies, "pageviews.trusted_proxies")
+        self._trusted = Networks(options.trusted_proxies, "pageviews.trusted_proxies")
         self.trusts_proxies = bool(self._trusted)
-        self._include = networks(options.include_addresses, "pageviews.include_addresses")
-        self._exclude = networks(options.exclude_addresses, "pageviews.exclude_addresses")
+        self._include = Networks(options.include_addresses, "pageviews.include_addresses")
+        self._exclude = Networks(options.exclude_addresses, "pageviews.exclude_addresses")
         self._anonymize = options.anonymize_ip
         # Then an address in its canonical spelling is its own answer.
         self._as_logged = not (self._trusted or self._exclude or self._anonymize)
@@ -93,11 +92,11 @@ class Addresses:
 
     def _client(self, logged: str, forwarded_for: str, real_ip: str) -> str | None:
         address = self._visitor(logged, forwarded_for)
-        if real_ip and (address is None or within(address, self._trusted)):
+        if real_ip and (address is None or address in self._trusted):
             address = self._visitor(logged, real_ip) or address
         if address is None:
             return None
-        if within(address, self._exclude) and not within(address, self._include):
+        if address in self._exclude and address not in self._include:
             return ""
         return str(masked(address)) if self._anonymize else str(address)
 
@@ -115,7 +114,7 @@ class Addresses:
                 if _UNTOLD.fullmatch(hop):  # the proxy at its left knows
                     continue
                 break  # a name, say: nobody vouches for what stands left of it
-            if not within(address, self._trusted):
+            if address not in self._trusted:
                 return address
             furthest = address
         return furthest
@@ -175,20 +174,37 @@ def _mask_v6(match: re.Match[bytes]) -> bytes:
     return match[0]
 
 
-def within(address: Address, among: Sequence[Network]) -> bool:
-    """Whether the address lies in one of the networks."""
-    return any(address in network for network in among)
+class Networks:
+    """CIDR networks, looked up by their first bits: ten thousand cost hardly more than ten.
+
+    Raises ConfigError naming the place in the list and what would be right.
+    """
+
+    def __init__(self, texts: Sequence[str], key: str) -> None:
+        # IP version → prefix length, of which few differ → the prefixes.
+        self._prefixes: dict[int, dict[int, set[int]]] = {}
+        for i, text in enumerate(texts):
+            try:
+                network = ipaddress.ip_network(text.strip())
+            except ValueError:
+                raise ConfigError(_wrong_network(text, f"{key}[{i}]"), key=f"{key}[{i}]") from None
+            of_version = self._prefixes.setdefault(network.version, {})
+            prefix = _first_bits(network.network_address, network.prefixlen)
+            of_version.setdefault(network.prefixlen, set()).add(prefix)
+
+    def __bool__(self) -> bool:
+        return bool(self._prefixes)
+
+    def __contains__(self, address: Address) -> bool:
+        """Whether the address lies in one of the networks."""
+        of_version = self._prefixes.get(address.version, {})
+        return any(
+            _first_bits(address, length) in prefixes for length, prefixes in of_version.items()
+        )
 
 
-def networks(texts: Sequence[str], key: str) -> tuple[Network, ...]:
-    """CIDR networks; raises ConfigError naming the place in the list and what would be right."""
-    found = []
-    for i, text in enumerate(texts):
-        try:
-            found.append(ipaddress.ip_network(text.strip()))
-        except ValueError:
-            raise ConfigError(_wrong_network(text, f"{key}[{i}]"), key=f"{key}[{i}]") from None
-    return tuple(found)
+def _first_bits(address: Address, length: int) -> int:
+    return int(address) >> (address.max_prefixlen - length)
 
 
 def _wrong_network(text: str, key: str) -> str:

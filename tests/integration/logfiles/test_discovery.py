@@ -200,7 +200,12 @@ def test_a_directory_is_listed_once_for_all_the_logs_that_are_named_in_it(
     os.utime(tmp_path, (1_700_000_000, 1_700_000_000))
     listed: list[object] = []
     scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scandir(path))
+
+    def noted(path: bytes) -> object:
+        listed.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", noted)
     sources = [source(tmp_path / f"site{i}.log") for i in range(10)]
     sources += [source(tmp_path / f"site{i}.l*g") for i in range(10, 20)]
     assert len(discover(sources).files) == 40

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 import time
 from collections.abc import Callable
 
@@ -13,7 +14,14 @@ from hypothesis import strategies as st
 from ingestor.errors import ConfigError
 from ingestor.model import Hit, Reason
 from ingestor.pageviews import PageViewOptions, Rules
-from ingestor.pageviews.addresses import _IPV6, Addresses, mask_addresses, masked, parse
+from ingestor.pageviews.addresses import (
+    _IPV6,
+    Addresses,
+    Networks,
+    mask_addresses,
+    masked,
+    parse,
+)
 
 PROXIES = ("10.0.0.0/8", "2001:db8:1::/48", "198.51.100.7")
 
@@ -224,6 +232,38 @@ def test_no_spelling_of_an_address_survives_masking(
     for spelling in spellings:
         line = mask_addresses(around.format(spelling).encode())
         assert spelling.encode() not in line
+
+
+@given(st.ip_addresses(), st.lists(st.tuples(st.ip_addresses(), st.integers(0, 128))))
+def test_an_address_is_in_networks_as_the_standard_library_says(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+    told: list[tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]],
+) -> None:
+    told.append((type(address)(int(address) ^ 1), 127))  # its neighbour: of IPv6, both of them
+    networks = [
+        ipaddress.ip_network((at, min(bits, at.max_prefixlen)), strict=False) for at, bits in told
+    ]
+    ours = Networks([str(network) for network in networks], "key")
+    assert (address in ours) == any(address in network for network in networks)
+
+
+@pytest.mark.parametrize("key", ["exclude_addresses", "trusted_proxies"])
+def test_an_address_is_not_held_against_each_of_ten_thousand_networks(key: str) -> None:
+    networks = tuple(f"10.{i // 256}.{i % 256}.0/24" for i in range(10_000))
+    addresses = Addresses(PageViewOptions(**{key: networks}))
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        found = addresses.client("81.2.69.142", "203.0.113.9")
+    finally:
+        sys.setprofile(None)
+    assert found in ("81.2.69.142", "203.0.113.9")
+    assert calls < 1_000
 
 
 @pytest.mark.parametrize("key", ["trusted_proxies", "include_addresses", "exclude_addresses"])
