@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingestor.errors import ConfigError
-from ingestor.pageviews.patterns import GLOB, PREFIX, Patterns
+from ingestor.pageviews.patterns import GLOB, PREFIX, Patterns, is_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,11 +56,9 @@ class Sites:
     """The configured sites, first match wins. Raises ConfigError on values Umami would refuse."""
 
     def __init__(self, sites: Sequence[Site]) -> None:
-        self._sites: list[tuple[Site, Patterns]] = []
         for i, site in enumerate(sites):
             check_site(site, f"sites[{i}]")
-            patterns = host_patterns(site.match or (site.hostname,), f"sites[{i}].match")
-            self._sites.append((site, patterns))
+        self._sites = _InTurn(sites)
         self._own = _OwnHosts(sites)
         # Scanners ask for any host: of a thousand sites each would be asked about each of them.
         names = [name for site in sites for name in site.match or (site.hostname,)]
@@ -79,7 +77,7 @@ class Sites:
         elif self._sites and not self._any.match(vhost):
             return None
         elif self._sites:
-            site = next((site for site, patterns in self._sites if patterns.match(vhost)), None)
+            site = self._sites.first(vhost)
         else:
             site = default
         if site is None:
@@ -96,6 +94,51 @@ class Sites:
         """
         own = [self._own] if default is None else [self._own, _own_hosts(default)]
         return not any(own) or any(hosts.claim(host) for hosts in own)
+
+
+class _InTurn:
+    """The sites in their order. By name, and by ``*.name``, they are looked up.
+
+    Only those with other patterns are asked one after the other: a hoster has thousands of sites,
+    and a vhost for each visitor's invention below them.
+    """
+
+    def __init__(self, sites: Sequence[Site]) -> None:
+        self._sites = tuple(sites)
+        self._named: dict[str, int] = {}  # vhost → the first site that names it
+        self._below: dict[str, int] = {}  # … .example.com → that has *.example.com
+        self._others: list[tuple[int, Patterns]] = []
+        for i, site in enumerate(sites):
+            names = site.match or (site.hostname,)
+            for name in (ascii_host(name).lower() for name in names):
+                if not is_pattern(name):
+                    self._named.setdefault(name, i)
+                elif _is_all_below(name):
+                    self._below.setdefault(name[1:], i)
+            if any(is_pattern(name) and not _is_all_below(name) for name in names):
+                self._others.append((i, host_patterns(names, f"sites[{i}].match")))
+        self._longest = max(map(len, self._below), default=0)
+
+    def __bool__(self) -> bool:
+        return bool(self._sites)
+
+    def first(self, vhost: str) -> Site | None:
+        """The first site that has a vhost."""
+        end = vhost[-self._longest :] if self._longest else ""
+        ends = [end[at:] for at, character in enumerate(end) if character == "."]
+        found = [self._named.get(vhost), *map(self._below.get, ends)]
+        first = min((i for i in found if i is not None), default=len(self._sites))
+        for i, patterns in self._others:
+            if i >= first:
+                break
+            if patterns.match(vhost):
+                first = i
+                break
+        return self._sites[first] if first < len(self._sites) else None
+
+
+def _is_all_below(name: str) -> bool:
+    return name.startswith("*.") and not is_pattern(name[1:])
 
 
 class _OwnHosts:

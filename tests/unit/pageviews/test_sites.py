@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingestor.errors import ConfigError
 from ingestor.model import Hit, Reason
 from ingestor.pageviews import Rules, Site
 from ingestor.pageviews.patterns import Patterns
-from ingestor.pageviews.sites import is_host, vhost_of
+from ingestor.pageviews.sites import Sites, host_patterns, is_host, vhost_of
 
 A = Site("AAAAAAAA-0000-4000-8000-000000000000", "a.example", ("a.example", "*.a.example"))
 B = Site("bbbbbbbb-0000-4000-8000-000000000000", "b.example")
@@ -42,6 +45,47 @@ def test_the_first_site_that_matches_the_vhost_wins(
     host: str | None, expected: Any, hit: Callable[..., Hit], rules: Callable[..., Rules]
 ) -> None:
     assert website_and_host(rules(sites=(A, B)).decide(hit(host=host))) == expected
+
+
+_PATTERN = st.builds(
+    "".join,
+    st.tuples(
+        st.sampled_from(["", "*", "*.", ".", "www.", "re:", "?"]),
+        st.sampled_from(["a.example", "b.a.example", "example", "A.Example", "bücher.example"]),
+        st.sampled_from(["", "", "*", ".*"]),
+    ),
+)
+_VHOST = st.builds(
+    "".join, st.lists(st.sampled_from(["a", "b", "www", ".", ".a.example", "example", "[::1]"]))
+)
+
+
+@given(st.lists(st.lists(_PATTERN, min_size=1, max_size=3), min_size=1, max_size=4), _VHOST)
+def test_sites_are_asked_in_their_order(matches: list[list[str]], vhost: str) -> None:
+    matches = [[name for name in names if name[0] != "."] or ["c.example"] for names in matches]
+    sites = [Site(f"{i}{A.website[1:]}", "x.example", tuple(m)) for i, m in enumerate(matches)]
+    place = Sites(sites).place(vhost, sites[-1])
+    asked = (i for i, m in enumerate(matches) if host_patterns(m, "match").match(vhost))
+    expected = next(asked, None) if vhost else len(sites) - 1
+    assert (place and int(place.website[0])) == expected
+
+
+def test_a_vhost_is_not_held_against_each_of_two_thousand_sites() -> None:
+    names = [f"site{i}.example" for i in range(2_000)]
+    sites = Sites([Site(A.website, name, (name, f"*.{name}")) for name in names])
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        place = sites.place("www.site1999.example", None)
+    finally:
+        sys.setprofile(None)
+    assert place is not None
+    assert calls < 500
 
 
 INTERNATIONAL = Site(
