@@ -7,12 +7,14 @@ few page views are proof enough.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from ingestor.pipeline.checks.logs import Sample
     from ingestor.pipeline.checks.remarks import Remarks
@@ -31,8 +33,9 @@ class _Seen(NamedTuple):
 
 def check_twins(samples: Sequence[Sample], remarks: Remarks) -> None:
     """Name pairs of logs that have the same requests."""
-    views = [_views(sample) for sample in samples]
-    pairs = [pair for pair in sorted(_candidates(views)) if _are_twins(*(views[i] for i in pair))]
+    logs = [_views(sample) for sample in samples]
+    common = sorted(_in_common(logs).items())
+    pairs = [(i, j) for (i, j), most in common if _are_twins(logs[i], logs[j], most)]
     for one, other in pairs[:_SHOWN]:
         names = samples[one].name, samples[other].name
         remarks.warn(
@@ -46,41 +49,51 @@ def check_twins(samples: Sequence[Sample], remarks: Remarks) -> None:
         remarks.warn("same_requests", "", text, "keep one log of each pair")
 
 
-_Views = dict[tuple[str, str], list[_Seen]]
+@dataclass(frozen=True, slots=True)
+class _Views:
+    """Page views of a log."""
+
+    by_key: dict[tuple[str, str], list[_Seen]]  # path and user agent
+    times: list[int]  # sorted
+
+    def between(self, begin: int, end: int) -> int:
+        """How many there are from ``begin`` to ``end``, both included."""
+        return bisect_right(self.times, end) - bisect_left(self.times, begin)
 
 
 def _views(sample: Sample) -> _Views:
-    """Page views by path and user agent."""
-    found: _Views = defaultdict(list)
+    found: dict[tuple[str, str], list[_Seen]] = defaultdict(list)
     for hit, verdict in sample.hits:
         if isinstance(verdict, tuple):
             found[hit.target, hit.user_agent or ""].append(_Seen(hit.time, hit.address))
-    return found
+    return _Views(found, sorted(seen.time for of_key in found.values() for seen in of_key))
 
 
-def _candidates(views: Sequence[_Views]) -> Iterable[tuple[int, int]]:
-    """Pairs of logs that have enough in common to be looked at."""
-    places: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for number, of_log in enumerate(views):
-        for key in of_log:
-            places[key].append(number)
+def _in_common(logs: Sequence[_Views]) -> Counter[tuple[int, int]]:
+    """Pairs of logs, and how many page views at most may be the same: times aside."""
+    places: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for number, views in enumerate(logs):
+        for key, seen in views.by_key.items():
+            places[key].append((number, len(seen)))
     common: Counter[tuple[int, int]] = Counter()
-    for numbers in places.values():
-        if len(numbers) <= _POPULAR:
-            common.update(combinations(numbers, 2))
-    return common.keys()
+    for those in places.values():
+        if len(those) <= _POPULAR:
+            for (one, count), (other, others) in combinations(those, 2):
+                common[one, other] += min(count, others)
+    return common
 
 
-def _are_twins(one: _Views, other: _Views) -> bool:
-    begin = max(min(_times(one)), min(_times(other))) - _APART
-    end = min(max(_times(one)), max(_times(other))) + _APART
-    sizes = [sum(begin <= time <= end for time in _times(views)) for views in (one, other)]
-    smaller = min(sizes)
-    if smaller < _FEW:
+def _are_twins(one: _Views, other: _Views, most: int) -> bool:
+    """Whether two logs have the same requests; ``most`` of them bounds how many may be."""
+    begin = max(one.times[0], other.times[0]) - _APART
+    end = min(one.times[-1], other.times[-1]) + _APART
+    smaller = min(one.between(begin, end), other.between(begin, end))
+    enough = max(_FEW, _SHARE * smaller)
+    if smaller < _FEW or most < enough:  # of hundreds of logs, nearly all pairs end here
         return False
     same = exact = 0
-    for key, seen in one.items():
-        others = list(other.get(key, ()))
+    for key, seen in one.by_key.items():
+        others = list(other.by_key.get(key, ()))
         for each in seen:
             if not begin <= each.time <= end:
                 continue
@@ -89,16 +102,10 @@ def _are_twins(one: _Views, other: _Views) -> bool:
                 others.remove(match)
                 same += 1
                 exact += match.address == each.address
-    if exact >= max(_FEW, _SHARE * smaller):
-        return True
-    return same >= max(_MANY, _SHARE * smaller)
+    return exact >= enough or same >= max(_MANY, _SHARE * smaller)
 
 
 def _nearest(seen: _Seen, others: Sequence[_Seen]) -> _Seen | None:
     """The one that is the same, by address if possible."""
     near = [other for other in others if abs(other.time - seen.time) <= _APART]
     return min(near, key=lambda other: other.address != seen.address, default=None)
-
-
-def _times(views: _Views) -> list[int]:
-    return [seen.time for of_key in views.values() for seen in of_key]
