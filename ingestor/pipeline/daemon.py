@@ -60,7 +60,9 @@ log = logging.getLogger("ingestor")
 T = TypeVar("T")
 
 _QUIET = 10.0  # seconds without a new line, after which it is looked for half as often
-_SAY_AGAIN = 60.0  # seconds between two errors about one file's format
+_SAY_AGAIN = 60.0  # seconds between two errors about one file's format …
+_SAID = 10  # … where no more files than these have none, and as many in that time where more do
+_TRYING = 0.2  # seconds of each look in which files without a format are tried again
 _PRUNE = 3600.0  # seconds between two looks for what may be forgotten: logs, dead letters
 
 
@@ -402,7 +404,7 @@ class _Daemon:
 
     async def _take(self, chunk: Chunk) -> None:
         scanner = self._scanners.get(chunk.file)
-        if scanner is None and chunk.data:
+        if scanner is None and chunk.data and chunk.file not in self._unexplained:
             scanner = self._scanner(chunk.file)
         if scanner is None and chunk.data:
             held = self._unexplained.setdefault(chunk.file, [])
@@ -447,15 +449,24 @@ class _Daemon:
             return None
 
     def _say_unexplained(self, key: int, error: FormatError) -> None:
-        """Tell it once a minute; its words change with every line, so the log's filter does not."""
+        """Tell it now and then; its words change with every line, so the log's filter does not."""
         now = time.monotonic()
         if now >= self._say_again.get(key, now):
-            self._say_again[key] = now + _SAY_AGAIN
+            self._say_again[key] = now + _SAY_AGAIN * max(1, len(self._unexplained) / _SAID)
             log.error("%s It is held, and looked at again.", error)
 
     def _try_formats_again(self) -> None:
-        for key in [key for key in self._unexplained if self._scanner(key) is not None]:
-            self._read_uncounted(self._unexplained.pop(key))
+        """Try files without a format, in turn: of hundreds, all would keep the others waiting."""
+        end = time.monotonic() + _TRYING
+        for key in list(self._unexplained):
+            scanner = self._scanner(key)
+            spans = self._unexplained.pop(key)
+            if scanner is not None:
+                self._read_uncounted(spans)
+            else:
+                self._unexplained[key] = spans  # behind all others
+            if time.monotonic() >= end:
+                break
 
     def _read_uncounted(self, spans: Sequence[Span]) -> None:
         """Read what was held back before it was counted."""
