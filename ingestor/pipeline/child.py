@@ -85,8 +85,8 @@ class Child(asyncio.Protocol):
         return future
 
     def end(self) -> None:
-        """End it, whatever it does: it holds nothing that would be missed."""
-        self._process.terminate()
+        """End it, whatever it does, were it stopped: it holds nothing that would be missed."""
+        self._process.kill()
         if self._transport is None:
             self.line.close()
         else:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -275,6 +276,21 @@ async def test_whoever_stops_early_leaves_no_process(logs: Callable[[], Logs]) -
     assert not multiprocessing.active_children()
 
 
+async def test_processes_that_are_stopped_end_all_the_same() -> None:
+    """As they are after Ctrl-Z, where whoever ends this one wakes it alone."""
+    async with two_processes() as started:
+        children = pids(started)
+        for child in children:
+            _stop(child)
+        for process in started._children:
+            process.end()
+        try:
+            until(lambda: not any(_is_running(child) for child in children), what="the end")
+        finally:
+            for child in children:
+                _go_on(child)
+
+
 def test_what_the_first_lines_would_wait_for_is_there_before_them() -> None:
     """Also on a machine that does not know the time yet, and without a word about it."""
     script = (
@@ -340,6 +356,16 @@ def test_no_process_outlives_one_that_was_killed(tmp_path: Path) -> None:
     parent.wait()
     parent.stdout.close()
     until(lambda: not any(_is_running(child) for child in children), what="children to end")
+
+
+def _stop(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: "\nState:\tT" in Path(f"/proc/{pid}/status").read_text(), what="its stop")
+
+
+def _go_on(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
 
 
 async def _nothing_asked(chunk: Chunk) -> Recipe:
