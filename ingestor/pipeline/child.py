@@ -107,8 +107,13 @@ class Child(asyncio.Protocol):
             self._answer(answers)
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Tell whoever waits that no answer will come."""
+        """Tell whoever waits that no answer will come, and nothing be written to a slot.
+
+        Where this end of the line failed, for want of memory, say, it may be at work yet.
+        """
         self.is_lost = True
+        self._process.kill()
+        self.join()
         while self._asked:
             self._answer(None)
 

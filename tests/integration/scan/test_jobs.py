@@ -7,6 +7,7 @@ import mmap
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -291,6 +292,22 @@ async def test_processes_that_are_stopped_end_all_the_same() -> None:
                 _go_on(child)
 
 
+async def test_a_process_whose_line_broke_writes_no_more_to_what_others_use() -> None:
+    """It is the line's end here that fails, while the process is at work."""
+    async with two_processes() as started:
+        first = started._children[0]
+        assert first.pid is not None
+        _stop(first.pid)
+        try:
+            bundle = await started.hand_over([Chunk(1, 0, 2, b"x\n")], _nothing_known)
+            assert first.load == 1
+            first.line.shutdown(socket.SHUT_RD)
+            assert await started.answers(bundle) is None
+            assert not _is_running(first.pid)
+        finally:
+            _go_on(first.pid)
+
+
 def test_what_the_first_lines_would_wait_for_is_there_before_them() -> None:
     """Also on a machine that does not know the time yet, and without a word about it."""
     script = (
@@ -366,6 +383,10 @@ def _stop(pid: int) -> None:
 def _go_on(pid: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
+
+
+async def _nothing_known(_: Chunk) -> Recipe:
+    return Recipe("a log", "combined", None, None, b"", b"")
 
 
 async def _nothing_asked(chunk: Chunk) -> Recipe:
