@@ -131,6 +131,7 @@ class Closing:
                 if not self._roster.registry.unread(log.key, log.position):
                     del self._roster.logs[log.key]
                     self._roster.plain.pop(log.key, None)
+                    self._roster.registry.release(log.key)  # the checkpoint forgets nothing claimed
 
     def settle(self, *, at_once: bool = False) -> None:
         """Note which archives and copies are acked whole: they are never looked into again."""

@@ -41,7 +41,6 @@ class Intake:
         self._roster = roster
         self._start = start
         self._goes_on = goes_on  # where a backfill ended
-        self._claimed: set[int] = set()
         self._orphans: set[tuple[int, int]] = set()  # copies of what is nowhere at this look
 
     def note_present(self, discovered: Discovered) -> None:
@@ -397,8 +396,7 @@ class Intake:
 
     def _claim(self, key: int, found: Found) -> bool:
         """Take a content for this process; False, and it is said, while another reads it."""
-        if key in self._claimed or self._roster.registry.claim(key):
-            self._claimed.add(key)
+        if self._roster.registry.claim(key):
             return True
         self._roster.wait(self._roster.places[found.id], _CLAIM_RETRY)
         what = "read by another process at the moment"

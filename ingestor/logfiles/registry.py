@@ -45,6 +45,9 @@ class Registry(Protocol):
     def claim(self, key: int) -> bool:
         """Take the content for this process; False while another live process reads it."""
 
+    def release(self, key: int) -> None:
+        """Give a claimed content back: this process has nothing to do with it any more."""
+
     def copy_of(self, device: int, inode: int, size: int, mtime_ns: int) -> int | None:
         """Look up a physical file that was remembered by `remember_copy` and did not change."""
 
@@ -100,6 +103,9 @@ class MemoryRegistry:
     def claim(self, key: int) -> bool:
         """Nobody else is there."""
         return key in self._known
+
+    def release(self, key: int) -> None:
+        """Nobody else waits for it."""
 
     def copy_of(self, device: int, inode: int, size: int, mtime_ns: int) -> int | None:
         """Nothing is remembered."""

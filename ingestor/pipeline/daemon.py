@@ -375,12 +375,14 @@ class _Daemon:
         return is_readable
 
     def _prune(self) -> None:
-        """Let the checkpoint forget the oldest of what is gone, beyond its limit."""
+        """Forget what is gone; the checkpoint only the oldest of it, beyond its limit."""
         present = self._follower.keys_on_disk()
         present |= {state.key for state in self._follower.files()}
         self._misfits.forget_all_but(present)
-        if self._store.prune(present):
-            self._ledger.forget_all_but(present)
+        self._scanners.forget_all_but(present)
+        self._ledger.forget_all_but(present)
+        self._handed = {key: end for key, end in self._handed.items() if key in present}
+        self._store.prune(present)
 
     # ---------------------------------------------------------------- feed
 

@@ -13,7 +13,7 @@ from ingestor.scan import Recipe, Scanner, is_utf16, sample_lines
 from ingestor.scan.worker import About
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from ingestor.config import Config, Source
     from ingestor.model import Chunk
@@ -154,9 +154,9 @@ class Scanners:
                 format_name,
             )
 
-    def forget(self, key: int) -> None:
-        """Drop a file's scanner: the file is done."""
-        self._scanners.pop(key, None)
+    def forget_all_but(self, keys: Collection[int]) -> None:
+        """Drop the scanners of files that are gone."""
+        self._scanners = {key: one for key, one in self._scanners.items() if key in keys}
 
 
 def agent_advice(format_name: str) -> str:

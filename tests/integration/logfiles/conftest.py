@@ -85,6 +85,10 @@ class DictRegistry:
     def claim(self, key: int) -> bool:
         return key not in self.refused
 
+    def release(self, key: int) -> None:
+        """Everything was acked, or it would be kept."""
+        assert self.unread(key, 1) == [], f"{key}: given back unread"
+
     def copy_of(self, device: int, inode: int, size: int, mtime_ns: int) -> int | None:
         return self.copies.get((device, inode, size, mtime_ns))
 
