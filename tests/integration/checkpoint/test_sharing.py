@@ -136,6 +136,17 @@ def test_both_roles_meeting_a_new_file_at_once_get_one_key(options, identity) ->
         assert {file.key: file.origin for file in backfill.known()} == {one: 70, two: 0, other: 50}
 
 
+def test_two_empty_logs_that_both_roles_meet_at_once_are_two(options, identity) -> None:
+    """They have the same content, none; what is written to the one is not read of the other."""
+    one, two = (
+        identity(number)._replace(fingerprint=b"", fingerprint_length=0) for number in (1, 2)
+    )
+    with Store.open(options, Role.RUN) as run, Store.open(options, Role.BACKFILL) as backfill:
+        key = backfill.register(one, b"/a")
+        assert run.register(two, b"/b") != key
+        assert run.register(one, b"/a") == key
+
+
 def test_a_backfill_reads_only_before_the_origin_of_a_followed_file(options, identity) -> None:
     with Store.open(options, Role.RUN) as run, Store.open(options, Role.BACKFILL) as backfill:
         fresh = run.register(identity(1), b"/fresh")

@@ -10,6 +10,7 @@ import pytest
 
 from ingestor.errors import UsageError
 from ingestor.logfiles import FollowSource, discover
+from ingestor.logfiles.directories import DirectoryTimes
 
 
 def names(found: list, below: Path) -> list[str]:
@@ -236,3 +237,25 @@ def test_only_what_is_required_must_exist(tmp_path: Path) -> None:
     assert discover([source(tmp_path / "no*.log")]).findings == []
     with pytest.raises(UsageError, match=r"no\.log"):
         discover([source(tmp_path / "no.log")], required=True)
+
+
+def test_a_directory_is_believed_to_be_as_it_was_only_when_its_time_stood_still_for_a_while(
+    tmp_path: Path,
+) -> None:
+    """Within a tick of its file system's clock, a second new file leaves its time as it is."""
+    times = DirectoryTimes()
+
+    def look(now: float) -> bool:
+        times.before(now)
+        times.after({os.fsencode(tmp_path)})
+        return times.may_have_changed()
+
+    assert look(100.0)
+    assert look(100.5)
+    assert look(101.0)
+    assert not look(103.0)
+    os.utime(tmp_path, (1, 1))
+    assert times.may_have_changed()
+    assert look(104.0)
+    assert look(105.5)
+    assert not look(106.5)

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import lzma
 import random
+from collections.abc import Callable
 
 import pytest
 import zstandard
@@ -95,3 +96,23 @@ def test_zst_of_any_size_is_whole_only_with_its_last_byte(size: int) -> None:
         assert read(whole) == text
         with pytest.raises(Incomplete):
             read(whole[:-1])
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zst])
+def test_no_more_of_an_archive_is_taken_in_than_is_about_to_be_handed_out(
+    pack: Callable[[bytes], bytes],
+) -> None:
+    """Else the memory for it would be as large as the archive."""
+    whole = pack(TEXT) + pack(NOISE * 20)
+    ends = [0]
+
+    def pread(length: int, at: int) -> bytes:
+        ends.append(at + length)
+        return whole[at : at + length]
+
+    compression = compression_of(whole)
+    assert compression is not None
+    stream = open_stream(compression, pread)
+    stream.read()
+    stream.read()
+    assert max(ends) < len(whole) // 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from ingestor.logfiles.identity import HEAD as WHOLE
 from ingestor.logfiles.identity import Catalogue, identity_of, marker_at
 from ingestor.logfiles.reader import LogFile
 from ingestor.logfiles.recognition import Home, Relation, left_of_what_was_read, recognize
-from ingestor.model import KnownFile, Marker
+from ingestor.model import Identity, KnownFile, Marker
 
 HEAD = b"every log begins so\n" * 250  # more than a fingerprint tells apart
 
@@ -116,6 +117,23 @@ def test_what_has_all_that_was_read_is_the_rest_of_a_log_that_was_cut(
     new.write_bytes(whole + b"and some more\n")
     os.truncate(around.file.path, len(HEAD))
     assert look(new, around) is Relation.LONGER
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_begins_as_several_logs_that_are_gone_is_none_of_them(
+    tmp_path: Path, around: One, packed: bool
+) -> None:
+    """All with a long header begin alike; as one of those that were read, it would be lost."""
+    around.home = None
+    content = around.known.identity[2:]
+    gone = [replace(around.known, key=key, identity=Identity(1, key, *content)) for key in (7, 8)]
+    new = tmp_path / "new.log"
+    new.write_bytes(gzip.compress(HEAD + b"another\n" * 900) if packed else HEAD + b"another\n")
+    with LogFile(os.fsencode(new)) as file:
+        found = Found(file.path, 0, *file.id, new.stat().st_size, 0)
+        verdict = recognize(found, file, file.read_at(0, 4096), Catalogue(gone), around)
+    assert verdict.relation is None
+    assert verdict.started_over is None
 
 
 @pytest.mark.parametrize(
