@@ -1105,3 +1105,18 @@ def test_fault_28_a_log_that_begins_as_one_that_is_gone_is_read_when_it_differs(
     daemon.start(tmp_path)
     append(log, lines(20, 24))
     assert daemon.turn()[-4:] == lines(20, 24).splitlines()
+
+
+def test_fault_07_what_a_log_has_beyond_its_archive_of_an_earlier_life_is_read(
+    tmp_path: Path, log: Path, daemon: Any
+) -> None:
+    """As when it was compressed too early, and is put back whole after a restart."""
+    (tmp_path / "access.log.1.gz").write_bytes(gzip.compress(lines(0, 500)))
+    daemon.start(tmp_path)
+    daemon.turn(30)
+    daemon.start(tmp_path)
+    assert daemon.lines == lines(0, 500).splitlines()
+    log.with_name("access.log.1").write_bytes(lines(0, 500))
+    assert daemon.turn() == []
+    log.with_name("access.log.1").write_bytes(lines(0, 510))
+    assert daemon.turn() == lines(500, 510).splitlines()
