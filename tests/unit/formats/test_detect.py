@@ -525,3 +525,11 @@ def test_a_log_of_names_is_not_read_by_every_format_line_by_line() -> None:
         assert isinstance(found.parse(named, LATEST), Hit)
     assert asked < 100
     assert found.parse(b"Nov 22 10:00:12 web1 nginx: " + line, LATEST) is not None
+
+
+def test_the_line_that_is_shown_of_an_unknown_format_is_one_that_its_server_wrote() -> None:
+    """Not what a client sent in place of a request, nor a line of another log."""
+    own = f"{TIME}|192.0.2.1|GET|/a|200".encode()
+    found = detect([b"\x16\x03\x01\x02", *[own] * 20], latest=LATEST)
+    assert found.format is None
+    assert found.example == own
