@@ -182,7 +182,11 @@ def table(bench: Bench) -> None:
     mix = CORPORA[0]
     log = bench.file(mix)
     bench.row("backfill, mix, default delivery", lambda: bench.backfill(mix, delivery=""), log)
-    bench.row("backfill, mix, without checkpoint", lambda: bench.backfill(mix, unkept=True), log)
+    kept = {
+        f"backfill, mix, {words} checkpoint": partial(bench.backfill, mix, unkept=unkept)
+        for words, unkept in (("with", False), ("without", True))
+    }
+    bench.rows_in_turn(kept, log)
     bench.row("preview, mix", lambda: _preview(bench, mix), log)
     for files in (1, 4):
         what = f"mix, {files} files" if files > 1 else "mix"
