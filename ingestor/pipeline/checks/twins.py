@@ -76,10 +76,15 @@ def _in_common(logs: Sequence[_Views]) -> Counter[tuple[int, int]]:
         for key, seen in views.by_key.items():
             places[key].append((number, len(seen)))
     common: Counter[tuple[int, int]] = Counter()
+    popular: Counter[int] = Counter()  # log → page views that tell no pair, and count for one
     for those in places.values():
-        if len(those) <= _POPULAR:
-            for (one, count), (other, others) in combinations(those, 2):
-                common[one, other] += min(count, others)
+        if len(those) > _POPULAR:
+            popular.update(dict(those))
+            continue
+        for (one, count), (other, others) in combinations(those, 2):
+            common[one, other] += min(count, others)
+    for one, other in common:
+        common[one, other] += min(popular[one], popular[other])
     return common
 
 

@@ -41,6 +41,15 @@ def test_few_page_views_are_proof_where_the_addresses_agree() -> None:
     assert twins(one, sample("other", *((s + 9, "/", "192.0.2.1") for s in (10, 20, 30)))) == []
 
 
+def test_requests_that_many_logs_have_count_for_a_pair_that_others_tell() -> None:
+    """Half of what two logs have in common is "/", which is visited in all of them."""
+    both = [(100 * i, "/" if i % 2 else f"/both{i}", "192.0.2.1") for i in range(20)]
+    others = [
+        sample(f"log{j}", *((100 * i + 50, "/", "192.0.2.1") for i in range(20))) for j in range(60)
+    ]
+    assert twins(sample("one", *both), sample("other", *both), *others) == ["one and other"]
+
+
 def test_hundreds_of_logs_with_a_few_paths_in_common_are_not_held_against_each_other() -> None:
     logs = [
         sample(f"log{i}", *((10 * j, f"/{(i + j * j) % 500}", "192.0.2.1") for j in range(20)))
