@@ -277,6 +277,8 @@ class Registry:
             return
         for row in connection.execute(files.SELECT):
             key = row[0]
+            if key in self._pending.forgotten:  # its row is there until the next commit
+                continue
             mine = self._files.get(key)
             if mine is None:
                 self._files[key] = file = TrackedFile.from_row(row)

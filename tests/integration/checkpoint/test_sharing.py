@@ -252,6 +252,16 @@ def test_nothing_is_pruned_beside_a_live_rival(options, identity) -> None:
         assert run.prune([]) == 1
 
 
+def test_what_was_pruned_does_not_come_back_where_a_rival_commits_first(options, identity) -> None:
+    """Come back without its acks, it would be read anew under a key that the disk has no more."""
+    with Store.open(options, Role.RUN) as run:
+        run.options = type(options)(options.path, max_files=0)
+        run.register(identity(1), b"/gone")
+        assert run.prune([]) == 1
+        with Store.open(options, Role.BACKFILL):
+            assert run.known() == []
+
+
 def test_what_a_dead_backfill_left_in_doubt_is_kept_and_can_be_adopted(
     options, identity, batch_of, crash
 ) -> None:
