@@ -320,13 +320,20 @@ class _Daemon:
             self._uncounted = Uncounted(merged(self._unfinished()))
             self._read_again(self._uncounted.spans())
         else:
-            self._close_watcher()
-            self._follower.close()
-            self._handed.clear()
-            self._uncounted = Uncounted()
-            self._follower = self._following(config)
-            self._begin_following()
+            self._follow_anew(config)
         log.info("The configuration is in force.")
+
+    def _follow_anew(self, config: Config) -> None:
+        """Follow other sources; give logs back that are in none of them."""
+        self._close_watcher()
+        self._follower.close()
+        self._handed.clear()
+        self._uncounted = Uncounted()
+        before = {state.key for state in self._follower.files()}
+        self._follower = self._following(config)
+        self._begin_following()
+        for key in before - {state.key for state in self._follower.files()}:
+            self._store.release(key)
 
     def _unfinished(self) -> list[Span]:
         """Find what was in hand ever and is not acked."""

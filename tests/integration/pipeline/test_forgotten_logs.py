@@ -75,3 +75,21 @@ async def test_of_a_log_that_is_gone_and_forgotten_nothing_is_kept(
     assert not daemon._store.known()
     assert daemon._unfinished() == []
     assert daemon._scanners.get(key) is None
+
+
+async def test_a_log_whose_source_is_taken_out_is_given_back(
+    daemon: _Daemon, tmp_path: Path
+) -> None:
+    """A backfill may read on in it, and the checkpoint forget it."""
+    (tmp_path / "access.log").write_text(LINE)
+    (key,) = await _read(daemon)
+    (tmp_path / "other").mkdir()
+    file = tmp_path / "config.yaml"
+    file.write_text(file.read_text().replace("/*.log", "/other/*.log"))
+    with Store.open(daemon._config.checkpoint, Role.BACKFILL) as backfill:
+        assert not backfill.claim(key)
+        await daemon._change_to(load(file, environment={}))
+        daemon._store.commit()
+        assert backfill.claim(key)
+    daemon._prune()
+    assert not daemon._store.known()
