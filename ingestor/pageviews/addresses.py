@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, TypeAlias
 
 from ingestor.errors import ConfigError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ingestor.pageviews.options import PageViewOptions
 
 Address: TypeAlias = IPv4Address | IPv6Address
+Network: TypeAlias = IPv4Network | IPv6Network
 
 _MAX_HOPS = 32  # of a forwarded list, from the right; no real chain of proxies is as long
 _MAX_REMEMBERED = 256  # characters of either field
@@ -32,6 +33,7 @@ _UNTOLD = re.compile(
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _OCTETS_KEPT = 0xFFFFFF00
 _V6_KEPT = ((1 << 48) - 1) << 80
+_MAPPED = 96  # bits before an IPv4 address that is written as IPv6
 _IPV4 = re.compile(rf"(?:{_OCTET}\.){{3}}{_OCTET}", re.ASCII)
 # IPv6 as RFC 5952 spells it, by far the most of it: whole, or with one `::` for two groups and
 # more, no other zeros beside it and no run of them elsewhere.
@@ -185,7 +187,7 @@ class Networks:
         self._prefixes: dict[int, dict[int, set[int]]] = {}
         for i, text in enumerate(texts):
             try:
-                network = ipaddress.ip_network(text.strip())
+                network = _unmapped(ipaddress.ip_network(text.strip()))
             except ValueError:
                 raise ConfigError(_wrong_network(text, f"{key}[{i}]"), key=f"{key}[{i}]") from None
             of_version = self._prefixes.setdefault(network.version, {})
@@ -201,6 +203,15 @@ class Networks:
         return any(
             _first_bits(address, length) in prefixes for length, prefixes in of_version.items()
         )
+
+
+def _unmapped(network: Network) -> Network:
+    """Of addresses as `parse` gives them: ``::ffff:192.0.2.0/120`` is 192.0.2.0/24."""
+    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return IPv4Network((mapped, network.prefixlen - _MAPPED))
+    return network
 
 
 def _first_bits(address: Address, length: int) -> int:

@@ -234,7 +234,10 @@ def test_no_spelling_of_an_address_survives_masking(
         assert spelling.encode() not in line
 
 
-@given(st.ip_addresses(), st.lists(st.tuples(st.ip_addresses(), st.integers(0, 128))))
+UNMAPPED = st.ip_addresses().filter(lambda one: getattr(one, "ipv4_mapped", None) is None)
+
+
+@given(UNMAPPED, st.lists(st.tuples(UNMAPPED, st.integers(0, 128))))
 def test_an_address_is_in_networks_as_the_standard_library_says(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
     told: list[tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]],
@@ -245,6 +248,15 @@ def test_an_address_is_in_networks_as_the_standard_library_says(
     ]
     ours = Networks([str(network) for network in networks], "key")
     assert (address in ours) == any(address in network for network in networks)
+
+
+@pytest.mark.parametrize("network", ["::ffff:81.2.69.0/120", "::ffff:81.2.69.142", "::ffff:0:0/96"])
+def test_a_network_of_mapped_addresses_is_that_of_ipv4(network: str) -> None:
+    """As a server that listens on IPv6 alone writes them: so they get into a configuration."""
+    addresses = Addresses(PageViewOptions(exclude_addresses=(network,)))
+    assert addresses.client("::ffff:81.2.69.142", None) == ""
+    assert addresses.client("81.2.69.142", None) == ""
+    assert addresses.client("2001:db8::1", None) == "2001:db8::1"
 
 
 @pytest.mark.parametrize("key", ["exclude_addresses", "trusted_proxies"])
