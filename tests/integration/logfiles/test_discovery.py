@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -221,11 +222,12 @@ def test_a_log_that_is_rotated_amid_the_look_is_not_missed(
     scandir = os.scandir
 
     def then_rotate(path: bytes) -> object:
-        found = scandir(path)
+        with scandir(path) as entries:
+            found = list(entries)
         if not (tmp_path / "b.log.1").exists():
             (tmp_path / "b.log").rename(tmp_path / "b.log.1")
             (tmp_path / "b.log").write_text("new")
-        return found
+        return nullcontext(found)
 
     monkeypatch.setattr(os, "scandir", then_rotate)
     found = discover([source(tmp_path / "a.log"), source(tmp_path / "b.log")]).files
