@@ -113,6 +113,8 @@ _SECTIONS: dict[str, type[Any]] = {
     "checkpoint": CheckpointOptions,
 }
 _FLAGS = {"umami.url": "--url", "sites": "--website", "checkpoint.path": "--checkpoint"}
+# The site of the flags stands where the file's first one stood, whose lines are not to blame.
+_SITE_FLAGS = {"sites[0].website": "--website", "sites[0].hostname": "--hostname"}
 _LISTS: dict[str, type[Any]] = {"sites": Site, "sources": Source}
 
 
@@ -143,6 +145,7 @@ def load(
             lists[section] = value
         reader.places[key] = Place(_FLAGS.get(key, "the command line"))
     if (flags or {}).get("sites") is not None:  # every line is theirs, whatever a source says
+        reader.places.update({key: Place(flag) for key, flag in _SITE_FLAGS.items()})
         lists["sources"] = tuple(replace(source, site=None) for source in lists["sources"])
     source = Place(str(path) if path else "the command line")
     sections = {

@@ -155,6 +155,20 @@ def test_the_site_of_a_flag_is_that_of_every_source(loaded: Any) -> None:
     assert [source.site for source in config.sources] == [None]
 
 
+@pytest.mark.parametrize(
+    ("website", "hostname", "told"),
+    [
+        ("abc", "shop.example.com", r"^--website: sites\[0\]\.website: 'abc'"),
+        (OTHER, "https://shop.example.com", r"^--hostname: sites\[0\]\.hostname: 'https"),
+    ],
+)
+def test_a_mistake_in_the_site_of_a_flag_is_told_of_that_flag_and_of_no_line(
+    loaded: Any, website: str, hostname: str, told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        loaded(GOOD, sites=sites_of_flags(website, hostname)).rules()
+
+
 def test_a_bad_website_id_format_and_zone_are_named(loaded: Any) -> None:
     for old, new, word in (
         (WEBSITE, "123", "UUID"),
