@@ -20,7 +20,7 @@ from ingestor.delivery import DeliveryOptions, UmamiOptions
 from ingestor.errors import ConfigError, FormatError
 from ingestor.formats import format_named
 from ingestor.logfiles import FollowOptions
-from ingestor.pageviews import PageViewOptions, Rules, Site
+from ingestor.pageviews import PageViewOptions, Rules, Site, check_site
 from ingestor.typed_yaml import Place, Reader, secrets, unknown
 
 DEFAULT_PATH = Path("/etc/ingestor/config.yaml")
@@ -266,6 +266,11 @@ def _check(config: Config) -> None:
                     key=f"sites[{i}].website",
                 )
             )
+        # Before the sources: one that names this site rightly is not to be led to another.
+        try:
+            check_site(site, f"sites[{i}]")
+        except ConfigError as error:
+            raise config.located(error) from None
     for i, source in enumerate(config.sources):
         _check_path(config, i, source)
         if source.site is not None and source.site not in hostnames:

@@ -2,6 +2,6 @@
 
 from ingestor.pageviews.options import PageViewOptions
 from ingestor.pageviews.rules import Rules, Verdict
-from ingestor.pageviews.sites import Site
+from ingestor.pageviews.sites import Site, check_site
 
-__all__ = ["PageViewOptions", "Rules", "Site", "Verdict"]
+__all__ = ["PageViewOptions", "Rules", "Site", "Verdict", "check_site"]

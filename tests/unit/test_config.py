@@ -139,6 +139,13 @@ def test_a_source_names_a_site_that_exists(loaded: Any) -> None:
         loaded(GOOD.replace("site: example.com", "site: exmaple.com"))
 
 
+def test_a_wrong_hostname_is_told_before_the_source_that_names_its_site(loaded: Any) -> None:
+    other = f"  - {{website: {OTHER}, hostname: shop.example.com}}\n"
+    text = GOOD.replace("hostname: example.com", "hostname: https://example.com")
+    with pytest.raises(ConfigError, match=r"config.yaml:3: sites\[0\].hostname.*without https://"):
+        loaded(text.replace("sources:\n", f"{other}sources:\n"))
+
+
 @pytest.mark.parametrize("nothing", ["", "null", "~"])
 def test_a_text_of_nothing_is_empty_and_not_the_word(loaded: Any, nothing: str) -> None:
     site = f"  - {{website: {OTHER}, hostname: {nothing}, title: {nothing}, match: [a]}}\n"
