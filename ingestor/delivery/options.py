@@ -42,8 +42,10 @@ class UmamiOptions:
         except ValueError:
             usable = False
         if not usable:
-            msg = "umami.url is no http:// or https:// URL; it should look like https://umami.example.com"
-            raise UsageError(msg)
+            raise UsageError(
+                "umami.url is no http:// or https:// URL with a host and, at most, a port up to "
+                "65535; it should look like https://umami.example.com"
+            )
         self._refuse_more()
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
             raise UsageError("umami.api_key holds characters that no HTTP header can carry")

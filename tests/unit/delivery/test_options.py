@@ -28,6 +28,11 @@ def test_what_is_no_url_is_a_usage_error_that_says_how_it_looks(url: str) -> Non
         UmamiOptions(url)
 
 
+def test_a_port_that_is_none_is_not_told_as_a_wrong_scheme() -> None:
+    with pytest.raises(UsageError, match="port up to 65535"):
+        UmamiOptions("http://127.0.0.1:99999")
+
+
 def test_an_api_key_that_no_header_can_carry_is_refused_without_showing_it() -> None:
     with pytest.raises(UsageError) as caught:
         UmamiOptions("https://x", api_key="geheim\n")
