@@ -26,7 +26,8 @@ _RAW = re.compile(r"[\ud800-\udfff]")  # raw bytes under surrogateescape, or hal
 # they have several: nothing, `-` or `0.1, 0.2 : 0.3`. One that does not end reaches to the end.
 _NUMBERS = rb"(?:-|\d[\w.:/+-]*+)(?:(?:, | : | )(?:-|\d[\w.:/+-]*+))*"
 _STRING = re.compile(
-    rb'("[^"\\]*+(?:\\.[^"\\]*+)*)(?:("\s*+:\s*+)((?:' + _NUMBERS + rb')?)(?=\s*+[,}])|"|\\?\Z)'
+    rb'("[^"\\]*+(?:\\.[^"\\]*+)*)(?:("\s*+:\s*+)((?:' + _NUMBERS + rb')?)(?=\s*+[,}])|"|\\?\Z)',
+    re.DOTALL,
 )
 _NUMBER = re.compile(rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _DEEP = 8  # objects in objects that ordinary logs have at most

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from zoneinfo import ZoneInfo
 
@@ -57,6 +58,14 @@ def test_long_hostile_lines_do_not_stall_detection() -> None:
     for piece in PIECES:
         line = piece * (60_000 // len(piece))
         assert detect([line, line], latest=LATEST).share in {0.0, 1.0}
+
+
+@pytest.mark.timeout(30)
+def test_a_newline_in_a_containers_line_does_not_stall_json() -> None:
+    """A runtime's own JSON may hold one; in a file no line does."""
+    text = json.dumps('{"a":"' + r"\"" * (LENGTH // 2) + "\\\n}")
+    line = f'{{"log":{text},"stream":"stdout"}}'.encode()
+    assert detect([line, line], latest=LATEST).format is None
 
 
 @pytest.mark.timeout(30)
