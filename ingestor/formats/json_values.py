@@ -116,12 +116,14 @@ def _leniently(line: bytes) -> object:
 
 def trouble_of(line: bytes) -> tuple[int, str]:
     """Tell after how many bytes a line stops to be an object, and what is expected there."""
-    text = _HEX.sub(rb"\1\\\\\2", line).decode("latin-1")  # a character a byte, none moved
+    mended = numbers_in_quotes(line)
+    text = _HEX.sub(rb"\1\\\\\2", mended).decode("latin-1")  # a character a byte, none moved
     try:
         json.loads(text, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         if text[:1] == "{":
-            return error.pos, END if error.msg == "Extra data" else "valid JSON"
+            expected = END if error.msg == "Extra data" else "valid JSON"
+            return _without_quotes(line, error.pos), expected
     except Unreadable:
         return len(line), "no key twice"
     except (ValueError, RecursionError):
@@ -139,6 +141,16 @@ def _in_quotes(match: re.Match[bytes]) -> bytes:
     if colon is None or _NUMBER.fullmatch(number):
         return match[0]
     return string + colon + b'"' + number + b'"'
+
+
+def _without_quotes(line: bytes, at: int) -> int:
+    """Tell where in a line stands what is at a place of it with its numbers in quotes."""
+    for match in _STRING.finditer(line):
+        if match.start() >= at:
+            break
+        if _in_quotes(match) != match[0]:
+            at = max(at - 2, match.end())
+    return at
 
 
 def _from_hex(match: re.Match[bytes]) -> bytes:

@@ -474,6 +474,8 @@ def test_how_far_a_line_is_explained_is_told() -> None:
             "valid JSON",
         ),
         (line(took='{"a":1,"a":2}'), len(line()) + 8, "no key twice"),
+        (line(ref="-", ua="", took="x"), line(ref="-", ua="").index(b"0.0"), "valid JSON"),
+        (line(took="0.1, 0.2") + b"}", len(line(took="0.1, 0.2")), "the end of the line"),
     ],
 )
 def test_where_a_line_is_no_json_is_told(raw: bytes, column: int, expected: str) -> None:
