@@ -75,7 +75,7 @@ VARIABLES: dict[str, Meaning] = {
     "request_filename": SENT_TEXT,
     "ssl_client_s_dn": SENT_TEXT,
     "ssl_client_i_dn": FREE_TEXT,
-    "content_type": UPSTREAM,
+    "content_type": header("content-type"),
     "sent_http_content_type": UPSTREAM,
     "upstream_http_content_type": UPSTREAM,
     "trailing_fields": TRAILING,  # ours: one further field or more

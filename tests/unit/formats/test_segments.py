@@ -135,11 +135,12 @@ def test_what_separates_the_servers_values_in_front_may_stand_in_a_query(
 def test_what_separates_what_visitors_sent_may_not_stand_behind_it() -> None:
     """One that imitates in front what the server writes is told by a bracket too many."""
     for name in ("$http_host", "$http_x_forwarded_for", "$content_type"):
-        definition = f"$remote_addr {name}[$time_local]$uri $args $status"
-        written = WRITTEN | {"$uri": "/a", "$args": "b", name: "x"}
-        assert hit(definition, line(definition, written)).time == SECONDS
-        forged = line(definition, written | {name: "x[01/Jan/2020:00:00:00 +0000]/f"})
-        assert compile_format(definition).parse(forged.encode(), LATEST) is Malformed.NO_MATCH
+        for values in ("$uri $args", "$request_uri"):
+            definition = f"$remote_addr {name}[$time_local]{values} $status"
+            written = WRITTEN | {"$uri": "/a", "$args": "b", "$request_uri": "/a?b", name: "x"}
+            assert hit(definition, line(definition, written)).time == SECONDS
+            forged = line(definition, written | {name: "x[01/Jan/2020:00:00:00 +0000]/f"})
+            assert compile_format(definition).parse(forged.encode(), LATEST) is Malformed.NO_MATCH
 
 
 @pytest.mark.parametrize(
