@@ -92,7 +92,8 @@ def _are_twins(one: _Views, other: _Views, most: int) -> bool:
     """Whether two logs have the same requests; ``most`` of them bounds how many may be."""
     begin = max(one.times[0], other.times[0]) - _APART
     end = min(one.times[-1], other.times[-1]) + _APART
-    smaller = min(one.between(begin, end), other.between(begin, end))
+    left = one.between(begin, end)  # that may have their like
+    smaller = min(left, other.between(begin, end))
     enough = max(_FEW, _SHARE * smaller)
     if smaller < _FEW or most < enough:  # of hundreds of logs, nearly all pairs end here
         return False
@@ -107,6 +108,10 @@ def _are_twins(one: _Views, other: _Views, most: int) -> bool:
                 others.remove(match)
                 same += 1
                 exact += match.address == each.address
+                continue
+            left -= 1
+            if left < enough:
+                return False
     return exact >= enough or same >= max(_MANY, _SHARE * smaller)
 
 
