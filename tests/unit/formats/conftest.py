@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from ingestor.formats.compiler import TextFormat
-from ingestor.formats.fields import Escape, Literal, Role, Shape
+from ingestor.formats.fields import Decoding, Escape, Literal, Role, Shape
 from ingestor.model import Hit
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -170,6 +170,8 @@ class Writer:
         }
         if meaning.role in values:
             raw = (values[meaning.role] or "").encode("utf-8", "surrogateescape")
+            if meaning.decoding is Decoding.HYPHEN and not question:
+                raw += b"-"  # that is $args
             return raw or (b"" if meaning.role is Role.QUERY else b"-")
         if text == "%p":
             return b"443"
