@@ -7,12 +7,12 @@ import gc
 import gzip
 import os
 import shutil
-import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
+from parts import counting_calls
 
 from ingestor.logfiles import END, FollowOptions, FollowSource, MemoryRegistry
 from ingestor.model import Span
@@ -52,19 +52,10 @@ def test_work_grows_with_the_number_of_archives_and_not_with_its_square(
         for number in range(first, last):
             path = directory / f"access.log-{20_000_000 + number}.gz"
             path.write_bytes(gzip.compress(lines(3 * number, 3 * number + 2), 1))
-        steps = 0
-
-        def count(*_: object) -> None:
-            nonlocal steps
-            steps += 1
-
-        sys.setprofile(count)
-        try:
+        with counting_calls() as calls:
             daemon.start(directory, start=start, first_start=True)
             daemon.turn()
-        finally:
-            sys.setprofile(None)
-        return steps
+        return calls.count
 
     few = work(0, 100)
     many = work(100, 900)

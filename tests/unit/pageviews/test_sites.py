@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parts import counting_calls
 
 from ingestor.errors import ConfigError
 from ingestor.model import Hit, Reason
@@ -73,19 +73,10 @@ def test_sites_are_asked_in_their_order(matches: list[list[str]], vhost: str) ->
 def test_a_vhost_is_not_held_against_each_of_two_thousand_sites() -> None:
     names = [f"site{i}.example" for i in range(2_000)]
     sites = Sites([Site(A.website, name, (name, f"*.{name}")) for name in names])
-    calls = 0
-
-    def count(*_: object) -> None:
-        nonlocal calls
-        calls += 1
-
-    sys.setprofile(count)
-    try:
+    with counting_calls() as calls:
         place = sites.place("www.site1999.example", None)
-    finally:
-        sys.setprofile(None)
     assert place is not None
-    assert calls < 500
+    assert calls.count < 500
 
 
 INTERNATIONAL = Site(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from parts import counting_calls
 
 from ingestor.config import Source
 from ingestor.formats import format_named
@@ -55,15 +55,6 @@ def test_hundreds_of_logs_with_a_few_paths_in_common_are_not_held_against_each_o
         sample(f"log{i}", *((10 * j, f"/{(i + j * j) % 500}", "192.0.2.1") for j in range(20)))
         for i in range(100)
     ]
-    calls = 0
-
-    def count(*_: object) -> None:
-        nonlocal calls
-        calls += 1
-
-    sys.setprofile(count)
-    try:
+    with counting_calls() as calls:
         assert twins(*logs) == []
-    finally:
-        sys.setprofile(None)
-    assert calls < 200_000
+    assert calls.count < 200_000
