@@ -91,10 +91,10 @@ def ingestor(
     return _well(_command(arguments, [script] if unkept else ["-m", "ingestor"]), tree, how)
 
 
-def ingestors(arguments: Sequence[Sequence[str]], *, tree: Path = ROOT, **how: object) -> Cost:
+def ingestors(arguments: Sequence[Sequence[str]], **how: object) -> Cost:
     """Run it several times at once; the cost is that of all, until the last has ended."""
     runs = [shlex.join(_command(each, ["-m", "ingestor"])) for each in arguments]
-    return _well(["sh", "-c", " & ".join(runs) + " && wait $!"], tree, how)
+    return _well(["sh", "-c", " & ".join(runs) + " && wait $!"], ROOT, how)
 
 
 def _command(arguments: Sequence[str], program: Sequence[str]) -> list[str]:

@@ -87,6 +87,10 @@ class Bench:
             part.rename(path)
         return path
 
+    def files(self, kind: Corpus, count: int) -> list[str]:
+        """So many corpora of one kind, each with lines of its own."""
+        return [str(self.file(kind, seed=seed)) for seed in range(1, count + 1)]
+
     def backfill(
         self,
         kind: Corpus,
@@ -99,7 +103,7 @@ class Bench:
         files: int = 1,
     ) -> Cost:
         """Send a corpus, or several, into the sink; each time into a fresh checkpoint."""
-        logs = [str(self.file(kind, seed=seed)) for seed in range(1, files + 1)]
+        logs = self.files(kind, files)
         state = Path(tempfile.mkdtemp(dir=self.directory))
         try:
             with sink() as port:
@@ -116,7 +120,7 @@ class Bench:
 
         Each has half of the files, and a sink of its own.
         """
-        logs = [str(self.file(kind, seed=seed)) for seed in range(1, files + 1)]
+        logs = self.files(kind, files)
         with sink() as port, sink() as other, tempfile.TemporaryDirectory() as name:
             commands = []
             for half, where in enumerate((port, other)):
