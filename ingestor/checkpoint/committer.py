@@ -12,6 +12,7 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from ingestor.checkpoint.database import CheckpointUnavailable
@@ -55,6 +56,7 @@ class Committer:
         self._since = 0.0  # of the trouble, on the loop's clock
         self._alarmed = False  # about this trouble
         self._alarmed_at: float | None = None
+        self._look = True  # the next commit sees whether the file is still there
         self._holds_up = False  # batches wait for the disk: exactly-once
         self._timer: asyncio.TimerHandle | None = None
         self._threads: ThreadPoolExecutor | None = None
@@ -134,15 +136,16 @@ class Committer:
         if self._busy:  # its end begins the next one
             return
         waiting, self._waiting = self._waiting, []
-        self._urgent = False
+        commit = partial(self._store.commit, look=self._look or self._closed)
+        self._urgent = self._look = False
         if self._threads is not None:
             self._busy = True
-            done = asyncio.get_running_loop().run_in_executor(self._threads, self._store.commit)
+            done = asyncio.get_running_loop().run_in_executor(self._threads, commit)
             done.add_done_callback(lambda done: self._ended(done.exception(), waiting))
             return
         failure = None
         try:
-            self._store.commit()
+            commit()
         except Exception as error:  # noqa: BLE001 - whoever waits gets to see it
             failure = error
         self._ended(failure, waiting)
@@ -169,12 +172,14 @@ class Committer:
             self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
 
     def _tick(self) -> None:
+        self._look = True  # not with each commit: it costs as much as a row
         if self._store.uncommitted and not self._busy:
             self._begin()
         self._plan_tick(self._pause or self._pace.delay)
 
     def _refused(self, error: CheckpointUnavailable) -> None:
         pace = self._pace
+        self._look = True
         now = asyncio.get_running_loop().time()
         if self.trouble is None:
             self._since = now

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from ingestor.checkpoint import schema
 from ingestor.checkpoint.watermark import Intervals, watermark
@@ -162,7 +163,9 @@ def load_totals(connection: sqlite3.Connection, role: str) -> dict[str, dict[str
     rows = connection.execute("SELECT source, counts FROM totals WHERE role = ?", (role,))
     try:
         return {
-            os.fsdecode(source): {name: int(number) for name, number in json.loads(counts).items()}
+            os.fsdecode(source): {
+                name: int(number) for name, number in orjson.loads(counts).items()
+            }
             for source, counts in rows
         }
     except (TypeError, AttributeError) as error:

@@ -6,12 +6,13 @@ one consistent moment, without waiting for a writer and without making one wait.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from ingestor.checkpoint import database, files, schema
 from ingestor.checkpoint.disk import lock_path, resolved
@@ -94,7 +95,7 @@ def read(path: Path) -> Snapshot:
         )
         totals = {role: files.load_totals(connection, role) for role in Role}
         notes = {
-            name: json.loads(value)
+            name: orjson.loads(value)
             for name, value in connection.execute("SELECT name, value FROM notes")
         }
         copies = frozenset(

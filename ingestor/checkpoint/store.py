@@ -7,7 +7,6 @@ two processes could disagree about (a new file, a claim) goes to the disk at onc
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 import sqlite3
@@ -15,6 +14,8 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
+
+import orjson
 
 from ingestor.checkpoint import database, files
 from ingestor.checkpoint.disk import Disk, is_held, opening, resolved
@@ -274,7 +275,7 @@ class Store(Registry):
                 self._notes.pop(name, None)
             else:
                 self._notes[name] = value
-            self._pending.notes[name] = None if value is None else json.dumps(value)
+            self._pending.notes[name] = None if value is None else _written(value)
 
     def noted(self, name: str) -> Note:
         """What `note` was given last, by this process or an earlier one; None if nothing."""
@@ -288,17 +289,19 @@ class Store(Registry):
             waiting = self._dirty_spans or self._dirty_totals or self._dirty_files or self._pending
             return bool(self._writing or waiting)
 
-    def commit(self) -> None:
+    def commit(self, *, look: bool = True) -> None:
         """Write everything that waits, in one transaction.
 
         Raises CheckpointUnavailable where the disk refuses; then all of it goes on waiting. A
         file that was removed or damaged under us is built anew from memory, which is said at
-        ERROR.
+        ERROR. Without a ``look``, for whoever just had one, removal is found by a later commit.
         """
         with self._disk.guard:
             if not self.uncommitted:
                 return
             try:
+                if look:
+                    self._disk.look_for_the_file()
                 self._commit()
             except database.CheckpointUnavailable as error:
                 if not error.lost:
@@ -316,14 +319,13 @@ class Store(Registry):
         self._left = {entry.id: entry for entry in load_journal(connection, self.role)}
         self._totals = files.load_totals(connection, self.role)
         for name, value in connection.execute("SELECT name, value FROM notes"):
-            self._notes[name] = json.loads(value)
+            self._notes[name] = orjson.loads(value)
 
     def _commit(self) -> None:
         with self._memory:
             self._writing = True
             pending = self._take()
         try:
-            self._disk.look_for_the_file()
             with self._disk.speaking(), self._disk.transaction() as connection:
                 pending.write(connection, self.role)
         except BaseException:
@@ -343,7 +345,7 @@ class Store(Registry):
             self._dirty_spans.update(self._files)
             self._dirty_totals.update(self._totals)
             pending = self._pending
-            pending.notes = {name: json.dumps(value) for name, value in self._notes.items()}
+            pending.notes = {name: _written(value) for name, value in self._notes.items()}
             pending.notes["session"] = str(self.session)
             pending.copies = dict(self._copies)
             pending.claims = dict(self._claimed)
@@ -360,7 +362,7 @@ class Store(Registry):
             if changes:
                 pending.spans[key] = changes
         for source in self._dirty_totals:
-            pending.totals[source] = json.dumps(self._totals[source])
+            pending.totals[source] = _written(self._totals[source])
         self._dirty_files.clear()
         self._dirty_spans.clear()
         self._dirty_totals.clear()
@@ -388,6 +390,11 @@ class Store(Registry):
             if number in self._flying or number in self._left
         }
         new.journal = {**unanswered, **new.journal}
+
+
+def _written(value: Note | dict[str, int]) -> str:
+    """Write a value down as JSON."""
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()  # outcomes are names, too
 
 
 @contextmanager

@@ -330,7 +330,7 @@ class Ledger:
         self._handed_on.pop(batch.id, None)
         self._left.pop(batch.id, None)
         self.counts.doubted += self._doubtful.pop(batch.website, 0)
-        if self._store is not None:
+        if self._store is not None and self.totals is not None:
             if opened is not None and sum(map(len, ended.values())) == len(batch.page_views):
                 spans = self._store.finished(batch.id)  # joined already
             else:
@@ -339,15 +339,13 @@ class Ledger:
             if opened is not None and not self._proved.issuperset([span[0] for span in spans]):
                 for page_views in ended.values():
                     self._prove_by_lines(page_views)
-        if self.totals is not None:
-            self.totals.finished(ended)
+            self.totals.finished(ended, {span[0] for span in spans})
 
     def unsent(self, ended: Ended) -> None:
         """Ack page views that were finished without a request."""
-        if self._store is not None:
-            self._store.ack(_spans(ended))
-        if self.totals is not None:
-            self.totals.finished(ended)
+        if self._store is not None and self.totals is not None:
+            self._store.ack(spans := _spans(ended))
+            self.totals.finished(ended, {span[0] for span in spans})
 
     # Delivery's report.
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ingestor.model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from ingestor.checkpoint import Store
     from ingestor.model import Ended, PageView, Scanned
@@ -28,7 +28,6 @@ AMENDED = "(settled later)"  # user agents that Umami judged after their page vi
 _FILES = 50_000  # of which the newest page view is remembered
 
 Counts = dict[str, int]
-_T = TypeVar("_T")
 
 
 class Totals:
@@ -53,12 +52,12 @@ class Totals:
             self._store.count(source, {"lines": scanned.tally.lines})
             self._store.count_tally(source, scanned.tally)
 
-    def finished(self, ended: Ended) -> None:
-        """Count page views of one website that came to an end."""
+    def finished(self, ended: Ended, files: Collection[int]) -> None:
+        """Count page views of one website that came to an end; ``files`` are all of theirs."""
         for outcome, page_views in ended.items():
             if not page_views:
                 continue
-            for file, count in _counted([page_view.span[0] for page_view in page_views]).items():
+            for file, count in _by_file(page_views, files).items():
                 self._store.count(self._source_of(file), {outcome: count})
             times = _times(page_views)
             self.newest_done = max(self.newest_done, *times)
@@ -106,10 +105,10 @@ def accepted_by_day(totals: Iterable[Mapping[str, Counts]], website: str) -> Cou
     return dict(found)
 
 
-def _counted(values: list[_T]) -> Mapping[_T, int]:
-    """Count values that are mostly one and the same."""
-    first = values[0]
-    return {first: len(values)} if values.count(first) == len(values) else Counter(values)
+def _by_file(page_views: Sequence[PageView], files: Collection[int]) -> Mapping[int, int]:
+    if len(files) == 1:  # nearly always: nobody has to look at each of them
+        return dict.fromkeys(files, len(page_views))
+    return Counter([page_view.span[0] for page_view in page_views])
 
 
 def _times(page_views: Sequence[PageView]) -> list[int]:

@@ -79,6 +79,25 @@ async def test_acks_that_no_batch_carries_are_written_soon(store, identity) -> N
         assert written(store, "SELECT start, stop FROM spans") == [(0, 10)]
 
 
+async def test_a_file_that_is_removed_between_two_commits_is_missed_soon(
+    store, identity, batch_of, caplog
+) -> None:
+    """Not at once: to look before each commit costs as much as writing it."""
+    key = store.register(identity(1), b"/a")
+    async with Committer(store, pace=PROMPT) as committer:
+        batches = [batch_of(store, Span(key, 0, 10))]
+        await committer.journalled(batches[0])
+        store.path.unlink()
+        async with asyncio.timeout(10):
+            while not store.path.exists():
+                batches.append(batch_of(store, Span(key, 0, 10)))
+                await committer.journalled(batches[-1])
+                await asyncio.sleep(0.001)
+        rows = written(store, "SELECT id FROM journal ORDER BY id")
+    assert rows == [(batch.id,) for batch in batches]
+    assert "was removed while in use: built anew from memory" in caplog.text
+
+
 async def test_a_disk_that_refuses_does_not_hold_batches_up_and_gets_all_of_them_later(
     store, identity, batch_of, caplog
 ) -> None:

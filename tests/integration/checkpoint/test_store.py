@@ -300,7 +300,7 @@ def test_a_refused_commit_loses_nothing_and_a_later_one_carries_it_all(
             (open_.id, 1),
             (under_way.id, 0),
         ]
-        assert rows(options.path, "SELECT counts FROM totals") == [('{"accepted": 1}',)]
+        assert rows(options.path, "SELECT counts FROM totals") == [('{"accepted":1}',)]
         assert rows(options.path, "SELECT file FROM claims") == [(two,)]
         assert rows(options.path, "SELECT file FROM copies") == [(two,)]
         assert rows(options.path, "SELECT value FROM notes WHERE name = 'n'") == [('"v"',)]
