@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from ingestor.pageviews.rules import RawVerdict
     from ingestor.scan.judge import Verdict
 
-Found: TypeAlias = tuple[int, bytes, Content]
-"""Where a line begins in its chunk's data, the line, and what the page view has of it."""
-
 Judgement: TypeAlias = Content | Reason | Malformed
 """What became of a line."""
 
@@ -52,22 +49,44 @@ _place = itemgetter(0)
 _new = tuple.__new__  # a named tuple's own constructor costs twice that
 
 
+class Found(NamedTuple):
+    """The lines of a chunk that are page views, by columns of one length, in the lines' order."""
+
+    starts: Sequence[int]  # offsets in the chunk's data …
+    ends: Sequence[int]  # … exclusive, just before the newline
+    websites: Sequence[str]
+    bodies: Sequence[bytes]
+    user_agents: Sequence[str]
+    times: Sequence[int]
+
+
+_NOTHING_FOUND = Found((), (), (), (), (), ())
+
+
 class _Verdicts:
     """What passed, and how often each word came; words of the two kinds may be spelled alike."""
 
-    __slots__ = ("filtered", "found", "malformed")
+    __slots__ = ("filtered", "malformed", "passed")
 
     def __init__(self) -> None:
-        self.found: list[Found] = []
+        self.passed: list[tuple[int, int, Content]] = []  # start, end, and what it comes to
         self.malformed: Counter[str] = Counter()
         self.filtered: Counter[str] = Counter()
 
-    def add(self, start: int, line: bytes, verdict: Judgement) -> None:
+    def add(self, start: int, end: int, verdict: Judgement) -> None:
         """File a line under what became of it."""
         if isinstance(verdict, tuple):
-            self.found.append((start, line, verdict))
+            self.passed.append((start, end, verdict))
         else:
             (self.malformed if isinstance(verdict, Malformed) else self.filtered)[verdict] += 1
+
+    def found(self) -> Found:
+        """Give what passed."""
+        if not self.passed:
+            return _NOTHING_FOUND
+        self.passed.sort(key=_place)
+        starts, ends, contents = zip(*self.passed, strict=True)
+        return Found(starts, ends, *zip(*contents, strict=True))
 
     def tally(self, lines: int) -> Tally:
         """Sum up."""
@@ -119,7 +138,7 @@ class Scanner:
         """Judge every line of a chunk. Never raises for anything that stands in a log."""
         return scanned_of(chunk, *self.judge(chunk))
 
-    def judge(self, chunk: Chunk) -> tuple[list[Found], Tally]:
+    def judge(self, chunk: Chunk) -> tuple[Found, Tally]:
         """Do the same, without making page views of what was found."""
         judged = _Verdicts()
         lines = chunk.oversized
@@ -134,7 +153,7 @@ class Scanner:
                 self._judge_block(chunk.data, block, latest, judged)
         if chunk.oversized:
             judged.malformed[Malformed.OVERSIZED] += chunk.oversized
-        return judged.found, judged.tally(lines)
+        return judged.found(), judged.tally(lines)
 
     def verdicts(self, chunk: Chunk) -> Iterator[Judged]:
         """Judge line by line, the plain way."""
@@ -149,19 +168,18 @@ class Scanner:
         lines = lines_of(data)
         start = 0
         for line in lines:
-            judged.add(start, line, judge(line, latest))
-            start += len(line) + 1
+            end = start + len(line)
+            judged.add(start, end, judge(line, latest))
+            start = end + 1
         return len(lines)
 
     def _judge_block(self, data: bytes, block: Block, latest: int, judged: _Verdicts) -> None:
         """Judge plain lines by their values, where the rules decide on these; then the others."""
         passed, others = self._pass(block, judged)
-        others += self._page_views(data, block, passed, judged)
+        others += self._page_views(block, passed, judged)
         # In the lines' order: some formats learn from them.
         for start, end in sorted(block.others() + others):
-            line = data[start:end]
-            judged.add(start, line, self._judge_line(line, latest))
-        judged.found.sort(key=_place)
+            judged.add(start, end, self._judge_line(data[start:end], latest))
 
     def _pass(self, block: Block, judged: _Verdicts) -> tuple[_Passed, list[tuple[int, int]]]:
         """Judge plain lines by request, status and user agent.
@@ -208,11 +226,7 @@ class Scanner:
         return [verdicts[code] for code in codes]
 
     def _page_views(
-        self,
-        data: bytes,
-        block: Block,
-        passed: _Passed,
-        judged: _Verdicts,
+        self, block: Block, passed: _Passed, judged: _Verdicts
     ) -> list[tuple[int, int]]:
         """Make page views of lines that passed; gives the places of those that it cannot judge."""
         numbers, requests, agents = passed
@@ -225,7 +239,7 @@ class Scanner:
             return block.texts(name, numbers)
 
         unsure: list[tuple[int, int]] = []
-        found: Callable[[Any], None] = judged.found.append
+        add: Callable[[Any], None] = judged.passed.append
         starts, ends = block.places(numbers)
         verdicts: Sequence[Judgement | None]
         if self._shortcut is not None and block.knows_zone:
@@ -234,11 +248,11 @@ class Scanner:
             verdicts = [None] * len(starts)
         for start, end, verdict in zip(starts, ends, verdicts, strict=True):
             if verdict.__class__ is tuple:  # nearly all: a call for each would cost twice that
-                found((start, data[start:end], verdict))
+                add((start, end, verdict))
             elif verdict is None:
                 unsure.append((start, end))
             else:
-                judged.add(start, data[start:end], verdict)
+                judged.add(start, end, verdict)
         return unsure
 
     def _judge_plainly(self, line: bytes, latest: int) -> Judgement:
@@ -322,7 +336,7 @@ def _written(verdict: Verdict) -> Judgement:
         return Reason.UNSTORABLE
 
 
-def scanned_of(chunk: Chunk, found: Sequence[Found], tally: Tally) -> Scanned:
+def scanned_of(chunk: Chunk, found: Found, tally: Tally) -> Scanned:
     """Make page views of what was found in a chunk."""
     scanned = Scanned(chunk, page_views_of(chunk, found), tally)
     if scanned.leaves:
@@ -336,16 +350,17 @@ def _by_itself(view: PageView) -> PageView:
     return view._replace(span=Span(view.span.file, view.line_start, end))
 
 
-def page_views_of(chunk: Chunk, found: Sequence[Found]) -> list[PageView]:
+def page_views_of(chunk: Chunk, found: Found) -> list[PageView]:
     """Give each page view the span from the one before to its own line's end."""
-    if not found:
+    if not found.starts:
         return []
-    base = chunk.start
-    places, lines, contents = zip(*found, strict=True)
-    starts = [base + place for place in places]
-    stops = [start + len(line) + 1 for start, line in zip(starts, lines, strict=True)]
+    base, data = chunk.start, chunk.data
+    lines = [data[start:end] for start, end in zip(found.starts, found.ends, strict=True)]
+    starts = [base + start for start in found.starts]
+    stops = [base + end + 1 for end in found.ends]
     pieces = [base, *stops[:-1]]
     stops[-1] = chunk.end  # what follows the last page view is finished with it
     spans = map(_new, repeat(Span), zip(repeat(chunk.file), pieces, stops))
-    rows = zip(*zip(*contents, strict=True), spans, starts, lines, repeat(chunk.again))
+    contents = found.websites, found.bodies, found.user_agents, found.times
+    rows = zip(*contents, spans, starts, lines, repeat(chunk.again))
     return list(map(_new, repeat(PageView), rows))
