@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 
 _website = itemgetter(0)  # of a page view: half the price of its name
+_line = itemgetter(6)
+_HEAVY = 16 * 1024 * 1024  # bytes of lines: with so many in memory, there is no room for more
+_BATCH = 1024 * 1024  # bytes of lines: a batch has no more, but of one page view
 _ASIDE = 4  # what waits to be looked up may fill the room so many times, beside it
 
 
@@ -70,7 +73,11 @@ class _Queue:
 
 
 class Batcher:
-    """The only place where page views wait. ``room`` bounds those held in every state."""
+    """The only place where page views wait. ``room`` bounds those held in every state.
+
+    So does memory, and that of a batch, where their lines are long: what they take is known when
+    they come, and taken for equally shared among those that are held.
+    """
 
     def __init__(self, *, room: int, size: int, linger: float, clock: Callable[[], float]) -> None:
         self._room = room
@@ -79,6 +86,7 @@ class Batcher:
         self.size = size  # page views a batch
         self.held = 0  # page views from submission to their end
         self.aside = 0  # of them, those that wait to be looked up
+        self._bytes = 0  # of their lines
         self._queues: dict[str, _Queue] = {}  # in the order of their turns
         self._queued_since = 0.0  # monotonic; when the first of them came to no others
         self._returned: deque[Parcel] = deque()  # tried before, to be taken as they are …
@@ -115,7 +123,10 @@ class Batcher:
     @property
     def _free(self) -> int:
         """How many page views there is room for. What waits aside has room of its own, bounded."""
-        return self._room - self.held + min(self.aside, _ASIDE * self._room)
+        held = self.held - min(self.aside, _ASIDE * self._room)
+        if self.held and self._bytes * held >= _HEAVY * self.held:
+            return 0
+        return self._room - held
 
     def put(self, page_views: Sequence[PageView]) -> None:
         """Queue page views that there is room for, and wake workers."""
@@ -127,6 +138,7 @@ class Batcher:
                 queue = self._queues[website] = _Queue(deque(), self._clock())
             queue.page_views.extend(of_website)
         self.held += len(page_views)
+        self._bytes += sum(map(len, map(_line, page_views)))
         self._note_rest()
         self._wake(-(-len(page_views) // self.size))
         self._granted = False
@@ -160,6 +172,8 @@ class Batcher:
         queue = self._queues.pop(website)
         waiting = queue.page_views
         count = min(self.size, len(waiting))
+        if self._bytes * count > _BATCH * self.held:
+            count = max(1, _BATCH * self.held // self._bytes)
         if count > 1 and alone(waiting[0]):
             count = 1
         if count == len(waiting):
@@ -184,6 +198,8 @@ class Batcher:
 
     def release(self, count: int, *, aside: bool = False) -> None:
         """Give up the room of ``count`` page views that are finished or handed back."""
+        if count:
+            self._bytes -= self._bytes * count // self.held
         self.held -= count
         if aside:
             self.aside -= count

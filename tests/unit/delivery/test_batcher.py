@@ -129,6 +129,37 @@ async def test_submitters_get_their_turn_in_order_and_nobody_overtakes() -> None
     assert queue.held <= 4
 
 
+async def test_long_lines_leave_room_for_fewer() -> None:
+    queue = batcher(room=1000, size=10)
+    long = [view._replace(line=b"x" * 4_000_000) for view in some(A, 5)]
+    queue.put(long[:4])
+    assert await queue.room() == 10
+    queue.put(long[4:])
+    waiting = asyncio.create_task(queue.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    queue.release(1)
+    assert await waiting == 10
+    queue.release(4)
+    queue.put(some(A, 990))
+    assert await queue.room() == 10
+
+
+async def test_long_lines_make_small_batches() -> None:
+    queue = batcher(size=10)
+    queue.put([view._replace(line=b"x" * 300_000) for view in some(A, 10)])
+    assert [taken(queue) for _ in range(4)] == [(A, 3)] * 3 + [(A, 1)]
+    queue.put([view._replace(line=b"x" * 3_000_000) for view in some(B, 2)])
+    assert taken(queue) == (B, 1)
+
+
+async def test_long_lines_that_wait_aside_have_room_of_their_own() -> None:
+    queue = batcher(room=1000, size=10)
+    queue.put([view._replace(line=b"x" * 4_000_000) for view in some(A, 5)])
+    queue.put_aside(2)
+    assert await queue.room() == 10
+
+
 async def test_a_newcomer_does_not_take_the_room_of_one_whose_turn_it_is() -> None:
     queue = batcher(room=1)
     queue.put(some(A, 1))
