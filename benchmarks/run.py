@@ -5,7 +5,8 @@
     python benchmarks/run.py --compare REV          # the rows of backfill, against another revision
 
 The worker is pinned to one core, the instant sink to the others. Every figure is the median of
-the runs; one machine's runs vary by a quarter and more, so ratios within one table count.
+the runs; one machine's runs vary by a quarter and more, so ratios within one table count, and
+best those of runs that took turns.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ import io
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 import tarfile
 import tempfile
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -71,6 +73,7 @@ class Bench:
         self.repeat = repeat
         self._only = only
         self.rows: list[str] = []
+        self._ratios: list[str] = []
 
     def wants(self, name: str) -> bool:
         """Whether a row was asked for."""
@@ -142,12 +145,31 @@ class Bench:
     ) -> None:
         """Do the same for several that are held against each other: the machine's mood changes."""
         wanted = {name: once for name, once in rows.items() if self.wants(name)}
-        runs: dict[str, list[Cost | None]] = {name: [] for name in wanted}
-        for _ in range(self.repeat):
-            for name, once in wanted.items():
-                runs[name].append(once())
+        runs: dict[str, list[Cost]] = {name: [] for name in wanted}
+        for turn in range(self.repeat):
+            for name, once in reversed(wanted.items()) if turn % 2 else wanted.items():
+                cost = once()
+                if cost is not None:
+                    runs[name].append(cost)
         for name, costs in runs.items():
-            self._row(name, [cost for cost in costs if cost is not None], plain, files)
+            self._row(name, costs, plain, files)
+            if name != (first := next(iter(runs))) and costs:
+                self._ratio(name, costs, first, runs[first])
+
+    def _ratio(self, name: str, costs: Sequence[Cost], first: str, others: Sequence[Cost]) -> None:
+        """Compare what ran in the same turn: a machine that changes its mood changes both."""
+        pairs = list(zip(costs, others, strict=True))
+        clock = statistics.median(one.seconds / other.seconds for one, other in pairs)
+        cpu = statistics.median(one.cpu / other.cpu for one, other in pairs)
+        self._ratios.append(f"| {name} | {first} | {clock:.3f} | {cpu:.3f} |")
+
+    def ratios(self) -> None:
+        """A table of what was held against each other."""
+        if self._ratios:
+            self._say("\nTurn by turn, medians\n")
+            self._say("| | against | seconds | CPU s |\n|---|---|---|---|")
+            for line in self._ratios:
+                self._say(line)
 
     def _row(self, name: str, runs: list[Cost], plain: Path, files: int) -> None:
         if not runs:
@@ -206,6 +228,7 @@ def table(bench: Bench) -> None:
             )
         bench.rows_in_turn(both, log, files=files)
     _rivals(bench, mix)
+    bench.ratios()
     _live(bench)
 
 
@@ -272,7 +295,9 @@ def compare(bench: Bench, revision: str) -> None:
                 for tree, costs in runs.items():
                     costs.append(bench.backfill(kind, tree=tree))
             before, now = (costs[0].of(costs).cpu * 1e6 / bench.lines for costs in runs.values())
-            print(f"{kind.name:<16}{before:8.2f}{now:8.2f}{now / before:8.2f}", flush=True)
+            pairs = zip(runs[ROOT], runs[other], strict=True)
+            ratio = statistics.median(one.cpu / past.cpu for one, past in pairs)
+            print(f"{kind.name:<16}{before:8.2f}{now:8.2f}{ratio:8.2f}", flush=True)
 
 
 def _extract(revision: str, directory: Path) -> None:
