@@ -6,6 +6,7 @@ Standard output and standard error may be closed, full, or a pipe whose reader w
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import sys
@@ -130,6 +131,7 @@ def finish(result: Any, *, json_: bool, quiet: bool = False) -> None:
         click.echo(result.as_text(), err=quiet)
     if result.error is not None:
         _tell(printable(str(result.error)))
+    gc.freeze()  # all of it ends now: to look for garbage took half of the way out
     sys.exit(result.exit_code)
 
 
