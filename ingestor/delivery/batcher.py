@@ -198,7 +198,7 @@ class Batcher:
 
     def release(self, count: int, *, aside: bool = False) -> None:
         """Give up the room of ``count`` page views that are finished or handed back."""
-        if count:
+        if self.held:
             self._bytes -= self._bytes * count // self.held
         self.held -= count
         if aside:
