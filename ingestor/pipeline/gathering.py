@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from ingestor.model import PageView
 
-_MOST = 4_000  # page views held back, of however many websites
+_MOST = 4_000  # page views held back, of however many websites …
+_HEAVY = 8_000_000  # … and bytes of their lines
 _website = itemgetter(0)  # of a page view: half the price of its name
+_line = itemgetter(6)
 
 
 class Gathering:
@@ -25,6 +27,7 @@ class Gathering:
         self._size = size
         self._waiting: dict[str, list[PageView]] = {}
         self._count = 0
+        self._bytes = 0  # of their lines
 
     def add(self, page_views: Sequence[PageView]) -> list[PageView]:
         """Take page views, and give those that fill whole batches, in their order."""
@@ -37,11 +40,18 @@ class Gathering:
                 full += waiting[:whole]
                 del waiting[:whole]
         self._count += len(page_views) - len(full)
-        return full if self._count <= _MOST else full + self.rest()
+        self._bytes += _weight(page_views) - _weight(full)
+        if self._count <= _MOST and self._bytes <= _HEAVY:
+            return full
+        return full + self.rest()
 
     def rest(self) -> list[PageView]:
         """Give all that wait."""
         left = [page_view for waiting in self._waiting.values() for page_view in waiting]
         self._waiting.clear()
-        self._count = 0
+        self._count = self._bytes = 0
         return left
+
+
+def _weight(page_views: Sequence[PageView]) -> int:
+    return sum(map(len, map(_line, page_views)))

@@ -30,3 +30,14 @@ def test_what_is_held_back_is_bounded_however_many_websites_there_are() -> None:
     held = 10_000 - sum(map(len, given))
     assert 0 < held <= 4_000
     assert len(gathering.rest()) == held
+
+
+def test_what_is_held_back_is_bounded_in_memory_however_long_its_lines_are() -> None:
+    gathering = Gathering(500)
+    long = [view._replace(line=b"x" * 20_000) for view in views(A, 0, 1_000)]
+    given = held = 0
+    for at, view in enumerate(long):
+        given += len(gathering.add([view._replace(website=f"{A}{at % 20}")]))
+        held = max(held, at + 1 - given)
+    assert 0 < held * 20_000 <= 8_000_000
+    assert given + len(gathering.rest()) == 1_000
