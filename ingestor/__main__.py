@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 
 _RARELY = 10_000  # objects more than before until the collector looks at them
 
@@ -17,8 +18,13 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # None of what is imported is garbage: looking for it took a tenth of the start.
     gc.set_threshold(_RARELY)
-    from ingestor.cli import main as command  # noqa: PLC0415 - only when it is run
-
+    try:
+        from ingestor.cli import main as command  # noqa: PLC0415 - only when it is run
+    except (ImportError, MemoryError, OSError) as error:  # nothing of ours is there to say it
+        sys.exit(
+            f"ingestor: it cannot be loaded: {error!r}; look at the system's limits "
+            "(ulimit -n, ulimit -v), then at how it was installed."
+        )
     command()
 
 

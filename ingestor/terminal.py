@@ -22,10 +22,21 @@ from ingestor.observe import printable
 log = logging.getLogger("ingestor")
 
 GONE = "the directory it was started in is gone; cd first"
-_NO_THREADS = (
-    "the system starts no more threads for it; raise the limit (ulimit -u, TasksMax= of the unit). "
+_LIMITS = {  # of the system, by what an error says of them
+    "start new thread": (
+        "the system starts no more threads for it; raise the limit (ulimit -u or -v, TasksMax= or "
+        "MemoryMax= of the unit). Nothing is lost."
+    ),
+    "Too many open files": (
+        "it may not open as many files as it needs; raise the limit (ulimit -n, LimitNOFILE= of "
+        "the unit). Nothing is lost."
+    ),
+}
+_NO_MEMORY = (
+    "there is not enough memory for it; raise the limit (ulimit -v, MemoryMax= of the unit). "
     "Nothing is lost."
 )
+_LIMITS |= dict.fromkeys(["Cannot allocate memory", "failed to map segment"], _NO_MEMORY)
 _OUTPUT, _ERRORS = 1, 2  # descriptors
 _VERBOSE = {"-v", "--verbose"}
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF, errno.EIO}
@@ -78,8 +89,8 @@ class Commands(click.Group):
         except Exception as error:  # the last resort; nothing is lost by it
             if isinstance(error, OSError) and error.errno in _UNWRITABLE:
                 raise
-            if isinstance(error, RuntimeError) and "start new thread" in str(error):
-                _tell(_NO_THREADS)
+            if (limit := _limit(error)) is not None:
+                _tell(limit)
                 ctx.exit(1)
             if isinstance(error, FileNotFoundError) and not has_directory():
                 _tell(GONE)
@@ -90,6 +101,15 @@ class Commands(click.Group):
                 "Please report it with what `ingestor --verbose …` says."
             )
             ctx.exit(1)
+
+
+def _limit(error: Exception) -> str | None:
+    """Say which of the system's limits was met; None where it was none of them."""
+    if isinstance(error, MemoryError):
+        return _NO_MEMORY
+    if isinstance(error, OSError | RuntimeError | ImportError):
+        return next((text for sign, text in _LIMITS.items() if sign in str(error)), None)
+    return None
 
 
 def _tell(text: str) -> None:

@@ -98,6 +98,44 @@ def test_a_limit_of_threads_is_no_error_of_the_program(
     assert "of the program itself" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("where", "error", "told"),
+    [
+        ("click", "OSError(24, 'Too many open files', 'x.py')", "cannot be loaded"),
+        ("click", "MemoryError()", "cannot be loaded: MemoryError();"),
+        ("ingestor.pipeline.preview", "OSError(24, 'Too many open files')", "ulimit -n"),
+        ("ingestor.pipeline.preview", "ImportError('x.so: failed to map segment')", "ulimit -v"),
+        ("ingestor.pipeline.preview", "OSError(12, 'Cannot allocate memory')", "ulimit -v"),
+        ("ingestor.pipeline.preview", "MemoryError()", "ulimit -v"),
+    ],
+)
+def test_a_limit_met_in_loading_is_one_line_that_names_it(
+    where: str, error: str, told: str, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(line("/"))
+    script = (
+        "import sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        f"        if name == {where!r}: raise {error}\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from ingestor.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "preview", *SITE, "access.log"],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "of the program itself" not in done.stderr
+
+
 def test_who_has_no_home_can_look_at_logs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from ingestor import flags  # noqa: PLC0415
 
