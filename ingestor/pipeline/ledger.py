@@ -16,7 +16,7 @@ from ingestor.delivery import Left
 from ingestor.logfiles import marker_of
 from ingestor.model import Outcome, Span
 from ingestor.pipeline.leftover import DATED
-from ingestor.pipeline.rereading import merged
+from ingestor.pipeline.rereading import HeldBack, merged
 from ingestor.pipeline.totals import Totals
 from ingestor.words import counted
 
@@ -49,7 +49,7 @@ class Ledger:
         self.counts = counts
         self.totals = None if store is None else Totals(store, source_of)
         self.away_since: float | None = None  # Unix seconds
-        self.held: dict[str, list[Span]] = defaultdict(list)  # by parked website
+        self.held: dict[str, HeldBack] = defaultdict(HeldBack)  # by parked website
         self.on_unparked: Callable[[Sequence[Span]], None] | None = None
         self.on_let_go: Callable[[Sequence[Span]], None] | None = None
         self._store = store
@@ -391,19 +391,19 @@ class Ledger:
 
     def parked(self, website: str) -> None:
         """Note that the page views of this website are held in the logs."""
-        self.held.setdefault(website, [])
+        self.held.setdefault(website, HeldBack())
 
     def deferred(self, page_views: Sequence[PageView]) -> None:
         """Note what to read again when the website works."""
         for page_view in page_views:
-            self.held[page_view.website].append(page_view.span)
+            self.held[page_view.website].add(page_view.span)
 
     def unparked(self, website: str) -> None:
         """Have the held page views of a website read again."""
         log.info("Website %s works again.", website)
-        spans = self.held.pop(website, [])
-        if spans and self.on_unparked is not None:
-            self.on_unparked(merged(spans))
+        held = self.held.pop(website, None)
+        if held and self.on_unparked is not None:
+            self.on_unparked(held.spans())
 
 
 def _spans(ended: Ended) -> list[Span]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING
 
 from ingestor.model import Span
@@ -32,6 +33,34 @@ class Uncounted:
                 self._spans[i : i + 1] = [part for part in rest if part.start < part.end]
                 return True
         return False
+
+
+class HeldBack:
+    """Spans that wait until they can be read again, maybe for weeks: 24 bytes each.
+
+    Those that touch the one before are one with it.
+    """
+
+    def __init__(self) -> None:
+        self._files = array("q")
+        self._starts = array("q")
+        self._ends = array("q")
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def add(self, span: Span) -> None:
+        """Hold one more."""
+        if self._files and self._files[-1] == span.file and self._ends[-1] == span.start:
+            self._ends[-1] = span.end
+            return
+        self._files.append(span.file)
+        self._starts.append(span.start)
+        self._ends.append(span.end)
+
+    def spans(self) -> list[Span]:
+        """Give them, each stretch once."""
+        return merged(map(Span, self._files, self._starts, self._ends))
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
