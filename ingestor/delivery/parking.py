@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_NAMED = 20  # as many are told one by one
+
 
 class Parking:
     """The parked websites. ``pause`` seconds lie between two attempts."""
@@ -49,13 +51,20 @@ class Parking:
         """Park a website, unless it is parked already."""
         if website in self._parked:
             return
-        logger.error(
-            "website %s is parked, its page views wait in the logs: %s",
-            printable(website),
-            printable(str(error), 1_000),
-        )
+        self._tell(website, error)
         self._parked[website] = asyncio.create_task(self._try_again(website))
         self._report.parked(website)
+
+    def _tell(self, website: str, error: StoppedByUmami) -> None:
+        """A wrong API key parks all at once; hundreds of lines would hide what else is said."""
+        if len(self._parked) < _NAMED:
+            logger.error(
+                "website %s is parked, its page views wait in the logs: %s",
+                printable(website),
+                printable(str(error), 1_000),
+            )
+        elif len(self._parked) == _NAMED:
+            logger.error("more than %d websites are parked; `ingestor status` names all", _NAMED)
 
     async def close(self) -> None:
         """Stop trying."""

@@ -167,6 +167,28 @@ async def test_the_daemon_parks_an_unknown_website_and_goes_on_with_others(
     assert delivery.held == 0
 
 
+async def test_of_many_parked_websites_some_are_told_and_the_rest_is_one_line(
+    umami, ledger, views, deliver, caplog
+):
+    delivery = await deliver(umami.url, park=True)
+    others = [OTHER[:-4] + f"{number:04}" for number in range(50)]
+    for website in others:
+        await delivery.submit(views(1, website=website))
+    await ledger.until(lambda: ledger.parked_websites >= set(others))
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert sum("is parked" in text for text in told) == 20
+    assert [text for text in told if "is parked" not in text] == [
+        "more than 20 websites are parked; `ingestor status` names all"
+    ]
+    umami.websites.update(others)
+    await ledger.until(lambda: not ledger.parked_websites)
+    umami.websites.clear()
+    caplog.clear()
+    await delivery.submit(views(1, website=others[-1]))
+    await ledger.until(lambda: ledger.parked_websites)
+    assert f"website {others[-1]} is parked" in caplog.text
+
+
 async def test_a_parked_website_is_tried_again_without_a_trace_and_unparked(
     umami, ledger, views, deliver, website
 ):
