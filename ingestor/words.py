@@ -3,6 +3,7 @@
 import errno
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_FEW = {errno.EMFILE, errno.ENFILE}
 _BROKEN = {errno.EIO, errno.ESTALE}
 
 
@@ -15,4 +16,6 @@ def what_helps(error: OSError, rights: str) -> str:
     """Say what to do about a file that cannot be used: ``rights``, where it is not the disk."""
     if error.errno in _FULL:
         return "make room there"
+    if error.errno in _FEW:
+        return "raise the limit (ulimit -n, LimitNOFILE= of the unit)"
     return "check the disk and the system's log" if error.errno in _BROKEN else rights

@@ -150,7 +150,7 @@ def advice(error: sqlite3.Error) -> str:
     """SQLite's words, and what a person can do about them."""
     hints = {
         sqlite3.SQLITE_FULL: "make room on that disk",
-        sqlite3.SQLITE_IOERR: "check the disk and the system's log",
+        sqlite3.SQLITE_IOERR: "check the disk and the system's log, and whether there is room",
         sqlite3.SQLITE_BUSY: "another program keeps it locked; close it",
         sqlite3.SQLITE_READONLY: "the file or its file system is read-only for this user",
         sqlite3.SQLITE_CANTOPEN: "check that the directory exists and may be written",

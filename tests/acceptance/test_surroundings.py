@@ -136,6 +136,17 @@ def test_a_limit_met_in_loading_is_one_line_that_names_it(
     assert "of the program itself" not in done.stderr
 
 
+def test_a_limit_of_open_files_is_no_matter_of_rights(
+    ingestor: Command, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(line("/"))
+    flags = ("--url", "http://127.0.0.1:9", *SITE, "--checkpoint", "checkpoint.db", "access.log")
+    few = failing("openat", "EMFILE", "1+", tmp_path / "checkpoint.db.opening.lock")
+    done = ingestor("backfill", *flags, code=2, before=few)
+    assert "Too many open files; raise the limit (ulimit -n" in done.stderr
+    assert "must own" not in done.stderr
+
+
 def test_who_has_no_home_can_look_at_logs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from ingestor import flags  # noqa: PLC0415
 

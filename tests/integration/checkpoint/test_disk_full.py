@@ -56,6 +56,23 @@ def test_a_start_on_a_full_disk_says_so(small_disk) -> None:
         assert store.quarantined is None
 
 
+def test_a_start_on_a_disk_with_hardly_any_room_says_so_wherever_it_fails(small_disk) -> None:
+    """Without room for what it shares between processes, SQLite speaks of an I/O error."""
+    checkpoint = small_disk / "checkpoint.db"
+    opened = False
+    for pages in range(60):
+        for left in small_disk.iterdir():
+            left.unlink()
+        fill(small_disk)
+        os.truncate(small_disk / "ballast", max(0, 2 * 1024 * 1024 - pages * 4096))
+        try:
+            Store.open(CheckpointOptions(checkpoint), Role.RUN).close()
+            opened = True
+        except CheckpointError as error:
+            assert "room" in str(error), pages  # noqa: PT017 - some of them may open
+    assert opened
+
+
 @pytest.mark.parametrize("sync", ["normal", "full"])
 async def test_a_disk_that_fills_up_later_loses_nothing(
     small_disk, identity, batch_of, sync, caplog
