@@ -52,6 +52,18 @@ class OncePerMinute(logging.Filter):
         return True
 
 
+class _InOneLine(logging.Filter):
+    """Takes asyncio's tracebacks off what it says; whoever wants to know has them by --verbose."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, as one line that names the error."""
+        first = record.getMessage().partition("\n")[0]
+        error = record.exc_info[1] if record.exc_info else None
+        record.msg = first if error is None else f"{first}: {error!r:.300}"
+        record.args = record.exc_info = None
+        return True
+
+
 class _Lines(logging.Formatter):
     def __init__(self, *, journal: bool) -> None:
         super().__init__()
@@ -78,4 +90,7 @@ def set_up(level: int = logging.INFO) -> None:
         logger.removeHandler(old)
     logger.addHandler(output)
     logger.setLevel(level)
+    asyncios = logging.getLogger("asyncio")
+    asyncios.handlers = [output]
+    asyncios.filters = [] if level <= logging.DEBUG else [_InOneLine()]
     logger.propagate = False

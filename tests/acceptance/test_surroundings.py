@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -145,6 +146,32 @@ def test_a_limit_of_open_files_is_no_matter_of_rights(
     done = ingestor("backfill", *flags, code=2, before=few)
     assert "Too many open files; raise the limit (ulimit -n" in done.stderr
     assert "must own" not in done.stderr
+
+
+def test_what_asyncio_says_is_one_line_unless_one_wants_more(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, sys\n"
+        "from ingestor.observe import set_up\n"
+        "set_up(int(sys.argv[1]))\n"
+        "async def forgotten():\n"
+        "    future = asyncio.get_running_loop().create_future()\n"
+        "    future.set_exception(MemoryError())\n"
+        "asyncio.run(forgotten())\n"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", script, level],
+            cwd=tmp_path,
+            env=environment(PYTHONPATH=str(ROOT)),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stderr
+        for level in (str(logging.INFO), str(logging.DEBUG))
+    ]
+    assert told[0].endswith("ERROR: Future exception was never retrieved: MemoryError()\n")
+    assert len(told[0].splitlines()) == 1
+    assert "future: <Future finished" in told[1]
 
 
 def test_who_has_no_home_can_look_at_logs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
