@@ -27,7 +27,7 @@ class Gathering:
         self._size = size
         self._waiting: dict[str, list[PageView]] = {}
         self._count = 0
-        self._bytes = 0  # of their lines
+        self._bytes = 0  # of their lines, taken for equally shared among them
 
     def add(self, page_views: Sequence[PageView]) -> list[PageView]:
         """Take page views, and give those that fill whole batches, in their order."""
@@ -39,8 +39,11 @@ class Gathering:
             if whole:
                 full += waiting[:whole]
                 del waiting[:whole]
-        self._count += len(page_views) - len(full)
-        self._bytes += _weight(page_views) - _weight(full)
+        self._count += len(page_views)
+        self._bytes += sum(map(len, map(_line, page_views)))
+        if full:
+            self._bytes -= self._bytes * len(full) // self._count
+            self._count -= len(full)
         if self._count <= _MOST and self._bytes <= _HEAVY:
             return full
         return full + self.rest()
@@ -51,7 +54,3 @@ class Gathering:
         self._waiting.clear()
         self._count = self._bytes = 0
         return left
-
-
-def _weight(page_views: Sequence[PageView]) -> int:
-    return sum(map(len, map(_line, page_views)))
