@@ -56,6 +56,7 @@ class Store(Registry):
         self._dirty_totals: set[str] = set()
         self._notes: dict[str, Note] = {}
         self._writing = False
+        self._blind = False  # the last commit went without a look
         self._closed = False
         with _reading(disk.path):
             super().__init__(disk, options, role, _begin_session(disk, role))
@@ -284,10 +285,10 @@ class Store(Registry):
 
     @property
     def uncommitted(self) -> bool:
-        """Whether anything waits for a commit, or for the end of one."""
+        """Whether anything waits for a commit, or for the end of one, or for a look after one."""
         with self._memory:
             waiting = self._dirty_spans or self._dirty_totals or self._dirty_files or self._pending
-            return bool(self._writing or waiting)
+            return bool(self._writing or self._blind or waiting)
 
     def commit(self, *, look: bool = True) -> None:
         """Write everything that waits, in one transaction.
@@ -302,6 +303,7 @@ class Store(Registry):
             try:
                 if look:
                     self._disk.look_for_the_file()
+                self._blind = not look
                 self._commit()
             except database.CheckpointUnavailable as error:
                 if not error.lost:
@@ -309,6 +311,7 @@ class Store(Registry):
                 self._disk.begin_anew(str(error))
                 _log.error("%s: built anew from memory", error)
                 self._mark_all_changed()
+                self._blind = False
                 self._commit()
 
     # -- behind the curtain --------------------------------------------------------------------

@@ -98,6 +98,36 @@ async def test_a_file_that_is_removed_between_two_commits_is_missed_soon(
     assert "was removed while in use: built anew from memory" in caplog.text
 
 
+async def test_a_file_that_is_removed_before_the_last_commit_is_missed_at_the_end(
+    options, identity, batch_of, caplog
+) -> None:
+    """That commit wrote into the removed file, and none follows."""
+    with Store.open(options, Role.RUN) as store:
+        key = store.register(identity(1), b"/a")
+        async with Committer(store, pace=NEVER) as committer:
+            first, last = batch_of(store, Span(key, 0, 10)), batch_of(store, Span(key, 10, 20))
+            await committer.journalled(first)
+            store.path.unlink()
+            await committer.journalled(last)
+        assert written(store, "SELECT id FROM journal") == [(first.id,), (last.id,)]
+    assert "was removed while in use: built anew from memory" in caplog.text
+
+
+async def test_a_file_that_is_removed_before_a_pause_is_missed_during_it(
+    store, identity, batch_of
+) -> None:
+    key = store.register(identity(1), b"/a")
+    async with Committer(store, pace=PROMPT) as committer:
+        first, last = batch_of(store, Span(key, 0, 10)), batch_of(store, Span(key, 10, 20))
+        await committer.journalled(first)
+        store.path.unlink()
+        await committer.journalled(last)
+        async with asyncio.timeout(10):
+            while not store.path.exists():  # noqa: ASYNC110 - a file
+                await asyncio.sleep(0.001)
+    assert written(store, "SELECT id FROM journal") == [(first.id,), (last.id,)]
+
+
 async def test_a_disk_that_refuses_does_not_hold_batches_up_and_gets_all_of_them_later(
     store, identity, batch_of, caplog
 ) -> None:
