@@ -123,10 +123,12 @@ class Batcher:
     @property
     def _free(self) -> int:
         """How many page views there is room for. What waits aside has room of its own, bounded."""
-        held = self.held - min(self.aside, _ASIDE * self._room)
-        if self.held and self._bytes * held >= _HEAVY * self.held:
-            return 0
-        return self._room - held
+        aside = min(self.aside, _ASIDE * self._room)
+        if self.held:
+            bytes_aside = min(self._bytes * aside // self.held, _ASIDE * _HEAVY)
+            if self._bytes - bytes_aside >= _HEAVY:
+                return 0
+        return self._room - self.held + aside
 
     def put(self, page_views: Sequence[PageView]) -> None:
         """Queue page views that there is room for, and wake workers."""
@@ -138,7 +140,7 @@ class Batcher:
                 queue = self._queues[website] = _Queue(deque(), self._clock())
             queue.page_views.extend(of_website)
         self.held += len(page_views)
-        self._bytes += sum(map(len, map(_line, page_views)))
+        self._bytes += _bytes_of(page_views)
         self._note_rest()
         self._wake(-(-len(page_views) // self.size))
         self._granted = False
@@ -206,9 +208,10 @@ class Batcher:
         self._note_rest()
         self._admit()
 
-    def hold(self, count: int) -> None:
+    def hold(self, page_views: Sequence[PageView]) -> None:
         """Count page views as held that never stood in a queue here."""
-        self.held += count
+        self.held += len(page_views)
+        self._bytes += _bytes_of(page_views)
         self._note_rest()
 
     def put_aside(self, count: int) -> None:
@@ -271,3 +274,7 @@ class Batcher:
             if not turn.done():
                 turn.set_result(None)
                 self._granted = True
+
+
+def _bytes_of(page_views: Sequence[PageView]) -> int:
+    return sum(map(len, map(_line, page_views)))

@@ -124,7 +124,7 @@ class Doubts:
                 )
                 self._journal.answered(Batch(left.id, left.website, (), left.tag), {})
                 continue
-            self._batcher.hold(len(views))
+            self._batcher.hold(views)
             self.unanswered(Batch(left.id, left.website, views, left.tag))
 
     async def look_once_more(self) -> None:

@@ -160,6 +160,33 @@ async def test_long_lines_that_wait_aside_have_room_of_their_own() -> None:
     assert await queue.room() == 10
 
 
+async def test_the_room_of_long_lines_that_wait_aside_is_bounded_too() -> None:
+    queue = batcher(room=1000, size=10)
+    long = [view._replace(line=b"x" * 4_000_000) for view in some(A, 22)]
+    queue.put(long[:15])
+    queue.put_aside(15)
+    assert await queue.room() == 10
+    queue.put(long[15:])
+    queue.put_aside(7)
+    waiting = asyncio.create_task(queue.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    queue.release(3, aside=True)
+    assert await waiting == 10
+
+
+async def test_what_earlier_runs_left_counts_in_bytes_too() -> None:
+    queue = batcher(room=1000, size=10)
+    left = [view._replace(line=b"x" * 4_000_000) for view in some(A, 22)]
+    queue.hold(left)
+    queue.put_aside(22)
+    waiting = asyncio.create_task(queue.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    queue.release(22, aside=True)
+    assert await waiting == 10
+
+
 async def test_a_newcomer_does_not_take_the_room_of_one_whose_turn_it_is() -> None:
     queue = batcher(room=1)
     queue.put(some(A, 1))
