@@ -103,8 +103,8 @@ class Batcher:
     async def room(self) -> int:
         """Wait for one's turn and for room; how many page views there is room for, at most a batch.
 
-        Raises the error that delivery was closed with. Whoever asked calls ``put`` before it
-        awaits anything else.
+        0 where what earlier runs left has taken it by then: ask again. Raises the error that
+        delivery was closed with. Whoever asked calls ``put`` before it awaits anything else.
         """
         if self.error is None and (self._granted or self._entrance or self._free <= 0):
             turn = asyncio.get_running_loop().create_future()
@@ -118,7 +118,7 @@ class Batcher:
                 raise
         if self.error is not None:
             raise self.error
-        return min(self._free, self.size)
+        return max(0, min(self._free, self.size))
 
     @property
     def _free(self) -> int:

@@ -201,6 +201,22 @@ async def test_a_newcomer_does_not_take_the_room_of_one_whose_turn_it_is() -> No
     assert await newcomer == 1
 
 
+async def test_room_that_is_taken_before_a_submitter_uses_it_is_none() -> None:
+    """What earlier runs left comes without asking."""
+    queue = batcher(room=1)
+    queue.put(some(A, 1))
+    waiting = asyncio.create_task(queue.room())
+    await asyncio.sleep(0)
+    queue.release(1)
+    queue.hold(some(B, 10))
+    assert await waiting == 0
+    queue.put([])
+    later = asyncio.create_task(queue.room())
+    await asyncio.sleep(0)
+    queue.release(10)
+    assert await later == 1
+
+
 async def test_a_submitter_that_is_cancelled_in_its_turn_passes_it_on() -> None:
     queue = batcher(room=1)
     queue.put(some(A, 1))
