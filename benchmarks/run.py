@@ -153,7 +153,7 @@ class Bench:
                     runs[name].append(cost)
         for name, costs in runs.items():
             self._row(name, costs, plain, files)
-            if name != (first := next(iter(runs))) and costs:
+            if name != (first := next(iter(runs))) and costs and runs[first]:
                 self._ratio(name, costs, first, runs[first])
 
     def _ratio(self, name: str, costs: Sequence[Cost], first: str, others: Sequence[Cost]) -> None:
