@@ -174,11 +174,18 @@ def look_at(path: Path) -> None:
             # SQLite would play an orphaned log into a fresh file.
             raise Damaged("the file itself is gone, its write-ahead log is still there") from None
         return
-    if not stat.S_ISREG(found.st_mode):
-        raise CheckpointError(f"{path} is not a regular file; checkpoint.path names a file")
     refuse_others(path)
     if found.st_size < _SMALLEST_PAGE:  # SQLite would take it for a database without tables
         raise Damaged(f"it has only {found.st_size} bytes")
+
+
+def refuse_irregular(path: Path) -> None:
+    """Raise CheckpointError for a directory or a FIFO: to open the latter would wait for ever.
+
+    Raises OSError as well: where there is nothing, or it may not be seen.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise CheckpointError(f"{path} is not a regular file; checkpoint.path names a file")
 
 
 def refuse_others(path: Path) -> None:
@@ -187,6 +194,8 @@ def refuse_others(path: Path) -> None:
     A damaged checkpoint has SQLite's beginning or zeros, or is known by its name or what lies
     beside it.
     """
+    with suppress(FileNotFoundError):
+        refuse_irregular(path)
     if path.suffix in _OUR_SUFFIXES or path.with_name(f"{path.name}-wal").exists():
         return
     try:

@@ -150,8 +150,9 @@ def forget(path: Path, file: bytes) -> int:
 
 def _connect(path: Path) -> sqlite3.Connection:
     try:
+        database.refuse_irregular(path)
         with path.open("rb"):
-            pass
+            database.refuse_others(path)
     except FileNotFoundError as error:
         raise CheckpointError(
             f"there is no checkpoint {path}; it appears when `ingestor run` or `backfill` starts"

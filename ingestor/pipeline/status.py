@@ -347,6 +347,8 @@ def _count_letters(path: Path | None) -> int:
     count = 0
     for half in () if path is None else (path, path.with_name(f"{path.name}.1")):
         try:
+            if not half.is_file():  # opening a FIFO would wait for somebody who writes
+                continue
             with half.open("rb") as file:
                 while block := file.read(_BLOCK):
                     count += block.count(b"\n")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
+import pytest
 from parts import WEBSITE, Command, Line, SandboxProcess, until
 
 
@@ -87,3 +89,30 @@ def test_a_log_named_by_a_relative_path_is_known_by_its_whole_one(
     (known,) = ingestor.json("checkpoint", "show", *state)["files"]
     assert known["path"] == str(tmp_path / "access.log")
     ingestor("checkpoint", "forget", *state, tmp_path / "access.log")
+
+
+@pytest.mark.parametrize("name", ["fifo.db", "fifo", "directory.db", "directory"])
+def test_what_is_no_file_is_told_as_such_and_nobody_waits_for_it(
+    ingestor: Command, tmp_path: Path, line: Line, name: str
+) -> None:
+    """To open a FIFO would wait for somebody who writes into it."""
+    if name.startswith("fifo"):
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).mkdir()
+    (tmp_path / "access.log").write_bytes(line("/a"))
+    send = ["backfill", "--url", "http://127.0.0.1:9", "--website", WEBSITE, "access.log"]
+    forget = ["checkpoint", "forget", "access.log"]
+    for command in (["status"], ["checkpoint", "show"], forget, send):
+        refused = ingestor(*command, "--checkpoint", name, code=2)
+        assert f"{name} is not a regular file" in refused.stderr, command
+
+
+def test_a_log_in_the_checkpoints_place_is_none_and_no_damaged_one(
+    ingestor: Command, tmp_path: Path, line: Line
+) -> None:
+    """No run would set it aside, as it does with a damaged checkpoint."""
+    (tmp_path / "access.log").write_bytes(line("/a"))
+    for command in ("status", "checkpoint show"):
+        refused = ingestor(*command.split(), "--checkpoint", "access.log", code=2)
+        assert "access.log is no checkpoint" in refused.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -268,6 +269,14 @@ def test_a_tar_archive_is_no_backlog(
     assert daemon.stop() == 0
     seen = look(ingestor, 0, "--max-lag", "1s")
     assert (seen["backlog"], seen["sources"][0]["archives"]) == (0, 1)
+
+
+def test_a_fifo_in_the_place_of_the_dead_letters_is_not_waited_for(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, recent: Line
+) -> None:
+    follow_one_line(ingestor, sandbox, tmp_path, recent)
+    os.mkfifo(tmp_path / "dead-letters.jsonl")
+    assert look(ingestor)["dead_letters"] == 0
 
 
 def test_without_a_checkpoint_the_error_says_so(ingestor: Command, tmp_path: Path) -> None:
