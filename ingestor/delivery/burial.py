@@ -49,13 +49,18 @@ class Burial:
         self._task: asyncio.Task[None] | None = None
         self.due = 0.0  # monotonic; when it is tried again
         self._untold = 0  # rejected page views
+        self._newest: DeadLetter | None = None  # of these
+        self._more = ""  # the word for those that come after others
         self._tell_at = -math.inf  # monotonic
 
     async def bury(self, letters: Sequence[DeadLetter], end: Callable[[], None]) -> bool:
         """Write letters; False: that is done later, and ``end`` called then."""
         for letter in letters:
             logger.debug("rejected: %s at offset %d", printable(letter.file), letter.offset)
-        self._tell(letters[-1], len(letters))
+        self._untold += len(letters)
+        self._newest = letters[-1]
+        if self._clock() >= self._tell_at:
+            self._tell()
         try:
             await self._write(letters)
         except OSError as error:
@@ -75,10 +80,10 @@ class Burial:
             return False
         return True
 
-    def _tell(self, letter: DeadLetter, count: int) -> None:
-        """Warn of rejected page views, once in a while."""
-        self._untold += count
-        if self._clock() < self._tell_at:
+    def _tell(self) -> None:
+        """Warn of rejected page views: once in a while, and of the last ones at the end."""
+        letter = self._newest
+        if letter is None:
             return
         place = kept = ""  # where dead letters are sent again, they are in their file already
         if self._letters is not None:
@@ -86,16 +91,18 @@ class Burial:
             kept = f" They are kept in {self._letters.path}."
         logger.warning(
             "%s rejected%s: %s: %s.%s",
-            counted(self._untold, "page view"),
+            counted(self._untold, f"{self._more}page view"),
             place,
             letter.reason,
             printable(letter.answer, 200),
             kept,
         )
-        self._untold, self._tell_at = 0, self._clock() + _TELL_EVERY
+        self._untold, self._newest, self._more = 0, None, "more "
+        self._tell_at = self._clock() + _TELL_EVERY
 
     async def close(self) -> None:
         """Try a last time; what finds no place is read from the log again by the next run."""
+        self._tell()
         if self._task is not None:
             async with self._writing:  # a thread that is cancelled writes all the same
                 self._task.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -52,6 +53,19 @@ def reject(
     done = ingestor.json("backfill", "-c", "config.yaml", code=1)
     assert (done["accepted"], done["rejected"]) == (1, count)
     assert len(letters(directory)) == count
+
+
+def test_warnings_of_rejected_page_views_tell_of_all_of_them(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    """They come once in a while; what none of them told yet stands in the last one."""
+    configure(tmp_path, umami.url)
+    poison = b"".join(line(f"/poison/{i}", i) for i in range(30))
+    (tmp_path / "logs" / "access.log").write_bytes(line("/good") + poison)
+    for command in ("backfill", "retry-rejected"):
+        warned = ingestor(command, "-c", "config.yaml", code=1).stderr
+        told = re.findall(r"(\d+) (?:more )?page views? rejected", warned)
+        assert sum(map(int, told)) == 30, warned
 
 
 def test_without_dead_letters_there_is_nothing_to_do(
