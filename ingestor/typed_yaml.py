@@ -80,13 +80,17 @@ class Reader:
             return yaml.compose(text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            place = Place(source, None if mark is None else mark.line + 1)
+            place = Place(source) if mark is None else self._place(source, mark)
             raise ConfigError(
                 f"{place}: this is not valid YAML: {_unnamed(error.problem)}. Write values with "
                 "any of * ! % @ : # { } [ ] in quotes, and indent with blanks, not tabs."
             ) from None
         except (yaml.YAMLError, RecursionError) as error:
             raise ConfigError(f"{source}: this is not valid YAML: {error}") from None
+
+    def _place(self, source: str, mark: yaml.Mark) -> Place:
+        """Where a mark is; a variable is not looked up by its lines."""
+        return Place(source, None if source in self.environment else mark.line + 1)
 
     def table(self, node: yaml.Node, cls: type[Any], key: str, source: str) -> dict[str, Any]:
         """Read a mapping as keyword arguments for the dataclass ``cls``; every key is checked."""
@@ -115,13 +119,13 @@ class Reader:
     def pairs(self, node: yaml.Node, key: str, source: str) -> list[tuple[str, yaml.Node, Place]]:
         """Read the entries of a mapping node: key, value node, and where the key stands."""
         if not isinstance(node, yaml.MappingNode):
-            place = Place(source, node.start_mark.line + 1)
+            place = self._place(source, node.start_mark)
             what = f"{key} has to be" if key else "the configuration has to be"
             kind = "one value" if isinstance(node, yaml.ScalarNode) else _kind(node)
             raise ConfigError(f"{place}: {what} a mapping of keys to values, not {kind}.")
         found = []
         for key_node, value_node in node.value:
-            place = Place(source, key_node.start_mark.line + 1)
+            place = self._place(source, key_node.start_mark)
             if not isinstance(key_node, yaml.ScalarNode):
                 raise ConfigError(f"{place}: a key has to be a word.")
             self.places[f"{key}.{key_node.value}" if key else key_node.value] = place
@@ -130,7 +134,7 @@ class Reader:
 
     def value(self, node: yaml.Node, hint: Any, key: str, source: str) -> Any:
         """Read one value as the type ``hint`` says; raises ConfigError naming place and key."""
-        place = Place(source, node.start_mark.line + 1)
+        place = self._place(source, node.start_mark)
         self.places.setdefault(key, place)
         origin = get_origin(hint)
         if origin in (Union, types.UnionType):
@@ -176,7 +180,7 @@ class Reader:
             return tuple(
                 self.value(inner, hint, f"{key}[{i}]", source) for i, inner in enumerate(node.value)
             )
-        place = Place(source, node.start_mark.line + 1)
+        place = self._place(source, node.start_mark)
         told = isinstance(node, yaml.ScalarNode) and node.value and node.tag != _NULL
         if told and not dataclasses.is_dataclass(hint):
             parts = [node.value] if "re:" in node.value else re.split(r",\s*", node.value)

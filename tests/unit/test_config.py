@@ -345,3 +345,20 @@ def test_a_format_definition_keeps_its_dollars(loaded: Any) -> None:
 def test_a_file_that_is_missing_says_how_to_name_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="-c FILE"):
         load(tmp_path / "none.yaml", environment={})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("INGESTOR_DELIVERY_WORKERS", "many"),
+        ("INGESTOR_DELIVERY_WORKERS", "[1"),
+        ("INGESTOR_DELIVERY_WORKERS", "{a: 1}"),
+        ("INGESTOR_DELIVERY_WORKERS", "0"),
+        ("INGESTOR_PAGEVIEWS_EXCLUDE_PATHS", "/a"),
+        ("INGESTOR_PAGEVIEWS_EXCLUDE_PATHS", '["/a", {}]'),
+    ],
+)
+def test_a_wrong_value_of_the_environment_stands_in_no_line(name: str, value: str) -> None:
+    with pytest.raises(ConfigError) as wrong:
+        load(None, environment={name: value})
+    assert str(wrong.value).startswith(f"{name}: ")
