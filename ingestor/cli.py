@@ -23,6 +23,7 @@ from ingestor.errors import ConfigError, UsageError
 from ingestor.flags import (
     as_service_user,
     check_proxy,
+    is_given,
     job_of,
     path_of,
     settings_of,
@@ -161,7 +162,7 @@ def backfill(  # noqa: PLR0913 - an argument a flag
         "sites": sites_of(website, hostname),
         "checkpoint.path": path_of(checkpoint),
     }
-    suffices = url is not None and website is not None
+    suffices = is_given("umami.url", flags) and website is not None
     settings = settings_of(config, flags, needs_file=not suffices, own_state=suffices, says=True)
     if settings.umami is None:
         raise ConfigError("backfill: where is Umami? Give --url, or umami.url in a configuration.")
@@ -306,7 +307,8 @@ def retry_rejected(
     from ingestor.pipeline.retry import retry_rejected as do  # noqa: PLC0415 - start-up time
 
     flags = {"umami.url": url, "checkpoint.path": path_of(checkpoint)}
-    settings = settings_of(config, flags, needs_file=url is None, own_state=url is not None)
+    suffices = is_given("umami.url", flags)
+    settings = settings_of(config, flags, needs_file=not suffices, own_state=suffices)
     if settings.umami is None:
         raise ConfigError("retry-rejected: where is Umami? Give --url, or umami.url.")
     check_proxy(settings.umami.url)

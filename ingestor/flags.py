@@ -43,20 +43,23 @@ def settings_of(
             words = "The settings are those of %s." if path else "%s is not readable: defaults."
             log.info(words, config.DEFAULT_PATH)
     if path is None and needs_file:
-        given = [key for key in ("umami.url", "sites") if flags.get(key) is not None]
-        if len(given) == 1:
+        asked = {"umami.url": "--url", "sites": "--website"}
+        missing = [asked[key] for key in asked if key in flags and not is_given(key, flags)]
+        if missing:
             raise ConfigError(
-                "--url and --website go together: give both, or a configuration (-c)."
-            )
-        if "sites" in flags:
-            raise ConfigError(
-                f"where to? Give --url and --website, or a configuration with -c FILE; there is "
-                f"none at {config.DEFAULT_PATH}."
+                f"where to? Give {' and '.join(missing)}, or a configuration with -c FILE; there "
+                f"is none at {config.DEFAULT_PATH}."
             )
         path = config.DEFAULT_PATH  # its absence is the error to tell
     if not is_named and own_state and flags.get("checkpoint.path") is None:
         flags = flags | {"checkpoint.path": _own_checkpoint()}
     return config.load(path, environment=os.environ, flags=flags)
+
+
+def is_given(key: str, flags: Mapping[str, Any]) -> bool:
+    """Whether a flag says it, or the environment, where it may stand there."""
+    variable = f"INGESTOR_{key.replace('.', '_').upper()}"
+    return flags.get(key) is not None or ("." in key and variable in os.environ)
 
 
 def as_service_user(settings: Config, *, own: bool = False, later: Sequence[str] = ()) -> None:

@@ -574,12 +574,41 @@ def test_a_probe_that_is_refused_at_the_start_is_tried_again(
             "Give --url and --website, or a configuration with -c FILE",
             marks=without_configuration,
         ),
+        pytest.param(
+            ("backfill", "--url", "http://127.0.0.1:9", "a.log"),
+            "Give --website, or a configuration with -c FILE",
+            marks=without_configuration,
+        ),
+        pytest.param(
+            ("backfill", "--website", WEBSITE, "a.log"),
+            "Give --url, or a configuration with -c FILE",
+            marks=without_configuration,
+        ),
+        pytest.param(
+            ("retry-rejected",),
+            "Give --url, or a configuration with -c FILE",
+            marks=without_configuration,
+        ),
     ],
 )
 def test_a_mistake_is_told_by_the_flag_that_was_typed(
     ingestor: Command, words: tuple[str, ...], told: str
 ) -> None:
     assert told in ingestor(*words, code=2).stderr
+
+
+@without_configuration
+def test_where_umami_is_may_stand_in_the_environment_as_well_as_in_a_flag(
+    ingestor: Command, sandbox: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    (tmp_path / "access.log").write_bytes(line("/a"))
+    where, own = {"INGESTOR_UMAMI_URL": sandbox.url}, ("--checkpoint", "checkpoint.db")
+    words = ("backfill", *own, "access.log")
+    told = ingestor(*words, code=2, **where).stderr
+    assert "Give --website, or a configuration" in told
+    ingestor(*words, "--website", WEBSITE, **where)
+    assert sandbox.rows() == ["/a"]
+    assert "no dead letters" in ingestor("retry-rejected", *own, **where).stdout
 
 
 def test_a_mistake_in_a_flag_is_not_laid_to_the_configuration(
