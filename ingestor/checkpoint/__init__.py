@@ -8,6 +8,7 @@ from ingestor.checkpoint.journal import Role as Role
 from ingestor.checkpoint.options import CheckpointOptions as CheckpointOptions
 from ingestor.checkpoint.snapshot import FileSnapshot as FileSnapshot
 from ingestor.checkpoint.snapshot import Snapshot as Snapshot
+from ingestor.checkpoint.snapshot import amend as amend
 from ingestor.checkpoint.snapshot import examine as examine
 from ingestor.checkpoint.snapshot import forget as forget
 from ingestor.checkpoint.snapshot import read as read

@@ -27,7 +27,7 @@ _PUT_BATCH = (
     "VALUES (?,?,?,?,?,?,?,?,0)"
 )
 _STRIKE = "DELETE FROM journal WHERE id = ?"
-_PUT_TOTAL = "INSERT OR REPLACE INTO totals (role, source, counts) VALUES (?,?,?)"
+PUT_TOTAL = "INSERT OR REPLACE INTO totals (role, source, counts) VALUES (?,?,?)"
 _PUT_NOTE = "INSERT OR REPLACE INTO notes (name, value) VALUES (?,?)"
 _PUT_CLAIM = "INSERT OR REPLACE INTO claims (file, role, whole) VALUES (?,?,?)"
 _DROP_CLAIM = "DELETE FROM claims WHERE file = ? AND role = ?"
@@ -80,7 +80,7 @@ class Pending:
         for batch in self.struck:
             execute(_STRIKE, (batch,))
         for source, counts in self.totals.items():
-            execute(_PUT_TOTAL, (role, files.stored(source), counts))
+            execute(PUT_TOTAL, (role, files.stored(source), counts))
         if self.claims or self.doubts or self.notes or self.copies or self.forgotten:
             self._write_the_rest(connection, role)
 

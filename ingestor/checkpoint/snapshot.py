@@ -1,4 +1,4 @@
-"""Looking at a checkpoint beside whoever works with it: `status`, `checkpoint show`, `forget`.
+"""A checkpoint beside whoever works with it: `status`, `checkpoint show`, `forget`, `amend`.
 
 A look is one short read transaction of its own connection. SQLite's write-ahead log lets it see
 one consistent moment, without waiting for a writer and without making one wait.
@@ -7,6 +7,7 @@ one consistent moment, without waiting for a writer and without making one wait.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +19,16 @@ from ingestor.checkpoint import database, files, schema
 from ingestor.checkpoint.disk import lock_path, resolved
 from ingestor.checkpoint.journal import JournalEntry, Role, load_journal
 from ingestor.checkpoint.locks import Lock, holder
+from ingestor.checkpoint.pending import PUT_TOTAL
 from ingestor.checkpoint.pending import forget as delete
 from ingestor.checkpoint.watermark import Intervals, union, watermark
 from ingestor.errors import CheckpointError
 from ingestor.model import KnownFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+_AMENDED = "amended"  # in the place of a role, of which nobody's rows are touched
 _BUSY_S = 2.0  # only where the file has to be recovered after a crash first
 
 
@@ -52,6 +55,7 @@ class Snapshot:
     alive: dict[Role, int] = field(default_factory=dict)  # role → pid, 0 where it hides
     # Other files with the content of one of these, acked whole: device, inode, size, mtime in ns.
     copies: frozenset[tuple[int, int, int, int]] = frozenset()
+    amended: dict[str, dict[str, int]] = field(default_factory=dict)  # by `amend`, as of totals
 
     @property
     def in_flight(self) -> int:
@@ -106,7 +110,8 @@ def read(path: Path) -> Snapshot:
             )
         )
         journal = tuple(load_journal(connection))
-        return Snapshot(path, seen, journal, totals, notes, alive, copies)
+        amended = files.load_totals(connection, _AMENDED)
+        return Snapshot(path, seen, journal, totals, notes, alive, copies, amended)
 
 
 def examine(path: Path) -> None:
@@ -146,6 +151,31 @@ def forget(path: Path, file: bytes) -> int:
     finally:
         for lock in locks:
             lock.release()
+
+
+def amend(path: Path, counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Add to the totals by source, beside whoever works with the checkpoint.
+
+    Does nothing where there is none. Raises CheckpointError where it cannot be written.
+    """
+    path = resolved(path)
+    with _speaking(path):
+        database.look_at(path)
+        if not path.exists():
+            return
+        uri = f"{path.as_uri()}?mode=rw"
+        with closing(
+            sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S)
+        ) as connection:
+            schema.check(connection)
+            connection.execute("BEGIN IMMEDIATE")
+            known = files.load_totals(connection, _AMENDED)
+            for source, more in counts.items():
+                added = Counter(known.get(source, {}))
+                added.update(more)
+                row = (_AMENDED, files.stored(source), orjson.dumps(added).decode())
+                connection.execute(PUT_TOTAL, row)
+            connection.execute("COMMIT")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -73,7 +73,7 @@ class Ours:
             snapshot = read(path)
         except CheckpointError:
             return
-        self._totals = list(snapshot.totals.values())
+        self._totals = [*snapshot.totals.values(), snapshot.amended]
         for entry in snapshot.journal:
             self._unanswered[entry.website] += entry.count
         self._alive = bool(snapshot.alive)

@@ -14,14 +14,16 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ingestor.checkpoint import amend
 from ingestor.delivery import Left, Resending, Sent
 from ingestor.delivery.delivery import Delivery
-from ingestor.errors import ConfigError, FormatError, StoppedByUmami, UsageError
+from ingestor.errors import CheckpointError, ConfigError, FormatError, StoppedByUmami, UsageError
 from ingestor.model import Chunk, Outcome, PageView, Reason, Span
 from ingestor.observe import Counts
 from ingestor.pipeline.ledger import Ledger
 from ingestor.pipeline.scanners import Scanners
 from ingestor.pipeline.stopping import Stopping
+from ingestor.pipeline.totals import Amendments
 from ingestor.words import counted, what_helps
 
 if TYPE_CHECKING:
@@ -122,6 +124,7 @@ class _Books(Ledger):
         self._resending = resending
         self._under_way = resending.under_way
         self._websites = websites
+        self.amendments = Amendments()
         left = self._under_way.left()
         self._marks = {number: mark for sent in left for number, mark in sent.letters.items()}
         self._next = max(self._marks, default=-1) + 1
@@ -145,6 +148,7 @@ class _Books(Ledger):
             if sent.bodies is None:
                 self._under_way.strike(sent.id)
                 self.counts.doubted += count
+                self.amendments.doubted(sent.website, count)
             else:  # delivery reports them as it sends them
                 kept.update(sent.letters.values())
             if sent.bodies is None or not looked_up:
@@ -196,7 +200,21 @@ class _Books(Ledger):
         super().unsent(ended)
         self._settle(ended)
 
+    def resettled(self, outcome: Outcome, count: int) -> None:
+        """Amend the counts, and what the checkpoint is to count."""
+        super().resettled(outcome, count)
+        if outcome is Outcome.REFUSED_AS_BOT:
+            self.amendments.resettled(count)
+
+    def doubted(
+        self, website: str, count: int, *, answered: bool = False, told: bool = False
+    ) -> None:
+        """Count letters that may be in Umami, answered or not."""
+        super().doubted(website, count, answered=answered, told=told)
+        self.amendments.doubted(website, count)
+
     def _settle(self, ended: Ended) -> None:
+        self.amendments.finished(ended)
         for outcome, page_views in ended.items():
             if outcome is not Outcome.REJECTED:
                 self._resending.settled([self._marks[view.span.start] for view in page_views])
@@ -242,6 +260,17 @@ class _Retry:
                 result.refused_as_bot = books.counts.refused_as_bot
                 result.rejected = books.counts.rejected
                 result.doubted = min(books.counts.doubted, result.accepted)
+                self._amend()
+
+    def _amend(self) -> None:
+        """Have the checkpoint's totals follow: for `status`, and for a later look for overlaps."""
+        counts = self._books.amendments.counts
+        if not counts:
+            return
+        try:
+            amend(self._config.checkpoint.path, counts)
+        except CheckpointError as error:
+            log.warning("The totals of `status` do not follow: %s", error)
 
     async def _send(self, delivery: Delivery) -> bool:
         await delivery.start()

@@ -28,7 +28,7 @@ from ingestor.pipeline.job import places
 from ingestor.pipeline.leftover import STARTED
 from ingestor.pipeline.scanners import sample_lines
 from ingestor.pipeline.supervision import STANDING, standing_of
-from ingestor.pipeline.totals import AMENDED, by_source
+from ingestor.pipeline.totals import AMENDED, SENT_AGAIN, by_source
 from ingestor.words import counted
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class Status:
     parked: list[str]
     totals: dict[str, int]
     amended: int = 0  # page views among them that a source still counts as accepted
+    sent_again: int = 0  # … and as rejected: dead letters that Umami took later on
     max_lag: float | None = None
     error: None = None
     now: float = field(default_factory=time.time)
@@ -140,6 +141,7 @@ class Status:
             "parked": self.parked,
             "totals": dict.fromkeys(_ALWAYS, 0) | self.totals,
             "amended": self.amended,
+            "sent_again": self.sent_again,
             "sources": [source.as_json() for source in self.sources],
         }
 
@@ -170,6 +172,11 @@ class Status:
                 f"              (Umami took {self.amended:,} of them for a bot's later on; by "
                 "source they still stand under accepted)"
             )
+        if self.sent_again:
+            yield (
+                f"              ({self.sent_again:,} of them were dead letters that went out "
+                "again; by source they still stand under rejected)"
+            )
         for source in self.sources:
             yield ""
             archives = f" ({counted(source.archives, 'archive')})" if source.archives else ""
@@ -185,11 +192,13 @@ def status(config: Config, *, max_lag: float | None = None) -> Status:
     """Take one look. Raises CheckpointError where there is no checkpoint, or it cannot be read."""
     snapshot = read(config.checkpoint.path)
     standing = standing_of(snapshot.notes.get(STANDING))
-    totals = by_source(snapshot.totals.values())
+    totals = by_source([*snapshot.totals.values(), snapshot.amended])
     look = _Look(snapshot, standing["newest"], totals)
     whole: Counter[str] = Counter()
     for counts in totals.values():
         whole.update(counts)
+    again = totals.get(SENT_AGAIN, {})
+    rejected = max(0, whole[Outcome.REJECTED])  # letters of standard input were never counted
     return Status(
         path=snapshot.path,
         running={str(role): pid for role, pid in snapshot.alive.items()},
@@ -199,8 +208,9 @@ def status(config: Config, *, max_lag: float | None = None) -> Status:
         dead_letters=_count_letters(config.delivery_options().dead_letters),
         away_since=standing["away_since"] if Role.RUN in snapshot.alive else None,
         parked=standing["parked"] if Role.RUN in snapshot.alive else [],
-        totals=dict(whole),
+        totals=dict(whole) | ({str(Outcome.REJECTED): rejected} if again else {}),
         amended=totals.get(AMENDED, {}).get(Outcome.REFUSED_AS_BOT, 0),
+        sent_again=-again.get(Outcome.REJECTED, 0),
         max_lag=max_lag,
     )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _DAY = 86_400  # seconds
 _WEBSITE = "website "
 AMENDED = "(settled later)"  # user agents that Umami judged after their page views were counted
+SENT_AGAIN = "(dead letters)"  # what became of those that were sent again
 _FILES = 50_000  # of which the newest page view is remembered
 
 Counts = dict[str, int]
@@ -65,12 +66,8 @@ class Totals:
                 self._count_days(page_views, times)
 
     def _count_days(self, accepted: Sequence[PageView], times: Sequence[int]) -> None:
-        website = accepted[0].website
-        first, last = min(times) // _DAY, max(times) // _DAY
-        days = {first: len(times)} if first == last else Counter([t // _DAY for t in times])
-        for number, count in days.items():
-            day = _day(number)
-            self._store.count(f"{_WEBSITE}{website} {day[:-3]}", {day: count})
+        for source, days in _by_month(accepted[0].website, times).items():
+            self._store.count(source, days)
 
     def resettled(self, count: int) -> None:
         """Amend: so many page views that were accepted turned out to be dropped as a bot's."""
@@ -82,8 +79,37 @@ class Totals:
         self._store.count(f"{_WEBSITE}{website} doubted", {"doubted": count})
 
 
+class Amendments:
+    """What becomes of dead letters that are sent again, as the checkpoint's totals have it."""
+
+    def __init__(self) -> None:
+        self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by source
+
+    def finished(self, ended: Ended) -> None:
+        """Count letters of one website that came to another end than being rejected."""
+        for outcome, page_views in ended.items():
+            if outcome is Outcome.REJECTED or not page_views:
+                continue
+            self._move(Outcome.REJECTED, outcome, len(page_views))
+            if outcome is Outcome.ACCEPTED:
+                days = _by_month(page_views[0].website, _times(page_views))
+                for source, counts in days.items():
+                    self.counts[source].update(counts)
+
+    def resettled(self, count: int) -> None:
+        """Count so many that were accepted, and turned out to be dropped as a bot's."""
+        self._move(Outcome.ACCEPTED, Outcome.REFUSED_AS_BOT, count)
+
+    def doubted(self, website: str, count: int) -> None:
+        """Count those that may be in Umami although no answer said so."""
+        self.counts[f"{_WEBSITE}{website} doubted"]["doubted"] += count
+
+    def _move(self, before: Outcome, after: Outcome, count: int) -> None:
+        self.counts[SENT_AGAIN].update({str(before): -count, str(after): count})
+
+
 def by_source(totals: Iterable[Mapping[str, Counts]]) -> dict[str, Counts]:
-    """Add up what both roles counted, by source."""
+    """Add up what both roles counted, and what was amended, by source."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for of_role in totals:
         for source, counts in of_role.items():
@@ -103,6 +129,17 @@ def accepted_by_day(totals: Iterable[Mapping[str, Counts]], website: str) -> Cou
             if source.startswith(f"{_WEBSITE}{website} "):
                 found.update(counts)
     return dict(found)
+
+
+def _by_month(website: str, times: Sequence[int]) -> dict[str, Counts]:
+    """Give the sources of accepted page views of one website, each with its days."""
+    first, last = min(times) // _DAY, max(times) // _DAY
+    days = {first: len(times)} if first == last else Counter([t // _DAY for t in times])
+    found: defaultdict[str, Counts] = defaultdict(dict)
+    for number, count in days.items():
+        day = _day(number)
+        found[f"{_WEBSITE}{website} {day[:-3]}"][day] = count
+    return found
 
 
 def _by_file(page_views: Sequence[PageView], files: Collection[int]) -> Mapping[int, int]:

@@ -365,3 +365,38 @@ def test_an_unknown_website_stops_it_and_nothing_leaves_the_file(
     done = ingestor("retry-rejected", "-c", "config.yaml", code=3)
     assert "knows no website" in done.stderr
     assert letters(tmp_path) == before
+
+
+def test_totals_follow_what_became_of_the_letters(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    reject(ingestor, umami, tmp_path, line)
+    umami.fail("500-never,url=*poison/1")
+    ingestor("retry-rejected", "-c", "config.yaml", code=1)
+    seen = ingestor.json("status", "-c", "config.yaml")
+    assert (seen["totals"]["accepted"], seen["totals"]["rejected"]) == (3, 1)
+    assert (seen["sent_again"], seen["dead_letters"]) == (2, 1)
+    umami.fail()
+    daemon = ingestor.start("run", "-c", "config.yaml")
+    until(lambda: "following" in daemon.log())
+    ingestor("retry-rejected", "-c", "config.yaml")
+    seen = ingestor.json("status", "-c", "config.yaml")
+    assert (seen["totals"]["accepted"], seen["totals"]["rejected"]) == (4, 0)
+    assert seen["sources"][0]["totals"]["rejected"] == 3
+    told = ingestor("status", "-c", "config.yaml").stdout
+    assert "3 of them were dead letters that went out again; by source they still stand" in told
+    assert daemon.stop() == 0
+
+
+def test_what_they_brought_is_no_overlap_with_somebody_elses(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    """More than a daemon may have under way, all within the time of the next log."""
+    reject(ingestor, umami, tmp_path, line, count=250)
+    umami.fail()
+    ingestor("retry-rejected", "-c", "config.yaml")
+    config = tmp_path / "config.yaml"
+    login = f"{{url: {umami.url}, username: admin, password: umami}}"
+    config.write_text(config.read_text().replace(f"{{url: {umami.url}}}", login))
+    (tmp_path / "logs" / "shop-access.log").write_bytes(line("/first") + line("/last", 300))
+    assert ingestor.json("backfill", "-c", "config.yaml")["accepted"] == 2
