@@ -1,4 +1,4 @@
-"""How fast a backfill goes, and how long it goes on: told before, while and after it sends."""
+"""How fast page views go out, and how long it goes on: told before, while and after it sends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MINUTE, _HOUR = 60, 3600  # seconds
 
 
 class Progress:
-    """One backfill's progress. ``clock`` is monotonic."""
+    """The progress of a backfill, or of dead letters. ``clock`` is monotonic."""
 
     def __init__(
         self,
@@ -54,8 +54,7 @@ class Progress:
         if not forecast.count:
             log.info("There is nothing to send.")
             return
-        where = "" if self._umami is None else f" to {self._umami.shown}"
-        billed = "; Umami Cloud bills each" if self._umami and self._umami.api_key else ""
+        where, billed = self._where()
         about = ""
         if forecast.is_estimate:
             read, whole = human_bytes(forecast.read), human_bytes(forecast.whole)
@@ -76,6 +75,22 @@ class Progress:
                 f"{pace:,.0f}",
                 span(forecast.count / pace),
             )
+
+    def begin_again(self, letters: int) -> None:
+        """Say that so many dead letters are about to be sent again."""
+        self._began = self._clock()
+        self._expected = letters
+        where, billed = self._where()
+        log.info("About to send %s again%s%s.", counted(letters, "dead letter"), where, billed)
+
+    def need_not(self, count: int) -> None:
+        """Expect so many less: they are not sent."""
+        self._expected -= count
+
+    def _where(self) -> tuple[str, str]:
+        where = "" if self._umami is None else f" to {self._umami.shown}"
+        billed = "; Umami Cloud bills each" if self._umami and self._umami.api_key else ""
+        return where, billed
 
     async def tell(self) -> None:
         """Say now and then how far it is; ends by being cancelled."""

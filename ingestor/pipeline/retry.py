@@ -7,6 +7,7 @@ exactly-once; else it is sent again, and said to be perhaps double.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from ingestor.errors import CheckpointError, ConfigError, FormatError, StoppedBy
 from ingestor.model import Chunk, Outcome, PageView, Reason, Span
 from ingestor.observe import Counts
 from ingestor.pipeline.ledger import Ledger
+from ingestor.pipeline.progress import Progress
 from ingestor.pipeline.scanners import Scanners
 from ingestor.pipeline.stopping import Stopping
 from ingestor.pipeline.totals import Amendments
@@ -229,6 +231,8 @@ class _Retry:
         self._result = result
         self._books = _Books(resending, {site.website for site in config.sites})
         self._today = _Today(config)
+        self._progress = Progress(config, self._books.counts, None)
+        self._count = 0  # letters in the file
 
     async def do(self) -> None:
         """Send all, and wait for the answers; SIGTERM and SIGINT end it in good order."""
@@ -236,6 +240,7 @@ class _Retry:
         if config.umami is None:
             raise ConfigError("umami.url is not set")
         for _, letter in self._resending.letters():
+            self._count += 1
             if letter is not None:
                 self._today.sample(letter)
         result.waits = True
@@ -253,6 +258,8 @@ class _Retry:
             stack.push_async_callback(delivery.stop)
             stopping = stack.enter_context(Stopping(hangup=True))
             try:
+                telling = asyncio.create_task(self._progress.tell())
+                stack.callback(telling.cancel)
                 if await stopping.interrupts(self._send(delivery)) is None:
                     await delivery.drain(config.run.shutdown_timeout)
             finally:
@@ -275,6 +282,7 @@ class _Retry:
     async def _send(self, delivery: Delivery) -> bool:
         await delivery.start()
         self._result.waits = False
+        self._progress.begin_again(self._count)
         in_doubt = self._books.take_over(looked_up=delivery.looks_up)
         self._result.letters += len(in_doubt)  # of which some may have left the file
         together: list[PageView] = []
@@ -282,12 +290,13 @@ class _Retry:
             if mark in in_doubt:
                 continue
             self._result.letters += 1
-            if letter is None:
-                self._result.unreadable += 1
+            number = self._books.number(mark)
+            page_view = None if letter is None else self._page_view(letter, number)
+            if page_view is None:
+                self._result.unreadable += letter is None
+                self._progress.need_not(1)
                 continue
-            page_view = self._page_view(letter, self._books.number(mark))
-            if page_view is not None:
-                together.append(page_view)
+            together.append(page_view)
             if len(together) >= _TOGETHER:
                 await delivery.submit(together)
                 together = []

@@ -400,3 +400,15 @@ def test_what_they_brought_is_no_overlap_with_somebody_elses(
     config.write_text(config.read_text().replace(f"{{url: {umami.url}}}", login))
     (tmp_path / "logs" / "shop-access.log").write_bytes(line("/first") + line("/last", 300))
     assert ingestor.json("backfill", "-c", "config.yaml")["accepted"] == 2
+
+
+def test_while_it_works_for_long_it_tells_how_far_it_is(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    reject(ingestor, umami, tmp_path, line, count=200)
+    configure(tmp_path, umami.url, "delivery: {workers: 1, batch_size: 1, pace: fixed}\n")
+    umami.fail("slow,request=150ms")
+    running = ingestor.start("retry-rejected", "-c", "config.yaml")
+    until(lambda: " of 200 page views are done; at the measured" in running.log(), what="progress")
+    assert f"About to send 200 dead letters again to {umami.url}." in running.log()
+    assert running.stop() in {0, 1}
