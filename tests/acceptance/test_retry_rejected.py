@@ -412,3 +412,32 @@ def test_while_it_works_for_long_it_tells_how_far_it_is(
     until(lambda: " of 200 page views are done; at the measured" in running.log(), what="progress")
     assert f"About to send 200 dead letters again to {umami.url}." in running.log()
     assert running.stop() in {0, 1}
+
+
+def test_what_cannot_be_looked_up_any_more_is_sent_again_and_may_be_double(
+    ingestor: Command, umami: SandboxProcess, tmp_path: Path, line: Line
+) -> None:
+    """Exactly-once was in force when a run was killed, and is not when the next one begins."""
+    reject(ingestor, umami, tmp_path, line, count=30)
+    config = tmp_path / "config.yaml"
+
+    def log_in(extra: str) -> None:
+        configure(tmp_path, umami.url, f"delivery: {{workers: 1, batch_size: 10, {extra}}}\n")
+        login = f"{{url: {umami.url}, username: admin, password: umami}}"
+        config.write_text(config.read_text().replace(f"{{url: {umami.url}}}", login))
+
+    log_in("pace: fixed, exactly_once: true, settle_time: 1s")
+    umami.fail("slow,entry=50ms")
+    running = ingestor.start("retry-rejected", "-c", "config.yaml")
+    until(lambda: umami.count() > 13)  # amid the second batch
+    running.stop(signal.SIGKILL)
+    umami.fail()
+    until(lambda: umami.count() == 22)  # one alone, and ten twice: it works on without its client
+    log_in("pace: fixed")
+    again = ingestor("retry-rejected", "-c", "config.yaml")
+    assert "10 dead letters sent and not answered; they are sent again, so up to 10 may" in (
+        again.stderr
+    )
+    assert "accepted, of them up to 10 double; 0 stay" in again.stdout
+    assert umami.count() == 1 + 30 + 10
+    assert not list(tmp_path.glob("dead-letters.jsonl*[!k]"))
