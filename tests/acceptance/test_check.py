@@ -217,6 +217,27 @@ def test_7_a_website_that_umami_does_not_know(setup: Setup) -> None:
     assert "Settings, Websites, Edit" in found["advice"]
 
 
+@pytest.mark.parametrize(
+    ("fault", "code"), [("503", "umami_away"), ("502-html", "umami_away"), ("401", "umami_refuses")]
+)
+def test_7_an_umami_that_answers_all_but_the_question_about_a_website(
+    setup: Setup, tmp_path: Path, fault: str, code: str
+) -> None:
+    """The others are told all the same."""
+    partly = start_sandbox(
+        setup.ingestor, tmp_path / "partly.db", "--fail", f"{fault},website={OTHER_WEBSITE}"
+    )
+    setup.url = partly.url
+    setup.configure(
+        sites=f"[{{website: {WEBSITE}, hostname: example.com}}, "
+        f"{{website: {OTHER_WEBSITE}, hostname: example.org}}]",
+        sources=f"[{{path: {setup.logs}, site: example.com}}]",
+    )
+    found = only(setup.check(3))
+    assert (found["code"], found["subject"]) == (code, f"website {OTHER_WEBSITE} (example.org)")
+    assert f"website {WEBSITE} (example.com): is known to Umami" in setup.said(3)
+
+
 def test_8_a_wrong_password_which_is_never_shown(setup: Setup) -> None:
     setup.configure(umami=", username: admin, password: hunter2")
     found = only(setup.check(3))
