@@ -273,6 +273,7 @@ def _check(config: Config) -> None:
             raise config.located(error) from None
     for i, source in enumerate(config.sources):
         _check_path(config, i, source)
+        _check_patterns(config, i, source)
         if source.site is not None and source.site not in hostnames:
             problem = unknown("site", source.site, hostnames or ["none: sites is empty"])
             raise config.located(
@@ -301,6 +302,19 @@ def _check_path(config: Config, i: int, source: Source) -> None:
     else:
         return
     raise config.located(ConfigError(problem, key=key))
+
+
+def _check_patterns(config: Config, i: int, source: Source) -> None:
+    """What these should keep out would be sent, and nobody be told."""
+    for name, patterns in (("include", source.include), ("exclude", source.exclude)):
+        for n, pattern in enumerate(patterns):
+            if pattern.startswith(("/", "re:")):
+                key = f"sources[{i}].{name}[{n}]"
+                problem = (
+                    f"{key}: {pattern!r} matches no log: it is a glob for a file's name "
+                    "(*.old.log), or for its path below the source's (old/*)."
+                )
+                raise config.located(ConfigError(problem, key=key))
 
 
 def check_format(config: Config, i: int, source: Source) -> None:

@@ -338,6 +338,18 @@ def test_12_a_source_that_is_not_there_and_one_that_takes_nothing(setup: Setup) 
     assert "include (*.txt)" in only(setup.check(1))["text"]
 
 
+def test_12_a_directory_that_is_excluded_as_if_it_were_a_file(setup: Setup) -> None:
+    old = setup.logs / "old"
+    old.mkdir()
+    shutil.copy(setup.logs / "access.log", old / "first-access.log")
+    setup.configure(sources=f"[{{path: {setup.logs}/, exclude: [old, access.log]}}]")
+    found = setup.check(1)["exclude_directory"]
+    assert found["subject"] == str(old)
+    assert "old/*" in found["advice"]
+    setup.configure(sources=f"[{{path: {setup.logs}, exclude: [old/*]}}]")
+    setup.check(0)
+
+
 def test_13_lines_that_no_format_explains(setup: Setup) -> None:
     (setup.logs / "access.log").write_bytes(b"2026-11-06 something happened to somebody\n" * 30)
     found = only(setup.check(1))

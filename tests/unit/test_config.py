@@ -362,3 +362,13 @@ def test_a_wrong_value_of_the_environment_stands_in_no_line(name: str, value: st
     with pytest.raises(ConfigError) as wrong:
         load(None, environment={name: value})
     assert str(wrong.value).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("key", ["include", "exclude"])
+@pytest.mark.parametrize("pattern", ["/var/log/nginx/old.log", "re:old"])
+def test_a_pattern_that_no_log_of_a_source_can_match_is_a_mistake(
+    loaded: Any, key: str, pattern: str
+) -> None:
+    """What it should have kept out would be sent, and nobody be told."""
+    with pytest.raises(ConfigError, match=rf"config.yaml:5: sources\[0\].{key}\[1\]: .* no log"):
+        loaded(GOOD.replace("site: example.com", f'site: example.com, {key}: ["*.x", "{pattern}"]'))

@@ -75,6 +75,7 @@ def check_logs(
         remarks.warn(code, readable(finding.path), finding.what, advice)
     for finding in empty_sources(config.sources, discovered):
         remarks.warn("log_missing", readable(finding.path), finding.what, finding.advice)
+    _check_excluded(config.sources, discovered.files, remarks)
     _check_rights(discovered.files, user, remarks)
     _check_hidden(discovered.files, remarks)
     live = _live(discovered.files)
@@ -82,6 +83,21 @@ def check_logs(
         remarks.ok("logs", "", f"{len(live)} logs are there; the {_LOGS} newest were looked into")
     samples = [_sample(config, rules, found, remarks) for found in live[:_LOGS]]
     return [sample for sample in samples if sample is not None]
+
+
+def _check_excluded(sources: Sequence[Source], files: Sequence[Found], remarks: Remarks) -> None:
+    """Name directories that `exclude` names, where only what is below them could be excluded."""
+    for i, source in enumerate(sources):
+        for pattern in source.exclude:
+            directory = os.fsencode(f"{source.path.rstrip('/')}/{pattern}").rstrip(b"/")
+            if not pattern or not os.path.isdir(directory):  # noqa: PTH112 - of bytes
+                continue
+            below = directory + b"/"
+            count = sum(found.source == i and found.path.startswith(below) for found in files)
+            if count:
+                text = f"exclude has this directory's name, but takes files: its {count} logs count"
+                advice = f'exclude "{pattern.rstrip("/")}/*"'
+                remarks.warn("exclude_directory", readable(directory), text, advice)
 
 
 # ---------------------------------------------------------------- rights
