@@ -96,8 +96,10 @@ class Closing:
         total = sum(log.size for log in held)
         for log in sorted(held, key=lambda one: one.order):
             if log.backlog:
-                what = f"deleted with {log.backlog:,} bytes unread; held open until they are read"
-                self._roster.say(Finding(log.path, what, "its disk space is free again after that"))
+                what = "deleted before all of it was read; held open until it is"
+                # Not in `what`, which is said once: the number changes with each look.
+                left = f"{log.backlog:,} bytes are unread, and its disk space is free after them"
+                self._roster.say(Finding(log.path, what, left))
             if total <= self._roster.options.max_deleted_bytes:
                 continue
             total -= log.size

@@ -550,6 +550,26 @@ def test_fault_09_a_deleted_log_that_is_let_go_while_its_server_writes_is_told(
     assert [finding.what for finding in daemon.findings] == [told] * (not reopened)
 
 
+def test_fault_09_a_deleted_log_is_told_once_however_long_its_rest_takes(
+    log: Path, daemon: Any
+) -> None:
+    log.write_bytes(lines(0, 10))
+    daemon.start(log, options=FollowOptions(chunk_bytes=1000, max_line_bytes=128))
+    append(log, lines(10, 200))
+    log.unlink()
+    looks = 0
+    while len(daemon.lines) < 200:
+        daemon.clock.sleep(2.5)
+        daemon.findings += daemon.follower.rescan()
+        daemon.follower.poll()
+        for chunk in daemon.follower.read(1):
+            daemon.take(chunk)
+        looks += 1
+    assert looks > 3
+    told = f"{len(lines(10, 200)):,} bytes are unread"
+    assert [told in finding.advice for finding in daemon.findings] == [True]
+
+
 def test_fault_10_reading_that_pauses_does_not_stop_discovery(
     tmp_path: Path, log: Path, daemon: Any
 ) -> None:
