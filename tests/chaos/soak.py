@@ -79,7 +79,7 @@ class Log:
         old = self._name(self._rotations - COMPRESSED_AFTER)
         if old.exists():
             subprocess.run(["gzip", old], check=True)
-        self._name(self._rotations - KEPT).with_suffix(".gz").unlink(missing_ok=True)
+        self._name(self._rotations - KEPT).with_suffix(".log.gz").unlink(missing_ok=True)
 
     def _name(self, generation: int) -> Path:
         return self._directory / f"access-{generation}.log"
