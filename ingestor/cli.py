@@ -24,6 +24,7 @@ from ingestor.flags import (
     as_service_user,
     check_proxy,
     is_given,
+    is_own,
     job_of,
     path_of,
     settings_of,
@@ -163,7 +164,8 @@ def backfill(  # noqa: PLR0913 - an argument a flag
         "checkpoint.path": path_of(checkpoint),
     }
     suffices = is_given("umami.url", flags) and website is not None
-    settings = settings_of(config, flags, needs_file=not suffices, own_state=suffices, says=True)
+    own = suffices and is_own(url)
+    settings = settings_of(config, flags, needs_file=not suffices, own_state=own, says=True)
     if settings.umami is None:
         raise ConfigError("backfill: where is Umami? Give --url, or umami.url in a configuration.")
     if not settings.sites:
@@ -172,7 +174,7 @@ def backfill(  # noqa: PLR0913 - an argument a flag
     job = job_of(settings, paths, format_, timezone, since, until)
     jobs = jobs or len(os.sched_getaffinity(0))
     job = replace(job, jobs=jobs, allow_hidden=allow_hidden, allow_overlap=allow_overlap)
-    own = suffices and checkpoint is None
+    own = own and checkpoint is None
     work = ["ingestor.pipeline.backfill", "ingestor.formats.blocks"]
     processes = ["multiprocessing.synchronize", "multiprocessing.popen_fork"]
     as_service_user(settings, own=own, later=[*work, *processes])
@@ -308,7 +310,8 @@ def retry_rejected(
 
     flags = {"umami.url": url, "checkpoint.path": path_of(checkpoint)}
     suffices = is_given("umami.url", flags)
-    settings = settings_of(config, flags, needs_file=not suffices, own_state=suffices)
+    own = suffices and is_own(url)
+    settings = settings_of(config, flags, needs_file=not suffices, own_state=own)
     if settings.umami is None:
         raise ConfigError("retry-rejected: where is Umami? Give --url, or umami.url.")
     check_proxy(settings.umami.url)

@@ -62,6 +62,16 @@ def is_given(key: str, flags: Mapping[str, Any]) -> bool:
     return flags.get(key) is not None or ("." in key and variable in os.environ)
 
 
+def is_own(url: str | None) -> bool:
+    """Whether the state is a person's own: by --url, or where no daemon is configured.
+
+    A URL in the environment may be the daemon's, whose checkpoint knows what was sent.
+    """
+    from ingestor import config  # noqa: PLC0415 - start-up time
+
+    return url is not None or not os.path.exists(config.DEFAULT_PATH)  # noqa: PTH110 - as above
+
+
 def as_service_user(settings: Config, *, own: bool = False, later: Sequence[str] = ()) -> None:
     """Leave root's rights behind where the checkpoint is another user's."""
     from ingestor.checkpoint import CheckpointOptions  # noqa: PLC0415 - start-up time

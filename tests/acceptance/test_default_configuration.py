@@ -99,6 +99,36 @@ def test_a_checkpoint_of_ones_own_needs_no_right_to_read_the_daemons_configurati
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize("where", ["environment", "flag"])
+def test_a_url_of_the_environment_does_not_lead_away_from_the_configured_checkpoint(
+    monkeypatch: pytest.MonkeyPatch,
+    default: Path,
+    sandbox: SandboxProcess,
+    capsys: pytest.CaptureFixture[str],
+    where: str,
+) -> None:
+    """The environment may be the daemon's; and a checkpoint in a home knows nothing of it."""
+    monkeypatch.setattr("ingestor.config.DEFAULT_PATH", default)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    monkeypatch.setenv("XDG_STATE_HOME", str(default.parent / "home"))
+    (default.parent / "home" / "ingestor").mkdir(parents=True)
+    flag = ("--url", sandbox.url) if where == "flag" else ()
+    if not flag:
+        monkeypatch.setenv("INGESTOR_UMAMI_URL", sandbox.url)
+    with pytest.raises(SystemExit):
+        cli.main(["retry-rejected", *flag])
+    directory = default.parent / "home" / "ingestor" if flag else default.parent
+    assert f"no dead letters in {directory}/dead-letters.jsonl" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main(["backfill", *flag, "--website", WEBSITE, f"{default.parent}/access.log"])
+    assert list(default.parent.rglob("checkpoint.db")) == [directory / "checkpoint.db"]
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != default)
+    default.write_text("not: for us")  # so whoever reads it is told
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["retry-rejected", *flag])
+    assert ended.value.code == (0 if flag else 2)
+
+
 def test_preview_reads_the_configured_sources(default: Path) -> None:
     assert "would send" in run_with(default, "preview").stdout
 
