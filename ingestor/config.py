@@ -312,7 +312,7 @@ def _check_patterns(config: Config, i: int, source: Source) -> None:
                 key = f"sources[{i}].{name}[{n}]"
                 problem = (
                     f"{key}: {pattern!r} matches no log: it is a glob for a file's name "
-                    "(*.old.log), or for its path below the source's (old/*)."
+                    "(*.old.log), or for its path below a directory that path names (old/*)."
                 )
                 raise config.located(ConfigError(problem, key=key))
 
