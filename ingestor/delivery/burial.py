@@ -59,8 +59,12 @@ class Burial:
             logger.debug("rejected: %s at offset %d", printable(letter.file), letter.offset)
         self._untold += len(letters)
         self._newest = letters[-1]
+        written = await self._written(letters, end)
         if self._clock() >= self._tell_at:
             self._tell()
+        return written
+
+    async def _written(self, letters: Sequence[DeadLetter], end: Callable[[], None]) -> bool:
         try:
             await self._write(letters)
         except OSError as error:
@@ -88,7 +92,7 @@ class Burial:
         place = kept = ""  # where dead letters are sent again, they are in their file already
         if self._letters is not None:
             place = f", such as the one at offset {letter.offset} of {printable(letter.file)}"
-            kept = f" They are kept in {self._letters.path}."
+            kept = "" if self._waiting else f" They are kept in {self._letters.path}."
         logger.warning(
             "%s rejected%s: %s: %s.%s",
             counted(self._untold, f"{self._more}page view"),
@@ -102,7 +106,6 @@ class Burial:
 
     async def close(self) -> None:
         """Try a last time; what finds no place is read from the log again by the next run."""
-        self._tell()
         if self._task is not None:
             async with self._writing:  # a thread that is cancelled writes all the same
                 self._task.cancel()
@@ -110,6 +113,7 @@ class Burial:
                 await self._task
         with suppress(OSError):
             await self._write_waiting()
+        self._tell()
 
     async def _write(self, letters: Sequence[DeadLetter]) -> None:
         if self._letters is not None:

@@ -421,6 +421,19 @@ async def test_who_stops_tries_a_last_time_to_write_dead_letters(
     assert [letter.offset for letter in read_dead_letters(letters)] == [10]
 
 
+async def test_dead_letters_that_found_no_place_are_not_said_to_be_kept(
+    umami, views, deliver, refused, tmp_path: Path, caplog, eventually
+):
+    reject_one(umami, refused)
+    letters = tmp_path / "missing" / "dead.jsonl"
+    delivery = await deliver(umami.url, dead_letters=letters, real=True)
+    await delivery.submit(views(3))
+    await eventually(lambda: "no dead letter can be written" in caplog.text)
+    await delivery.stop()
+    assert "1 page view rejected" in caplog.text
+    assert "are kept" not in caplog.text
+
+
 async def test_a_batch_route_that_breaks_is_left_for_send(umami, ledger, views, deliver, reply):
     """Umami 2.17 to 2.20 and 3.0.0 to 3.0.1 on Node 24."""
     umami.script = lambda request: (
