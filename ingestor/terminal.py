@@ -108,7 +108,8 @@ def _limit(error: Exception) -> str | None:
     if isinstance(error, MemoryError):
         return _NO_MEMORY
     if isinstance(error, OSError | RuntimeError | ImportError):
-        return next((text for sign, text in _LIMITS.items() if sign in str(error)), None)
+        said = str(getattr(error, "strerror", None) or error)  # a file may have any name
+        return next((text for sign, text in _LIMITS.items() if sign in said), None)
     return None
 
 

@@ -137,6 +137,23 @@ def test_a_limit_met_in_loading_is_one_line_that_names_it(
     assert "of the program itself" not in done.stderr
 
 
+def test_a_files_name_is_no_limit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ingestor import cli  # noqa: PLC0415
+
+    def broken(*_args: object, **_kwargs: object) -> None:
+        raise OSError(71, "Protocol error", "Cannot allocate memory.log")
+
+    monkeypatch.setattr("ingestor.cli.job_of", broken)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["preview", *SITE, str(tmp_path)])
+    assert ended.value.code == 1
+    told = capsys.readouterr().err
+    assert "Protocol error" in told
+    assert "ulimit" not in told
+
+
 def test_a_limit_of_open_files_is_no_matter_of_rights(
     ingestor: Command, tmp_path: Path, line: Line
 ) -> None:
