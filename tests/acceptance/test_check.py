@@ -345,6 +345,7 @@ def test_12_a_directory_that_is_excluded_as_if_it_were_a_file(setup: Setup) -> N
     setup.configure(sources=f"[{{path: {setup.logs}/, exclude: [old, access.log]}}]")
     found = setup.check(1)["exclude_directory"]
     assert found["subject"] == str(old)
+    assert found["text"].endswith("not 1 log below it")
     assert "old/*" in found["advice"]
     setup.configure(sources=f"[{{path: {setup.logs}, exclude: [old/*]}}]")
     setup.check(0)

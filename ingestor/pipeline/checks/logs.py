@@ -23,6 +23,7 @@ from ingestor.pipeline.job import empty_sources, places
 from ingestor.pipeline.scanners import agent_advice, sample_lines
 from ingestor.pipeline.service_user import asked_as, hidden_by_unit
 from ingestor.scan import is_utf16
+from ingestor.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +96,8 @@ def _check_excluded(sources: Sequence[Source], files: Sequence[Found], remarks: 
             below = directory + b"/"
             count = sum(found.source == i and found.path.startswith(below) for found in files)
             if count:
-                text = f"exclude has this directory's name, but takes files: its {count} logs count"
+                logs = counted(count, "log")
+                text = f"exclude has this directory's name, but takes files, not {logs} below it"
                 advice = f'exclude "{pattern.rstrip("/")}/*"'
                 remarks.warn("exclude_directory", readable(directory), text, advice)
 
