@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _website = itemgetter(0)  # of a page view: half the price of its name
 _line = itemgetter(6)
-_HEAVY = 16 * 1024 * 1024  # bytes of lines: with so many in memory, there is no room for more
+_HEAVY = 12 * 1024 * 1024  # bytes of lines: with so many in memory, there is no room for more
 _BATCH = 1024 * 1024  # bytes of lines: a batch has no more, but of one page view
 _ASIDE = 4  # what waits to be looked up may fill the room so many times, beside it
 

@@ -131,7 +131,7 @@ async def test_submitters_get_their_turn_in_order_and_nobody_overtakes() -> None
 
 async def test_long_lines_leave_room_for_fewer() -> None:
     queue = batcher(room=1000, size=10)
-    long = [view._replace(line=b"x" * 4_000_000) for view in some(A, 5)]
+    long = [view._replace(line=b"x" * 3_000_000) for view in some(A, 5)]
     queue.put(long[:4])
     assert await queue.room() == 10
     queue.put(long[4:])
@@ -155,14 +155,14 @@ async def test_long_lines_make_small_batches() -> None:
 
 async def test_long_lines_that_wait_aside_have_room_of_their_own() -> None:
     queue = batcher(room=1000, size=10)
-    queue.put([view._replace(line=b"x" * 4_000_000) for view in some(A, 5)])
+    queue.put([view._replace(line=b"x" * 3_000_000) for view in some(A, 5)])
     queue.put_aside(2)
     assert await queue.room() == 10
 
 
 async def test_the_room_of_long_lines_that_wait_aside_is_bounded_too() -> None:
     queue = batcher(room=1000, size=10)
-    long = [view._replace(line=b"x" * 4_000_000) for view in some(A, 22)]
+    long = [view._replace(line=b"x" * 3_000_000) for view in some(A, 22)]
     queue.put(long[:15])
     queue.put_aside(15)
     assert await queue.room() == 10
@@ -177,7 +177,7 @@ async def test_the_room_of_long_lines_that_wait_aside_is_bounded_too() -> None:
 
 async def test_what_earlier_runs_left_counts_in_bytes_too() -> None:
     queue = batcher(room=1000, size=10)
-    left = [view._replace(line=b"x" * 4_000_000) for view in some(A, 22)]
+    left = [view._replace(line=b"x" * 3_000_000) for view in some(A, 22)]
     queue.hold(left)
     queue.put_aside(22)
     waiting = asyncio.create_task(queue.room())
