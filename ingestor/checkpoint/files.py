@@ -158,6 +158,11 @@ def load_spans(
     return found
 
 
+def written(value: object) -> str:
+    """Write the counts of a source, or a note, as their rows have it: JSON."""
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()  # outcomes are names, too
+
+
 def load_totals(connection: sqlite3.Connection, role: str) -> dict[str, dict[str, int]]:
     """One role's totals by source. Raises ValueError for broken rows."""
     rows = connection.execute("SELECT source, counts FROM totals WHERE role = ?", (role,))

@@ -173,7 +173,7 @@ def amend(path: Path, counts: Mapping[str, Mapping[str, int]]) -> None:
             for source, more in counts.items():
                 added = Counter(known.get(source, {}))
                 added.update(more)
-                row = (_AMENDED, files.stored(source), orjson.dumps(added).decode())
+                row = (_AMENDED, files.stored(source), files.written(added))
                 connection.execute(PUT_TOTAL, row)
             connection.execute("COMMIT")
 

@@ -276,7 +276,7 @@ class Store(Registry):
                 self._notes.pop(name, None)
             else:
                 self._notes[name] = value
-            self._pending.notes[name] = None if value is None else _written(value)
+            self._pending.notes[name] = None if value is None else files.written(value)
 
     def noted(self, name: str) -> Note:
         """What `note` was given last, by this process or an earlier one; None if nothing."""
@@ -348,7 +348,7 @@ class Store(Registry):
             self._dirty_spans.update(self._files)
             self._dirty_totals.update(self._totals)
             pending = self._pending
-            pending.notes = {name: _written(value) for name, value in self._notes.items()}
+            pending.notes = {name: files.written(value) for name, value in self._notes.items()}
             pending.notes["session"] = str(self.session)
             pending.copies = dict(self._copies)
             pending.claims = dict(self._claimed)
@@ -365,7 +365,7 @@ class Store(Registry):
             if changes:
                 pending.spans[key] = changes
         for source in self._dirty_totals:
-            pending.totals[source] = _written(self._totals[source])
+            pending.totals[source] = files.written(self._totals[source])
         self._dirty_files.clear()
         self._dirty_spans.clear()
         self._dirty_totals.clear()
@@ -393,11 +393,6 @@ class Store(Registry):
             if number in self._flying or number in self._left
         }
         new.journal = {**unanswered, **new.journal}
-
-
-def _written(value: Note | dict[str, int]) -> str:
-    """Write a value down as JSON."""
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()  # outcomes are names, too
 
 
 @contextmanager

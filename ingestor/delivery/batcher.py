@@ -140,7 +140,7 @@ class Batcher:
                 queue = self._queues[website] = _Queue(deque(), self._clock())
             queue.page_views.extend(of_website)
         self.held += len(page_views)
-        self._bytes += _bytes_of(page_views)
+        self._bytes += bytes_of(page_views)
         self._note_rest()
         self._wake(-(-len(page_views) // self.size))
         self._granted = False
@@ -211,7 +211,7 @@ class Batcher:
     def hold(self, page_views: Sequence[PageView]) -> None:
         """Count page views as held that never stood in a queue here."""
         self.held += len(page_views)
-        self._bytes += _bytes_of(page_views)
+        self._bytes += bytes_of(page_views)
         self._note_rest()
 
     def put_aside(self, count: int) -> None:
@@ -276,5 +276,6 @@ class Batcher:
                 self._granted = True
 
 
-def _bytes_of(page_views: Sequence[PageView]) -> int:
+def bytes_of(page_views: Sequence[PageView]) -> int:
+    """How many bytes their lines have, without newlines."""
     return sum(map(len, map(_line, page_views)))

@@ -9,6 +9,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from ingestor.delivery.batcher import bytes_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 _MOST = 4_000  # page views held back, of however many websites …
 _HEAVY = 8_000_000  # … and bytes of their lines
 _website = itemgetter(0)  # of a page view: half the price of its name
-_line = itemgetter(6)
 
 
 class Gathering:
@@ -40,7 +41,7 @@ class Gathering:
                 full += waiting[:whole]
                 del waiting[:whole]
         self._count += len(page_views)
-        self._bytes += sum(map(len, map(_line, page_views)))
+        self._bytes += bytes_of(page_views)
         if full:
             self._bytes -= self._bytes * len(full) // self._count
             self._count -= len(full)
